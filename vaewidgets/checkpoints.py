@@ -1,0 +1,211 @@
+"""Checkpoints: safetensors with a JSON header. Nothing is unpickled, nothing allocated unchecked."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from .models import VAE
+
+FORMAT = 1
+KINDS = {"VAE": VAE}
+_HEADER_LIMIT = 2**20
+_WEIGHTS, _ATLAS = "model.", "atlas."
+_DTYPES = {"F16", "BF16", "F32", "F64"}
+
+
+class Atlas(NamedTuple):
+    """Where a model put a set of images: what the map shows when the images are not at hand.
+
+    Attributes
+    ----------
+    mu, logvar : Tensor of shape (N, d)
+    labels : Tensor of shape (N,), int64
+    """
+
+    mu: Tensor
+    logvar: Tensor
+    labels: Tensor
+
+
+def save(model, path: str | os.PathLike, *, atlas: Atlas | None = None, half: bool = False, **info) -> None:
+    """Write a model to one file, atomically: an interrupted save leaves the old file as it was.
+
+    Parameters
+    ----------
+    model : VAE
+        Its atlas and info, if it has them, are written too.
+    path : path
+    atlas : Atlas, optional
+        In place of the model's own.
+    half : bool
+        Store weights and atlas as float16: half the size, about three significant digits.
+    **info
+        Anything JSON can hold (dataset, recipe, figures, command): added to ``model.info``.
+
+    Raises
+    ------
+    ValueError
+        info is not JSON. OSError if the file cannot be written.
+    """
+    kind = next((name for name, cls in KINDS.items() if type(model) is cls), None)
+    if kind is None:
+        raise TypeError(f"save takes {' or '.join(KINDS)}; got {type(model).__name__}.")
+    header = {"format": FORMAT, "kind": kind, "config": model.config, "info": {**get_info(model), **info}}
+    try:
+        text = json.dumps(header, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"info must be plain JSON: {error}.") from error
+    tensors = {_WEIGHTS + name: tensor for name, tensor in model.state_dict().items()}
+    atlas = atlas if atlas is not None else getattr(model, "atlas", None)
+    if atlas is not None:
+        tensors |= {_ATLAS + name: tensor for name, tensor in atlas._asdict().items()}
+    dtype = torch.float16 if half else None
+    tensors = {
+        name: t.detach().to("cpu", dtype if t.is_floating_point() else None).contiguous()
+        for name, t in tensors.items()
+    }
+    if atlas is not None and tensors[_ATLAS + "labels"].max() < 256:
+        tensors[_ATLAS + "labels"] = tensors[_ATLAS + "labels"].to(torch.uint8)
+    _write(Path(path), to_bytes(tensors, {"vaewidgets": text}))
+
+
+def load(path: str | os.PathLike) -> VAE:
+    """Read a model written by `save`, in float32, with its ``atlas`` and ``info``.
+
+    Raises
+    ------
+    ValueError
+        Not a checkpoint of ours, damaged, of a future version, or weights that do not fit its own
+        description. Nothing in the file is executed, and sizes are checked before memory is taken.
+    FileNotFoundError
+    """
+    path = Path(path)
+    tensors, header = _read_header(path)
+    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+        raise ValueError(f"{path} is a safetensors file but not a vaewidgets checkpoint: it has no header of ours.")
+    if header["format"] > FORMAT:
+        raise ValueError(
+            f"{path} has checkpoint format {header['format']}; this vaewidgets reads up to {FORMAT}: update it."
+        )
+    model = _empty_model(path, header)
+    expected = {_WEIGHTS + name: list(t.shape) for name, t in model.state_dict().items()}
+    found = {name: t["shape"] for name, t in tensors.items() if not name.startswith(_ATLAS)}
+    if found != expected:
+        name = next(n for n in sorted({*found, *expected}) if found.get(n) != expected.get(n))
+        raise ValueError(
+            f"{path} does not fit its own description: {name} should have shape "
+            f"{expected.get(name, '(absent)')}, the file has {found.get(name, '(absent)')}."
+        )
+    atlas_shapes = _check_atlas(path, tensors, model.latent_dim)
+    try:
+        with safe_open(path, "pt") as file:
+            state = {n.removeprefix(_WEIGHTS): file.get_tensor(n).float() for n in expected}
+            atlas = [file.get_tensor(_ATLAS + name) for name in Atlas._fields] if atlas_shapes else None
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged or cut short: {error}.") from error
+    model.load_state_dict(state, assign=True)
+    model.info = header["info"]
+    if atlas:
+        model.atlas = Atlas(atlas[0].float(), atlas[1].float(), atlas[2].long())
+    return model
+
+
+def pretrained(name: str) -> VAE:
+    """Load a model that ships with the package, with its atlas.
+
+    Parameters
+    ----------
+    name : str
+        "mnist-vae-2d": 28 x 28, atlas of the 10,000 MNIST test images. "digits-vae-2d": 8 x 8, atlas
+        of scikit-learn's digits. ``model.info`` holds dataset, recipe, command and measured figures.
+    """
+    folder = resources.files(__package__) / "pretrained"
+    names = sorted(p.name.removesuffix(".safetensors") for p in folder.iterdir() if p.name.endswith(".safetensors"))
+    if name not in names:
+        near = difflib.get_close_matches(str(name), names, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"No pretrained model {name!r}.{hint} There are: {', '.join(names)}.")
+    with resources.as_file(folder / f"{name}.safetensors") as path:
+        return load(path)
+
+
+def get_info(model) -> dict:
+    """Return what is known of how a model was made: {} if nothing."""
+    return dict(getattr(model, "info", {}))
+
+
+def _read_header(path: Path) -> tuple[dict, object]:
+    """Return the tensors' descriptions and our JSON, without reading a weight."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = int.from_bytes(start, "little")
+        if len(start) < 8 or not 2 <= length <= min(_HEADER_LIMIT, size - 8):
+            pickled = " It looks like a pickled PyTorch file, which vaewidgets never opens." * (
+                start[:2] in (b"PK", b"\x80\x02")
+            )
+            raise ValueError(f"{path} is not a safetensors file, or is cut short.{pickled}")
+        text = file.read(length)
+    try:
+        tensors = json.loads(text)
+        metadata = tensors.pop("__metadata__", {})
+        for name, entry in tensors.items():
+            if entry["dtype"] not in _DTYPES | {"U8", "I64"} or not isinstance(entry["shape"], list):
+                raise ValueError(f"tensor {name} has dtype {entry['dtype']}")
+        return tensors, json.loads(metadata.get("vaewidgets", "null"))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} has a header that cannot be read: {error}.") from error
+
+
+def _empty_model(path: Path, header: dict):
+    """Build the model the header describes without memory for its weights."""
+    kind, config = header.get("kind"), header.get("config")
+    if kind not in KINDS or not isinstance(config, dict) or not isinstance(header.get("info"), dict):
+        raise ValueError(f"{path} describes no model known here: kind {kind!r}; known are {', '.join(KINDS)}.")
+    try:
+        with torch.device("meta"):
+            return KINDS[kind](**config)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise ValueError(f"{path} describes a model that cannot be built: {error}") from error
+
+
+def _check_atlas(path: Path, tensors: dict, latent_dim: int) -> dict:
+    shapes = {name: t["shape"] for name, t in tensors.items() if name.startswith(_ATLAS)}
+    if shapes:
+        n = (shapes.get(_ATLAS + "labels") or [None])[0]
+        wanted = {_ATLAS + "mu": [n, latent_dim], _ATLAS + "logvar": [n, latent_dim], _ATLAS + "labels": [n]}
+        if shapes != wanted:
+            raise ValueError(f"{path} has an atlas that does not fit: {shapes}; expected {wanted}.")
+    return shapes
+
+
+def _write(path: Path, data: bytes) -> None:
+    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes the file private; a checkpoint is an ordinary file.
+        os.chmod(scratch, 0o666 & ~_umask())
+        os.replace(scratch, path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

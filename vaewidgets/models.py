@@ -1,0 +1,254 @@
+"""The variational autoencoder: an encoder to a Gaussian posterior, a decoder from latent points.
+
+Everything here maps tensors to tensors. Nothing samples unless asked, and nothing depends on
+``model.training``: there is no dropout and no batch norm.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .likelihoods import make_likelihood
+from .objectives import kl
+
+#: |logvar| never reaches this: sigma stays within exp(-5) .. exp(5), where float32 is comfortable.
+LOGVAR_BOUND = 10.0
+
+ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU, "tanh": nn.Tanh, "softplus": nn.Softplus}
+
+
+class Posterior(NamedTuple):
+    """The encoder's answer q(z|x) = N(mu, diag(sigma^2)), one Gaussian per image.
+
+    Attributes
+    ----------
+    mu, logvar : Tensor of shape (B, d)
+        Mean and log sigma^2.
+    """
+
+    mu: Tensor
+    logvar: Tensor
+
+    @property
+    def sigma(self) -> Tensor:
+        """Standard deviation, Tensor of shape (B, d)."""
+        return torch.exp(self.logvar / 2)
+
+    def sample(self, generator: torch.Generator | None = None, *, epsilon: Tensor | None = None) -> Tensor:
+        """Draw z = mu + sigma * epsilon, Tensor of shape (B, d) or that of ``epsilon``.
+
+        The reparameterisation of Kingma & Welling 2014 (arXiv 1312.6114, section 2.4): the noise
+        comes from outside, so gradients reach mu and sigma. ``epsilon`` of shape (..., B, d) freezes it.
+        """
+        if epsilon is None:
+            epsilon = torch.randn(
+                self.mu.shape, generator=generator, device=self.mu.device, dtype=self.mu.dtype
+            )
+        return self.mu + self.sigma * epsilon
+
+    def kl(self) -> Tensor:
+        """KL(q(z|x) || N(0, I)) in nats, kept per dimension: Tensor of shape (B, d)."""
+        return kl(self.mu, self.logvar)
+
+
+class VAE(nn.Module):
+    """Variational autoencoder (Kingma & Welling 2014, arXiv 1312.6114; Rezende et al. 2014, arXiv 1401.4082).
+
+    Parameters
+    ----------
+    latent_dim : int
+        d, the number of latent coordinates.
+    image_shape : tuple (C, H, W)
+    trunk : "linear", "mlp" or "conv"
+        "linear" is the linear VAE of Lucas et al. 2019 (arXiv 1911.02469): affine mean and decoder,
+        and a logvar that is one number per dimension, the same for every image.
+    hidden : tuple of int
+        Layer widths from image to latent ("mlp") or channels of the stride-2 convolutions ("conv");
+        the decoder mirrors them. Ignored by "linear".
+    likelihood : "bernoulli", "continuous-bernoulli" or "gaussian"
+        What the decoder's output means.
+    sigma : float, "learned" or "optimal"
+        Only for the Gaussian likelihood: its standard deviation per pixel.
+    activation : "relu", "silu", "gelu", "tanh" or "softplus"
+    seed : int or None
+        Seed of the initial weights; None draws from torch's global generator.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument has a value, or a kind, that makes no model.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> model = vw.VAE(latent_dim=2, image_shape=(1, 8, 8), hidden=(64,), seed=0)
+    >>> q = model.encode(torch.zeros(5, 1, 8, 8))
+    >>> q.mu.shape, model.decode(q.mu).shape
+    (torch.Size([5, 2]), torch.Size([5, 1, 8, 8]))
+    """
+
+    def __init__(
+        self,
+        latent_dim: int = 2,
+        image_shape: tuple[int, int, int] = (1, 28, 28),
+        *,
+        trunk: str = "mlp",
+        hidden: tuple[int, ...] = (512, 256),
+        likelihood: str = "bernoulli",
+        sigma: float | str | None = None,
+        activation: str = "relu",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        _check_int("latent_dim", latent_dim)
+        image_shape, hidden = _check_ints("image_shape", image_shape), _check_ints("hidden", hidden)
+        if len(image_shape) != 3:
+            raise ValueError(
+                f"image_shape is (channels, height, width), three numbers; got {image_shape}."
+            )
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}.")
+        if trunk not in TRUNKS:
+            raise ValueError(f"trunk must be one of {', '.join(TRUNKS)}; got {trunk!r}.")
+        self.latent_dim, self.image_shape = latent_dim, image_shape
+        self.likelihood = make_likelihood(likelihood, sigma)
+        self.config = {
+            "latent_dim": latent_dim,
+            "image_shape": list(image_shape),
+            "trunk": trunk,
+            "hidden": list(hidden),
+            "likelihood": likelihood,
+            "sigma": sigma,
+            "activation": activation,
+        }
+        with torch.random.fork_rng(devices=[], enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            self.encoder, width, self.decoder = TRUNKS[trunk](
+                latent_dim, image_shape, hidden, ACTIVATIONS[activation]
+            )
+            self.mu = nn.Linear(width, latent_dim)
+            self.logvar = Constant(latent_dim) if trunk == "linear" else nn.Linear(width, latent_dim)
+
+    def encode(self, x: Tensor) -> Posterior:
+        """Infer q(z|x) for images x, a Tensor of shape (B, C, H, W)."""
+        h = self.encoder(_check_images(x, self.image_shape))
+        return Posterior(self.mu(h), LOGVAR_BOUND * torch.tanh(self.logvar(h) / LOGVAR_BOUND))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Compute E[x|z], the mean image: Tensor of shape (B, C, H, W), for z of shape (B, d)."""
+        return self.likelihood.mean(self.decode_parameters(z))
+
+    def decode_parameters(self, z: Tensor) -> Tensor:
+        """Compute what the likelihood is made of (logits, or the Gaussian's mean).
+
+        z of shape (..., d) gives a Tensor of shape (..., C, H, W).
+        """
+        _check_latents(z, self.latent_dim)
+        return self.decoder(z.reshape(-1, self.latent_dim)).view(*z.shape[:-1], *self.image_shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reconstruct x through the mean of its posterior."""
+        return self.decode(self.encode(x).mu)
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={value!r}" for name, value in self.config.items() if value is not None)
+
+
+class Constant(nn.Module):
+    """A head that ignores its input: one learned number per latent dimension."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.zeros(width))
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self.value.expand(*h.shape[:-1], -1)
+
+
+def _linear_trunk(latent_dim, image_shape, hidden, activation):
+    size = math.prod(image_shape)
+    return nn.Flatten(), size, nn.Sequential(nn.Linear(latent_dim, size), nn.Unflatten(1, image_shape))
+
+
+def _mlp_trunk(latent_dim, image_shape, hidden, activation):
+    size = math.prod(image_shape)
+    if not hidden:
+        raise ValueError('trunk="mlp" needs at least one hidden width; for none use trunk="linear".')
+
+    def layers(widths):
+        return [m for i, o in zip(widths, widths[1:], strict=False) for m in (nn.Linear(i, o), activation())]
+
+    encoder = nn.Sequential(nn.Flatten(), *layers([size, *hidden]))
+    decoder = nn.Sequential(
+        *layers([latent_dim, *reversed(hidden)]), nn.Linear(hidden[0], size), nn.Unflatten(1, image_shape)
+    )
+    return encoder, hidden[-1], decoder
+
+
+def _conv_trunk(latent_dim, image_shape, hidden, activation):
+    if not hidden:
+        raise ValueError('trunk="conv" needs at least one number of channels in hidden.')
+    channels = [image_shape[0], *hidden]
+    # A stride-2 convolution maps n to ceil(n / 2); the way back chooses output_padding per axis so
+    # that every image size, odd ones too, is met exactly.
+    sizes = [image_shape[1:]]
+    for _ in hidden:
+        sizes.append(tuple((n + 1) // 2 for n in sizes[-1]))
+    width = hidden[-1] * math.prod(sizes[-1])
+
+    down, up = [], [nn.Linear(latent_dim, width), activation(), nn.Unflatten(1, (hidden[-1], *sizes[-1]))]
+    for i, o in zip(channels, channels[1:], strict=False):
+        down += [nn.Conv2d(i, o, 3, stride=2, padding=1), activation()]
+    for level in reversed(range(len(hidden))):
+        padding = tuple(n - (2 * m - 1) for n, m in zip(sizes[level], sizes[level + 1], strict=True))
+        up.append(
+            nn.ConvTranspose2d(
+                channels[level + 1], channels[level], 3, stride=2, padding=1, output_padding=padding
+            )
+        )
+        if level:
+            up.append(activation())
+    return nn.Sequential(*down, nn.Flatten()), width, nn.Sequential(*up)
+
+
+TRUNKS = {"linear": _linear_trunk, "mlp": _mlp_trunk, "conv": _conv_trunk}
+
+
+def _check_int(name, value) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int; got {value!r} ({type(value).__name__}).")
+    if not 1 <= value <= 2**24:
+        raise ValueError(f"{name} must be between 1 and {2**24}; got {value}.")
+
+
+def _check_ints(name, values) -> tuple[int, ...]:
+    if isinstance(values, str) or not isinstance(values, (tuple, list, torch.Size)):
+        raise TypeError(f"{name} must be a tuple of ints; got {values!r} ({type(values).__name__}).")
+    for value in values:
+        _check_int(f"each value of {name}", value)
+    return tuple(values)
+
+
+def _check_images(x: Tensor, image_shape: tuple[int, int, int]) -> Tensor:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"images must be a torch Tensor; got {type(x).__name__}.")
+    if x.dim() != 4 or tuple(x.shape[1:]) != image_shape:
+        raise ValueError(
+            f"images have shape {tuple(x.shape)} but this model takes (B, {', '.join(map(str, image_shape))}). "
+            "A single image needs a batch axis: x[None]."
+        )
+    return x
+
+
+def _check_latents(z: Tensor, latent_dim: int) -> None:
+    if not isinstance(z, Tensor):
+        raise TypeError(f"z must be a torch Tensor; got {type(z).__name__}.")
+    if z.dim() < 2:
+        raise ValueError(f"z has shape {tuple(z.shape)} but must be (B, {latent_dim}): one row per point.")
+    if z.shape[-1] != latent_dim:
+        raise ValueError(f"z has {z.shape[-1]} values but this model has latent_dim={latent_dim}.")
