@@ -1,31 +1,50 @@
 """Learn and teach variational autoencoders by hand, in JupyterLab."""
 
-from . import objectives
-from .checkpoints import load, pretrained, save
-from .data import Dataset, Images, load_data
-from .images import to_png
-from .models import VAE, Posterior
-from .objectives import Elbo, elbo, iwae
-from .training import Step, fit
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Python
+    from . import objectives
+    from .checkpoints import load, pretrained, save
+    from .data import Dataset, Images, load_data
+    from .images import to_png
+    from .models import VAE, Posterior
+    from .objectives import Elbo, elbo, iwae
+    from .training import Step, fit
+    from .widgets import LatentExplorer
 
 __version__ = "0.1.0"
 
-#: Panels load on first use (PEP 562), so that the command line never pays for plotly.
-_PANELS = ("LatentExplorer",)
+#: Where each public name lives. All resolve on first use (PEP 562): torch takes seconds to import, and
+#: ``vaewidgets lab`` needs neither it nor plotly.
+_HOMES = {
+    "checkpoints": ("load", "pretrained", "save"),
+    "data": ("Dataset", "Images", "load_data"),
+    "images": ("to_png",),
+    "models": ("VAE", "Posterior"),
+    "objectives": ("Elbo", "elbo", "iwae"),
+    "training": ("Step", "fit"),
+    "widgets": ("LatentExplorer",),
+}
+
+#: Modules that are used by their own name: ``vw.objectives.binarize``.
+_MODULES = ("likelihoods", "metrics", *_HOMES)
 
 __all__ = [
-    "Dataset", "Elbo", "Images", "Posterior", "Step", "VAE", "elbo", "fit", "iwae", "load", "load_data",
-    "objectives", "pretrained", "save", "to_png", *_PANELS,
+    "Dataset", "Elbo", "Images", "LatentExplorer", "Posterior", "Step", "VAE", "elbo", "fit", "iwae", "load",
+    "load_data", "objectives", "pretrained", "save", "to_png",
 ]  # fmt: skip
 
 
 def __getattr__(name: str):
-    if name in _PANELS:
-        from . import widgets
-
-        return getattr(widgets, name)
+    home = next((module for module, names in _HOMES.items() if name in names), None)
+    if home is not None:
+        value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+        return value
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})
