@@ -1,0 +1,119 @@
+"""The command line: ``vaewidgets lab | copy | train | doctor``.
+
+Here is only what the words mean. Each command imports what it needs when it runs, so that
+``vaewidgets lab`` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from . import __version__, recipes
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; return its exit status: 0 done, 1 refused or failed, 2 not understood, 130 Ctrl-C."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    argv, extra = _split_extra(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if extra and args.command != "lab":
+        parser.error(f"{args.command} takes nothing after --; got {' '.join(extra)}")
+    args.extra = extra
+    try:
+        return args.run(args)
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        print(f"vaewidgets {args.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"vaewidgets {args.command}: stopped", file=sys.stderr)
+        return 130
+
+
+def _split_extra(argv: list[str]) -> tuple[list[str], list[str]]:
+    at = argv.index("--") if "--" in argv else len(argv)
+    return argv[:at], argv[at + 1 :]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vaewidgets", description="Learn and teach variational autoencoders."
+    )
+    parser.add_argument("--version", action="version", version=f"vaewidgets {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    lab = commands.add_parser(
+        "lab",
+        help="open JupyterLab on the notebooks",
+        description="Open JupyterLab on the notebooks. What stands after -- goes to JupyterLab.",
+    )
+    lab.add_argument(
+        "folder", nargs="?", metavar="DIR", help="copy the notebooks there first; keep what is there"
+    )
+    lab.add_argument("--no-browser", dest="browser", action="store_false", help="only print the address")
+    lab.add_argument("--port", type=_port, help="8888, or the next free one, if not given")
+    lab.set_defaults(run=_lab)
+
+    copy = commands.add_parser("copy", help="copy the notebooks; never overwrite a file")
+    copy.add_argument("folder", metavar="DIR")
+    copy.set_defaults(run=_copy)
+
+    train = commands.add_parser(
+        "train",
+        help="train a VAE, measure it on held-out images and store it",
+        description="Train a VAE, measure it on held-out images and store both. Ctrl-C stores what is there.",
+    )
+    recipes.add_arguments(train)
+    train.set_defaults(run=recipes.run)
+
+    doctor = commands.add_parser("doctor", help="look for what is wrong with this installation")
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to 65535; got {text!r}")
+    return int(text)
+
+
+def _lab(args) -> int:
+    from . import lab
+
+    folder, checkout = lab.shipped_notebooks()
+    copied = args.folder is not None or not checkout
+    if copied:
+        folder = Path(args.folder or lab.DEFAULT_FOLDER)
+    folder = folder.resolve()
+    command = lab.lab_command(folder, browser=args.browser, port=args.port, extra=args.extra)
+    if copied:
+        _report_copy(folder)
+    if lab.is_root():
+        print("Running as root: JupyterLab is started with --allow-root.")
+    print(f"JupyterLab opens {folder}; Ctrl-C twice ends it.")
+    return lab.launch(command)
+
+
+def _copy(args) -> int:
+    _report_copy(Path(args.folder))
+    return 0
+
+
+def _report_copy(folder: Path) -> None:
+    from .lab import copy_notebooks
+
+    written, kept = copy_notebooks(folder)
+    for path in kept:
+        print(f"kept {path}: yours differs from the one in this version; move it away to get that")
+    print(f"copied {len(written)} file{'' if len(written) == 1 else 's'} to {folder}")
+
+
+def _doctor(args) -> int:
+    from . import doctor
+
+    findings = doctor.examine()
+    print(doctor.as_json(findings) if args.json else doctor.as_text(findings))
+    return int(any(finding.status == "problem" for finding in findings))
