@@ -19,7 +19,7 @@ _TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
 _FASHION = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Images:
     """Images with their labels.
 
@@ -46,7 +46,7 @@ class Images:
         return len(self.images)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """A training and a test split.
 
@@ -86,7 +86,8 @@ def load_data(
         - "digits": scikit-learn's 1,797 real 8 x 8 digits (Alpaydin & Kaynak 1998); always there, no
           network. The last 360 are the test set: in the file's order, so mostly by other writers.
         - "mnist", "fashion-mnist": 28 x 28, the published 60,000 / 10,000 split, through torchvision.
-        - an array or tensor of shape (N, H, W), (N, C, H, W) or (N, H, W, 3): bytes, or floats in [0, 1].
+        - an array or tensor of shape (N, H, W), (N, C, H, W), (N, H, W, 1) or (N, H, W, 3): bytes, or
+          floats in [0, 1].
     labels : array of N ints, optional
         Only with an array.
     root : path, optional
@@ -130,8 +131,8 @@ def check_images(images, image_shape=None, support=(0.0, 1.0)) -> None:
     if images.dim() != 4 or (image_shape is not None and tuple(images.shape[1:]) != tuple(image_shape)):
         wanted = "C, H, W" if image_shape is None else ", ".join(map(str, image_shape))
         raise ValueError(f"images must have shape (N, {wanted}); got {tuple(images.shape)}.")
-    if len(images) == 0:
-        raise ValueError("images is empty: expected at least one image.")
+    if images.numel() == 0:
+        raise ValueError(f"images is empty, of shape {tuple(images.shape)}: expected at least one image.")
     if not images.is_floating_point():
         raise TypeError(f"images must be floats; got {images.dtype}. vw.load_data(array) converts bytes.")
     low, high = images.min().item(), images.max().item()
@@ -141,6 +142,18 @@ def check_images(images, image_shape=None, support=(0.0, 1.0)) -> None:
             f"pixels must be finite and within [{support[0]:g}, {support[1]:g}]; "
             f"got values from {low:g} to {high:g}. Bytes (0..255) are divided by 255 once."
         )
+
+
+def load_test_images(name: str | None) -> Images | None:
+    """Return the test split of a named dataset if it is on this machine, else None: never downloads."""
+    if name == "digits":
+        return _digits().test
+    if name not in _TORCHVISION:
+        return None
+    folder = _root(None)
+    if not (folder / _TORCHVISION[name] / "raw").is_dir():
+        return None
+    return _read_split(_torchvision_class(name), folder, train=False)
 
 
 def _digits() -> Dataset:
@@ -154,15 +167,7 @@ def _digits() -> Dataset:
 
 
 def _torchvision(name: str, root, download: bool) -> Dataset:
-    folder = Path(root or os.environ.get(DATA_VARIABLE) or _cache_folder())
-    try:
-        import torchvision
-    except (ImportError, RuntimeError) as error:
-        raise RuntimeError(
-            f"torchvision does not import ({error}). Its build must match torch's: reinstall both from the "
-            "same index. Everything but MNIST works without it, for example load_data('digits')."
-        ) from error
-    cls = getattr(torchvision.datasets, _TORCHVISION[name])
+    folder, cls = _root(root), _torchvision_class(name)
     if not (folder / cls.__name__ / "raw").is_dir():
         if not download:
             raise RuntimeError(
@@ -170,14 +175,34 @@ def _torchvision(name: str, root, download: bool) -> Dataset:
                 f"{cls.__name__}/raw, or allow download=True; load_data('digits') needs nothing."
             )
         _download(cls, name, folder)
+    train, test = (_read_split(cls, folder, train) for train in (True, False))
+    return Dataset(train, test, _FASHION if name == "fashion-mnist" else tuple("0123456789"), name)
+
+
+def _torchvision_class(name: str):
     try:
-        splits = [cls(folder, train=train, download=False) for train in (True, False)]
+        import torchvision
+    except (ImportError, RuntimeError) as error:
+        raise RuntimeError(
+            f"torchvision does not import ({error}). Its build must match torch's: reinstall both from the "
+            "same index. Everything but MNIST works without it, for example load_data('digits')."
+        ) from error
+    return getattr(torchvision.datasets, _TORCHVISION[name])
+
+
+def _read_split(cls, folder: Path, train: bool) -> Images:
+    try:
+        split = cls(folder, train=train, download=False)
     except Exception as error:  # torchvision raises whatever its parser meets in a damaged file
         raise RuntimeError(
-            f"{folder / cls.__name__ / 'raw'} is incomplete or damaged ({error}). Move it away and load again."
+            f"{folder / cls.__name__ / 'raw'} is incomplete or damaged ({error}). "
+            "Move it away and load again."
         ) from error
-    train, test = (Images(s.data.unsqueeze(1).float() / 255, s.targets.long()) for s in splits)
-    return Dataset(train, test, _FASHION if name == "fashion-mnist" else tuple("0123456789"), name)
+    return Images(split.data.unsqueeze(1).float() / 255, split.targets.long())
+
+
+def _root(root) -> Path:
+    return Path(root or os.environ.get(DATA_VARIABLE) or _cache_folder())
 
 
 def _download(cls, name: str, folder: Path) -> None:
@@ -208,10 +233,10 @@ def _arrays(source, labels, test_fraction: float, seed: int, name: str) -> Datas
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction must lie between 0 and 1; got {test_fraction!r}.")
     if labels is not None:
-        labels = torch.as_tensor(np.asarray(labels))
-        if labels.is_floating_point() or labels.is_complex() or (labels.numel() and labels.min() < 0):
-            raise ValueError("labels must be integers from 0 up, one per image.")
-        labels = labels.long()
+        labels = np.asarray(labels)
+        if labels.dtype.kind not in "iub" or (labels < 0).any():
+            raise ValueError(f"labels must be integers from 0 up, one per image; got {labels.dtype}.")
+        labels = torch.from_numpy(labels.astype(np.int64))
     whole = Images(images, labels)
     order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(seed))
     held_out = min(max(1, round(test_fraction * len(whole))), len(whole) - 1)
@@ -225,12 +250,19 @@ def _arrays(source, labels, test_fraction: float, seed: int, name: str) -> Datas
 
 def _as_images(source) -> Tensor:
     try:
-        array = source.detach().cpu() if isinstance(source, Tensor) else torch.as_tensor(np.asarray(source))
+        if isinstance(source, Tensor):
+            array = source.detach().cpu()
+        else:
+            array = np.asarray(source)
+            # torch takes neither reversed strides nor foreign byte orders, and warns of read-only memory.
+            array = torch.as_tensor(array.astype(array.dtype.newbyteorder("="), order="C"))
     except (TypeError, ValueError) as error:
-        raise TypeError(f"expected a dataset name or an array of images; got {type(source).__name__}.") from error
+        raise TypeError(
+            f"expected a dataset name or an array of images; got {type(source).__name__}."
+        ) from error
     if array.dim() == 3:
         array = array.unsqueeze(1)
-    elif array.dim() == 4 and array.shape[-1] == 3 and array.shape[1] != 3:
+    elif array.dim() == 4 and array.shape[-1] in (1, 3) and array.shape[1] not in (1, 3):
         array = array.permute(0, 3, 1, 2)
     if array.dim() != 4:
         raise ValueError(f"images must have shape (N, H, W) or (N, C, H, W); got {tuple(array.shape)}.")

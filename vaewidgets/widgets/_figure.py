@@ -1,0 +1,130 @@
+"""Builders for the map: points by class, prior circles, ellipses. Shared by every panel with a map."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+
+#: Petroff10 (Petroff 2021, arXiv 2107.02270): told apart under every simulated colour blindness.
+PALETTE = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
+           "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")  # fmt: skip
+NEUTRAL = "#7d7d7d"
+#: At least 3.8:1 on white and on JupyterLab's dark background.
+ACCENT = "#d81b60"
+
+
+def map_figure(points: np.ndarray, labels: np.ndarray | None, classes, names, half_width: float) -> go.FigureWidget:
+    """Build a map of latent points, one trace per class so that the legend can hide each.
+
+    Parameters
+    ----------
+    points : ndarray of shape (N, 2)
+    labels : ndarray of shape (N,) or None
+        Class indices.
+    classes : sequence of str
+    names : (str, str)
+        Axis titles.
+    half_width : float
+        The axes span +- this, at aspect 1:1.
+
+    Returns
+    -------
+    FigureWidget
+        A trace of points has ``meta`` "points", and its ``customdata`` holds each point's row; the last
+        trace writes the name of each class at its median.
+    """
+    figure = go.FigureWidget()
+    figure.update_layout(
+        width=520, height=470, margin=dict(l=52, r=8, t=10, b=44), dragmode="pan", hovermode="closest",
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font=dict(color=NEUTRAL, size=12),
+        legend=dict(itemsizing="constant", title=dict(text=""), bgcolor="rgba(0,0,0,0)"), uirevision="vw",
+        modebar=dict(bgcolor="rgba(0,0,0,0)", color=NEUTRAL, activecolor=ACCENT, remove=["select2d", "lasso2d"]),
+    )  # fmt: skip
+    axis = dict(range=[-half_width, half_width], gridcolor="rgba(125,125,125,.25)", zerolinecolor=NEUTRAL)
+    figure.update_xaxes(title=dict(text=names[0], standoff=6), constrain="domain", **axis)
+    figure.update_yaxes(title=dict(text=names[1], standoff=4), scaleanchor="x", constrain="domain", **axis)
+    for c, rows in class_rows(labels, len(points)):
+        figure.add_trace(
+            go.Scatter(
+                x=points[rows, 0].astype("float32"),
+                y=points[rows, 1].astype("float32"),
+                customdata=rows.astype("int32"),
+                meta="points",
+                mode="markers",
+                name=classes[c] if c < len(classes) else str(c),
+                marker=dict(color=PALETTE[c % len(PALETTE)], size=4 if len(points) > 2000 else 7, opacity=0.8),
+                hovertemplate="%{x:.2f}, %{y:.2f}",
+                showlegend=labels is not None,
+            )
+        )
+    if labels is not None:
+        figure.add_trace(
+            go.Scatter(
+                mode="text", text=[t.name for t in figure.data], meta="names", textfont=dict(size=17, weight="bold"),
+                hoverinfo="skip", showlegend=False,
+            )
+        )  # fmt: skip
+        move_points(figure, points)
+    return figure
+
+
+def is_points(trace) -> bool:
+    """Tell a trace of points from the decoration around it."""
+    return trace.meta == "points"
+
+
+def move_points(figure: go.FigureWidget, points: np.ndarray) -> None:
+    """Put every point of a map at its row of `points` (N, 2), in place, and the names with them."""
+    medians = []
+    for trace in figure.select_traces(selector=is_points):
+        own = points[trace.customdata].astype("float32")
+        trace.x, trace.y = own.T
+        medians.append(np.median(own, axis=0))
+    for trace in figure.select_traces(selector={"meta": "names"}):
+        trace.x, trace.y = np.array(medians).T
+
+
+def class_rows(labels: np.ndarray | None, n: int) -> list[tuple[int, np.ndarray]]:
+    """List (class, rows of that class); everything is class 0 where there are no labels."""
+    if labels is None:
+        return [(0, np.arange(n))] if n else []
+    return [(int(c), np.flatnonzero(labels == c)) for c in np.unique(labels)]
+
+
+def prior_circles(centre: np.ndarray) -> list[dict]:
+    """Circles of radius 1 and 2 about the prior's mean, named by the mass a 2-D normal has inside."""
+    return [
+        dict(
+            type="circle", x0=centre[0] - r, x1=centre[0] + r, y0=centre[1] - r, y1=centre[1] + r,
+            line=dict(color=NEUTRAL, width=1.5), name=f"prior {mass}",
+            label=dict(text=mass, textposition="top center", font=dict(color=NEUTRAL, size=12)),
+        )
+        for r, mass in ((1, "39 %"), (2, "86 %"))
+    ]  # fmt: skip
+
+
+def posterior_ellipses(mean: np.ndarray, covariance: np.ndarray) -> list[dict]:
+    """1-sigma (solid) and 2-sigma (dashed) ellipses of a Gaussian on the plane, in axis units."""
+    return [
+        dict(
+            type="path", path=ellipse_path(mean, covariance, k), name=f"{k}-sigma",
+            line=dict(color=ACCENT, width=2, dash=dash),
+        )
+        for k, dash in ((1, "solid"), (2, "dash"))
+    ]  # fmt: skip
+
+
+def ellipse_path(mean: np.ndarray, covariance: np.ndarray, k: float, corners: int = 72) -> str:
+    """SVG path in axis units of the points at Mahalanobis distance k."""
+    values, vectors = np.linalg.eigh(covariance)
+    angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    circle = np.stack([np.cos(angle), np.sin(angle)])
+    x, y = np.asarray(mean)[:, None] + k * vectors @ (np.sqrt(np.maximum(values, 0))[:, None] * circle)
+    return "M" + "L".join(f"{a:.5f},{b:.5f}" for a, b in zip(x, y, strict=True)) + "Z"
+
+
+def path_line(a: np.ndarray, b: np.ndarray) -> dict:
+    """Dotted straight line between two points of the plane."""
+    return dict(
+        type="line", x0=a[0], y0=a[1], x1=b[0], y1=b[1], name="A to B", line=dict(color=ACCENT, width=2, dash="dot")
+    )

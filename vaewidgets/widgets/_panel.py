@@ -1,0 +1,92 @@
+"""What every panel shares: a guard on keywords, a stable repr, and a line where errors show."""
+
+from __future__ import annotations
+
+import difflib
+import html
+import inspect
+import threading
+import weakref
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+import anywidget
+import ipywidgets as widgets
+
+STATIC = Path(__file__).parent / "static"
+
+_locks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_locks_guard = threading.Lock()
+
+
+def model_lock(model) -> threading.RLock:
+    """Return the one re-entrant lock of `model`, shared by every panel and thread that uses it."""
+    with _locks_guard:
+        return _locks.setdefault(model, threading.RLock())
+
+
+class Dress(anywidget.AnyWidget):
+    """The panel's stylesheet, and the labels and key handling that ipywidgets' controls lack."""
+
+    _esm = STATIC / "panel.js"
+    _css = STATIC / "panel.css"
+
+
+class Panel(widgets.VBox):
+    """A stateful panel: one public trait of truth, controls that write it, one observer that renders it.
+
+    Subclasses build their children as plainly named attributes, hand them to ``super().__init__``,
+    and connect them with `listen`, so that no failure is silent.
+    """
+
+    def __init__(self, children, **layout) -> None:
+        self.error_line = widgets.HTML()
+        super().__init__([Dress(), *children, self.error_line], **layout)
+        self.add_class("vw-panel")
+
+    def check_keywords(self, keywords: dict) -> None:
+        """Raise TypeError for a keyword that no trait answers to; ipywidgets itself would only warn."""
+        parameters = [p.name for p in inspect.signature(type(self).__init__).parameters.values()][1:]
+        for name in keywords:
+            if not self.has_trait(name):
+                near = difflib.get_close_matches(name, [*parameters, *self.trait_names()], 1)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                raise TypeError(f"{type(self).__name__} has no keyword {name!r}.{hint}")
+
+    def listen(self, control: widgets.Widget, handler: Callable, name: str = "value") -> None:
+        """Call ``handler(new value)`` when `control` changes, with errors reported."""
+
+        def callback(change) -> None:
+            # ipywidgets holds this lock exactly while it applies a message from the page.
+            with self.report(from_page=bool(change.owner._property_lock)):
+                handler(change.new)
+
+        control.observe(callback, name)
+
+    def press(self, button: widgets.Button, handler: Callable) -> None:
+        """Call ``handler()`` when `button` is clicked, with errors reported."""
+
+        def callback(_) -> None:
+            with self.report(from_page=True):
+                handler()
+
+        button.on_click(callback)
+
+    @contextmanager
+    def report(self, *, from_page: bool):
+        """Show an exception in the error line; raise it again unless the page made the call."""
+        try:
+            yield
+        except Exception as error:
+            text = html.escape(f"{type(error).__name__}: {error}")
+            self.error_line.value = f'<div class="vw-error" role="alert">{text}</div>'
+            if not from_page:
+                raise
+        else:
+            self.error_line.value = ""
+
+
+def format_point(z) -> str:
+    """Format coordinates as (0.50, -1.20), never with a negative zero."""
+    return "(" + ", ".join(f"{round(v, 2) + 0.0:.2f}" for v in z) + ")"

@@ -1,0 +1,464 @@
+"""LatentExplorer: sliders that decode, over a map of the encoded images."""
+
+from __future__ import annotations
+
+import html
+import math
+from statistics import NormalDist
+
+import ipywidgets as widgets
+import numpy as np
+import torch
+import traitlets
+
+from ..data import Images, check_images, load_test_images
+from ..images import tile, to_uint8
+from ..metrics import encode_all
+from ._figure import is_points, map_figure, move_points, path_line, posterior_ellipses, prior_circles
+from ._panel import Panel, format_point, model_lock
+from ._plane import Plane
+from ._traits import Latent
+from .cursor import MapCursor
+from .picture import Picture
+
+REACH = 3.5
+FILM = 9
+_NORMAL = NormalDist()
+_ROW = dict(align_items="flex-start", flex_flow="row wrap", grid_gap="18px")
+
+
+class LatentExplorer(Panel):
+    """Move a latent point by sliders, map or grid, and see what the decoder makes of it.
+
+    Parameters
+    ----------
+    model : object with ``latent_dim`` and ``decode``
+        A VAE, or anything that decodes z of shape (B, d) to images of shape (B, C, H, W).
+    images : Images or Tensor of shape (N, C, H, W), optional
+        What the map shows, encoded; ``data.test`` for example. Without it the map shows the atlas
+        that a pretrained model carries, and is empty for a model without one.
+    z : d numbers, optional
+        Where to start; the origin if None.
+
+    Attributes
+    ----------
+    z : tuple of d floats
+        The trait of truth. Assign a list, array or tensor; observe it; link it to another panel's.
+    selected : int or None
+        Row of the chosen image on the map: its ellipse, reconstruction and picture are shown.
+    image : ndarray of shape (H, W) or (H, W, 3), uint8
+        What the panel shows for z.
+    sliders, boxes, canvas, figure, cursor, grid
+        The children, to reach and restyle. `figure` is an ordinary Plotly FigureWidget.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A model that does not decode, images that do not fit it, z of another length or not finite,
+        a misspelled keyword.
+    """
+
+    z = Latent()
+    selected = traitlets.Int(None, allow_none=True)
+
+    def __init__(self, model, images=None, *, z=None, **layout) -> None:
+        self.check_keywords(layout)
+        if not callable(getattr(model, "decode", None)) or not isinstance(getattr(model, "latent_dim", None), int):
+            raise TypeError(
+                f"LatentExplorer needs a model with latent_dim and decode(z); got {type(model).__name__}."
+            )
+        self.model, self.latent_dim, self._lock = model, model.latent_dim, model_lock(model)
+        self._a = self._b = None
+        self._originals = None
+        self._load_codes(images)
+        self.plane = Plane.coordinates(self.latent_dim)
+        self.image = to_uint8(self._decode(np.zeros((1, self.latent_dim)))[0])
+
+        self._build_controls()
+        self._build_map()
+        self._build_grid()
+        self._build_details()
+        super().__init__(
+            [
+                widgets.HBox([self._controls, self._map_box], layout=_ROW),
+                widgets.HBox([self._grid_box, self._details], layout=_ROW),
+                self.cursor,
+            ],
+            **layout,
+        )
+        if z is not None:
+            self.z = z
+        self.observe(self._on_z, "z")
+        self.observe(self._on_selected, "selected")
+        self._on_z()
+        self._on_selected()
+        self._draw_grid()
+
+    @traitlets.default("z")
+    def _origin(self) -> tuple[float, ...]:
+        return (0.0,) * self.latent_dim
+
+    def __repr__(self) -> str:
+        return f"LatentExplorer(latent_dim={self.latent_dim}, z={format_point(self.z)})"
+
+    # -- what the model says --------------------------------------------------------------------
+
+    def _load_codes(self, images) -> None:
+        """Set mu, logvar (ndarrays (N, d)) and labels from the images, or from the model's atlas."""
+        atlas = getattr(self.model, "atlas", None)
+        self.mu, self.logvar, self.labels, self.classes = np.zeros((0, self.latent_dim)), None, None, ()
+        if images is not None:
+            images = images if isinstance(images, Images) else Images(images)
+            if not callable(getattr(self.model, "encode", None)):
+                raise TypeError(
+                    f"{type(self.model).__name__} has no encode(x), so its map cannot show images: leave them out."
+                )
+            check_images(images.images, getattr(self.model, "image_shape", None))
+            self._originals = images.images
+            with self._lock:
+                q = encode_all(self.model, images.images)
+            self.mu, self.logvar, labels = q.mu.numpy(), q.logvar.numpy(), images.labels
+        elif atlas is not None:
+            self.mu, self.logvar, labels = atlas.mu.numpy(), atlas.logvar.numpy(), atlas.labels
+        else:
+            return
+        if labels is not None:
+            self.labels = labels.numpy()
+            self.classes = tuple(str(c) for c in range(int(self.labels.max()) + 1))
+
+    @torch.no_grad()
+    def _decode(self, z: np.ndarray) -> torch.Tensor:
+        """Decode points (N, d) to images (N, C, H, W) on the CPU."""
+        parameter = next(self.model.parameters(), None) if isinstance(self.model, torch.nn.Module) else None
+        with self._lock:
+            x = self.model.decode(torch.as_tensor(z, dtype=torch.float32, device=getattr(parameter, "device", None)))
+        if not isinstance(x, torch.Tensor) or x.dim() != 4 or len(x) != len(z):
+            raise ValueError(
+                f"decode must turn z of shape {tuple(z.shape)} into images of shape ({len(z)}, C, H, W); "
+                f"got {tuple(x.shape) if isinstance(x, torch.Tensor) else type(x).__name__}."
+            )
+        return x.cpu()
+
+    def _original(self, row: int) -> torch.Tensor | None:
+        """Return the image behind a point, or None where its dataset is not on this machine."""
+        if self._originals is None:
+            test = load_test_images(getattr(self.model, "info", {}).get("dataset"))
+            found = test is not None and len(test) == len(self.mu)
+            self._originals = test.images if found else ()
+        return self._originals[row] if len(self._originals) else None
+
+    # -- building -------------------------------------------------------------------------------
+
+    def _build_controls(self) -> None:
+        self.canvas = Picture()
+        self.canvas.fit_width(self.image.shape[1], at_least=250)
+        self.sliders, self.boxes, rows = [], [], []
+        for i in range(self.latent_dim):
+            slider = widgets.FloatSlider(
+                0, min=-REACH, max=REACH, step=0.01, description=f"z{i + 1}", readout=False,
+                layout=dict(width="180px"), style=dict(description_width="28px"),
+            )  # fmt: skip
+            box = widgets.BoundedFloatText(0, min=-REACH, max=REACH, step=0.1, layout=dict(width="78px"))
+            box.add_class("vw-number")
+            self.listen(slider, lambda value, i=i: self._move_coordinate(i, value))
+            self.listen(box, lambda value, i=i: self._type_coordinate(i, value))
+            self.sliders.append(slider)
+            self.boxes.append(box)
+            rows.append(widgets.HBox([slider, box]))
+        self.state = widgets.HTML()
+        self._controls = widgets.VBox(
+            [
+                _title("The decoder's picture of z"),
+                self.canvas,
+                self.state,
+                widgets.VBox(rows, layout=dict(max_height="190px", overflow="auto")),
+            ],
+            layout=dict(width="276px"),
+        )
+
+    def _build_map(self) -> None:
+        points = self.plane.project(self.mu)
+        self.figure = map_figure(points, self.labels, self.classes, self.plane.names, self._half_width(points))
+        for trace in self.figure.select_traces(selector=is_points):
+            trace.on_click(self._on_click)
+        self.cursor = MapCursor()
+        self.listen(self.cursor, self._on_map_cursor, "moved")
+        names = [f"z{i + 1}" for i in range(self.latent_dim)]
+        self.map_mode = widgets.ToggleButtons(
+            options=["two coordinates", "principal components"], style=dict(button_width="auto"),
+            disabled=len(self.mu) < 2,
+        )  # fmt: skip
+        self.across = widgets.Dropdown(options=names, index=0, description="across", layout=dict(width="150px"))
+        self.up = widgets.Dropdown(options=names, index=min(1, len(names) - 1), description="up",
+                                   layout=dict(width="150px"))  # fmt: skip
+        for control in (self.map_mode, self.across, self.up):
+            self.listen(control, lambda _: self._change_plane())
+        many = self.latent_dim > 2
+        axes_row = [widgets.HBox([self.map_mode, self.across, self.up], layout=_ROW)] if many else []
+        count = f"mu of {len(self.mu):,} encoded images" if len(self.mu) else "no encoded images to show"
+        self._map_box = widgets.VBox([_title(f"The map: {count}"), self.figure, *axes_row])
+
+    def _build_grid(self) -> None:
+        height, width = self.image.shape[:2]
+        self._tiles = int(np.clip(900 // max(height, width), 5, 30))
+        self.grid = Picture(interactive=True, key_step=1 / self._tiles)
+        self.grid.fit_width(self._tiles * width, at_most=420)
+        self.listen(self.grid, self._on_grid_cursor, "pointer")
+        self.spacing = widgets.ToggleButtons(
+            options=["equal prior mass", "even steps"], style=dict(button_width="auto"),
+            tooltips=["tile centres at quantiles of N(0, 1): each tile stands for the same share of the prior",
+                      f"tile centres at even steps over +-{REACH:g}"],
+        )  # fmt: skip
+        self.listen(self.spacing, lambda _: self._draw_grid())
+        self.redraw = widgets.Button(description="redraw through z", tooltip="Decode the plane that z lies on now")
+        self.press(self.redraw, self._draw_grid)
+        self.grid_note = widgets.HTML()
+        buttons = [self.spacing, self.redraw] if self.latent_dim > 2 else [self.spacing]
+        self._grid_box = widgets.VBox(
+            [_title("The plane, decoded tile by tile"), self.grid, widgets.HBox(buttons, layout=_ROW), self.grid_note],
+            layout=dict(width="440px"),
+        )
+
+    def _build_details(self) -> None:
+        height, width = self.image.shape[:2]
+        self.original, self.reconstruction, self.film = Picture(), Picture(), Picture()
+        for picture in (self.original, self.reconstruction):
+            picture.fit_width(width, at_least=96)
+        self.film.fit_width(FILM * width, at_most=350)
+        self.details = widgets.HTML()
+        self.set_a = widgets.Button(description="A is here", tooltip="Interpolate from the present z")
+        self.set_b = widgets.Button(description="B is here", tooltip="Interpolate to the present z")
+        for button in (self.set_a, self.set_b):
+            button.layout.width = "90px"
+        self.press(self.set_a, lambda: self._set_ends(a=self.z))
+        self.press(self.set_b, lambda: self._set_ends(b=self.z))
+        self.t = widgets.FloatSlider(
+            0, min=0, max=1, step=0.01, description="t", disabled=True, readout_format=".2f",
+            layout=dict(width="330px"), style=dict(description_width="28px"),
+        )  # fmt: skip
+        self.listen(self.t, self._on_t)
+        self.ends = widgets.HTML()
+        self._film_box = widgets.VBox([self.film])
+        self._pair = widgets.HBox(
+            [
+                widgets.VBox([_note("the image"), self.original]),
+                widgets.VBox([_note("its reconstruction"), self.reconstruction]),
+            ],
+            layout=_ROW,
+        )
+        for box in (self._pair, self._film_box):
+            box.layout.display = "none"
+        self._details = widgets.VBox(
+            [
+                _title("The chosen point"), self.details, self._pair,
+                _title("Interpolate from A to B"), widgets.HBox([self.set_a, self.set_b]), self.ends, self.t,
+                self._film_box,
+            ],
+            layout=dict(width="350px"),
+        )  # fmt: skip
+
+    # -- controls write z -----------------------------------------------------------------------
+
+    def _move_coordinate(self, i: int, value: float) -> None:
+        self.z = (*self.z[:i], value, *self.z[i + 1 :])
+
+    def _type_coordinate(self, i: int, value: float) -> None:
+        # The box shows four decimals: hearing what it was set to must not round z.
+        if value != round(self.z[i], 4):
+            self._move_coordinate(i, value)
+
+    def _on_map_cursor(self, position) -> None:
+        self.z = self.plane.lift([position], self.z)[0]
+
+    def _on_grid_cursor(self, pointer) -> None:
+        self.z = self.plane.lift([self._from_grid(np.array(pointer))], self.z)[0]
+
+    def _on_t(self, t: float) -> None:
+        a, b = np.array(self._a), np.array(self._b)
+        self.z = (1 - t) * a + t * b
+
+    def _on_click(self, trace, points, _) -> None:
+        # Plotly calls every trace; only the one that was hit has points.
+        if points.point_inds:
+            with self.report(from_page=True):
+                self.select(int(trace.customdata[points.point_inds[0]]))
+
+    def select(self, row: int) -> None:
+        """Choose a point of the map: z moves to its mu, and its ellipse and pictures are shown.
+
+        Raises
+        ------
+        IndexError
+            There is no such row.
+        """
+        if not 0 <= row < len(self.mu):
+            raise IndexError(f"row {row} is not on the map, which has {len(self.mu)} points.")
+        self.selected = row
+        self.z = self.mu[row]
+
+    def interpolate(self, a, b) -> None:
+        """Set both ends of the interpolation, each a latent point of d numbers, and go to A."""
+        check = type(self).z.validate
+        self._set_ends(a=check(self, a), b=check(self, b))
+
+    def _set_ends(self, a=None, b=None) -> None:
+        self._a, self._b = a or self._a, b or self._b
+        self.ends.value = _note_html(
+            "; ".join(f"{k} = {format_point(p)}" for k, p in (("A", self._a), ("B", self._b)) if p is not None)
+        )
+        ready = self._a is not None and self._b is not None
+        self.t.disabled = not ready
+        if ready:
+            t = np.linspace(0, 1, FILM)[:, None]
+            z = (1 - t) * np.array(self._a) + t * np.array(self._b)
+            self.film.show(to_uint8(tile(self._decode(z), FILM)), f"{FILM} pictures from A to B")
+            self._film_box.layout.display = ""
+            self.t.value = 0 if b is None or a is not None else 1
+        self._draw_marks()
+
+    # -- rendering ------------------------------------------------------------------------------
+
+    def _on_z(self, _=None) -> None:
+        with self.report(from_page=False), self._lock:
+            # Another thread may have moved z since: the last one is what counts.
+            z = self.z
+            self.image = to_uint8(self._decode(np.array([z]))[0])
+            self.canvas.show(self.image, f"decoded picture of z = {format_point(z)}")
+            for i, value in enumerate(z):
+                for control, shown in ((self.sliders[i], value), (self.boxes[i], round(value, 4))):
+                    _widen(control, value)
+                    control.value = shown
+            self._place_cursors()
+            self.state.value = f'<div class="vw-state">{html.escape(self._describe(z))}</div>'
+
+    def _describe(self, z) -> str:
+        radius2 = float(np.square(z).sum())
+        inside = torch.special.gammainc(torch.tensor(self.latent_dim / 2), torch.tensor(radius2 / 2)).item()
+        return (
+            f"z = {format_point(z)}, {math.sqrt(radius2):.2f} from the origin; "
+            f"{inside:.1%} of the prior lies nearer."
+        )
+
+    def _place_cursors(self) -> None:
+        point = self.plane.project(self.z)
+        self.cursor.position = [float(v) for v in point]
+        self.grid.cursor = [float(v) for v in self._to_grid(point)]
+
+    def _on_selected(self, _=None) -> None:
+        with self.report(from_page=False), self._lock:
+            self._draw_marks()
+            row = self.selected
+            self._pair.layout.display = "none" if row is None else ""
+            if row is None:
+                self.details.value = _note_html("Click a point of the map.")
+                return
+            reconstruction = self._decode(self.mu[row : row + 1])[0]
+            self.reconstruction.show(to_uint8(reconstruction), "reconstruction of the chosen image")
+            original = self._original(row)
+            self.original.show(
+                to_uint8(reconstruction if original is None else original),
+                "the chosen image" if original is not None else "reconstruction in place of the image",
+            )
+            self._pair.children[0].layout.display = "none" if original is None else ""
+            self.details.value = _note_html(self._describe_row(row, original is not None))
+
+    def _describe_row(self, row: int, at_hand: bool) -> str:
+        text = f"Image {row}"
+        if self.labels is not None:
+            text += f", labelled {self.classes[self.labels[row]]}"
+        text += f": mu = {format_point(self.mu[row])}"
+        if self.logvar is not None:
+            sigma, logvar = np.exp(self.logvar[row] / 2), self.logvar[row]
+            nats = 0.5 * (self.mu[row] ** 2 + np.expm1(logvar) - logvar).sum()
+            text += f", sigma = ({', '.join(f'{s:.3f}' for s in sigma)}), KL = {nats:.2f} nats"
+        if not at_hand:
+            text += ". Its own picture is not on this machine: the reconstruction is shown."
+        return text
+
+    def _draw_marks(self) -> None:
+        """Circles of the prior, ellipses of the chosen posterior, the line from A to B."""
+        shapes = prior_circles(self.plane.project(np.zeros(self.latent_dim)))
+        if self.selected is not None and self.logvar is not None:
+            sigma = np.exp(self.logvar[self.selected] / 2)
+            shapes += posterior_ellipses(self.plane.project(self.mu[self.selected]), self.plane.covariance(sigma))
+        if self._a is not None and self._b is not None:
+            shapes.append(path_line(self.plane.project(self._a), self.plane.project(self._b)))
+        with self._lock:
+            self.figure.update_layout(shapes=shapes)
+
+    def _change_plane(self) -> None:
+        principal = self.map_mode.index == 1
+        if not principal and self.across.index == self.up.index:
+            raise ValueError("across and up show the same coordinate: choose two different ones.")
+        self.across.disabled = self.up.disabled = principal
+        self.plane = (
+            Plane.principal(self.mu) if principal
+            else Plane.coordinates(self.latent_dim, self.across.index, self.up.index)
+        )  # fmt: skip
+        points = self.plane.project(self.mu)
+        half_width = self._half_width(points)
+        with self._lock, self.figure.batch_update():
+            move_points(self.figure, points)
+            self.figure.layout.xaxis.update(title_text=self.plane.names[0], range=[-half_width, half_width])
+            self.figure.layout.yaxis.update(title_text=self.plane.names[1], range=[-half_width, half_width])
+        self._draw_marks()
+        self._draw_grid()
+
+    def _half_width(self, points: np.ndarray) -> float:
+        return max(REACH, 1.05 * float(np.abs(points).max())) if len(points) else REACH
+
+    def _draw_grid(self) -> None:
+        n = self._tiles
+        edge = (np.arange(n) + 0.5) / n
+        u, v = np.meshgrid(edge, edge)
+        points = self._from_grid(np.stack([u.ravel(), v.ravel()], 1))
+        self.grid.show(
+            to_uint8(tile(self._decode(self.plane.lift(points, self.z)), n)),
+            f"{n} by {n} decoded pictures of the plane; arrow keys move z",
+        )
+        if self.spacing.index == 0:
+            note = f"{n} x {n} tiles, each 1/{n * n} of the prior's mass in this plane; together 100 %."
+        else:
+            mass = (2 * _NORMAL.cdf(REACH) - 1) ** 2
+            note = f"{n} x {n} tiles in even steps over +-{REACH:g}: {mass:.1%} of the prior's mass in this plane."
+        self.grid_note.value = _note_html(note)
+        self._place_cursors()
+
+    # A place on the grid is (u, v), shares of its width and height from the top left corner.
+
+    def _from_grid(self, place: np.ndarray) -> np.ndarray:
+        u, v = place[..., 0], 1 - place[..., 1]
+        centre = self.plane.project(np.zeros(self.latent_dim))
+        both = np.stack([u, v], -1)
+        if self.spacing.index == 0:
+            quantile = np.vectorize(_NORMAL.inv_cdf, otypes=[float])
+            return centre + np.clip(quantile(np.clip(both, 1e-6, 1 - 1e-6)), -REACH, REACH)
+        return centre + REACH * (2 * both - 1)
+
+    def _to_grid(self, point: np.ndarray) -> np.ndarray:
+        offset = point - self.plane.project(np.zeros(self.latent_dim))
+        if self.spacing.index == 0:
+            place = np.array([_NORMAL.cdf(v) for v in offset])
+        else:
+            place = (offset / REACH + 1) / 2
+        return np.array([place[0], 1 - place[1]])
+
+
+def _widen(control, value: float) -> None:
+    """Let a control reach a value beyond its range, so that z is never clipped to what it can show."""
+    if value > control.max:
+        control.max = math.ceil(value * 2) / 2
+    if value < control.min:
+        control.min = math.floor(value * 2) / 2
+
+
+def _title(text: str) -> widgets.HTML:
+    return widgets.HTML(f'<div class="vw-title">{html.escape(text)}</div>')
+
+
+def _note(text: str) -> widgets.HTML:
+    return widgets.HTML(_note_html(text))
+
+
+def _note_html(text: str) -> str:
+    return f'<div class="vw-note">{html.escape(text)}</div>'

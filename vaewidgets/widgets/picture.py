@@ -1,0 +1,55 @@
+"""A canvas that shows pixels, with an optional cursor that can be dragged over it."""
+
+from __future__ import annotations
+
+import anywidget
+import numpy as np
+import traitlets
+
+from ._panel import STATIC
+
+
+class Picture(anywidget.AnyWidget):
+    """Pixels on a canvas, crisp when enlarged.
+
+    The element carries ``data-vw="picture"`` and ``data-vw-frame``, the count of pictures it has shown.
+
+    Attributes
+    ----------
+    label : str
+        What the picture is, for those who do not see it.
+    cursor : tuple (u, v), or ()
+        Shares of width and height from the top left corner. A picture with `interactive` set lets
+        pointer and arrow keys move it, and then `pointer` says where to.
+    """
+
+    _esm = STATIC / "picture.js"
+    pixels = traitlets.Bytes().tag(sync=True)
+    rows = traitlets.Int(0).tag(sync=True)
+    columns = traitlets.Int(0).tag(sync=True)
+    channels = traitlets.Int(1).tag(sync=True)
+    #: Counts what was shown: a picture equal to the last one is a picture too.
+    serial = traitlets.Int(0).tag(sync=True)
+    display_width = traitlets.Int(252).tag(sync=True)
+    label = traitlets.Unicode("").tag(sync=True)
+    interactive = traitlets.Bool(False).tag(sync=True)
+    key_step = traitlets.Float(0.01).tag(sync=True)
+    cursor = traitlets.List(traitlets.Float()).tag(sync=True)
+    pointer = traitlets.List(traitlets.Float()).tag(sync=True)
+
+    def show(self, pixels: np.ndarray, label: str | None = None) -> None:
+        """Show an array of shape (H, W) or (H, W, 3), uint8, in one message."""
+        with self.hold_sync():
+            self.rows, self.columns = pixels.shape[:2]
+            self.channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+            self.pixels = pixels.tobytes()
+            self.serial += 1
+            if label is not None:
+                self.label = label
+
+    def fit_width(self, columns: int, *, at_least: int | None = None, at_most: int = 420) -> None:
+        """Display `columns` pixels, each a whole number of screen pixels wide where there is room."""
+        if at_least is not None:
+            self.display_width = columns * max(1, -(-at_least // columns))
+        else:
+            self.display_width = columns * (at_most // columns) if columns <= at_most else at_most
