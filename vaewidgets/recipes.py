@@ -115,6 +115,7 @@ def run(args) -> int:
     images, held_out, split = _split(data, args.holdout)
     model = VAE(image_shape=tuple(images.shape[1:]), seed=args.seed, **_given(args, "VAE"))
     steps = fit(model, images, seed=args.seed, **_given(args, "fit"))
+    recipe = _recipe(args, VAE, fit)
 
     last, interrupted = _drive(steps)
     if last is None:
@@ -127,7 +128,6 @@ def run(args) -> int:
     atlas = None
     if args.atlas == "test":
         atlas = Atlas(*encode_all(model, held_out.images), held_out.labels)
-    recipe = _recipe(args, VAE, fit)
     if interrupted:
         recipe["stopped"] = {"step": last.step, "total_steps": last.total_steps}
     save(
