@@ -13,7 +13,9 @@ NEUTRAL = "#7d7d7d"
 ACCENT = "#d81b60"
 
 
-def map_figure(points: np.ndarray, labels: np.ndarray | None, classes, names, half_width: float) -> go.FigureWidget:
+def map_figure(
+    points: np.ndarray, labels: np.ndarray | None, classes, names, half_width: float
+) -> go.FigureWidget:
     """Build a map of latent points, one trace per class so that the legend can hide each.
 
     Parameters
@@ -38,7 +40,9 @@ def map_figure(points: np.ndarray, labels: np.ndarray | None, classes, names, ha
         width=520, height=470, margin=dict(l=52, r=8, t=10, b=44), dragmode="pan", hovermode="closest",
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font=dict(color=NEUTRAL, size=12),
         legend=dict(itemsizing="constant", title=dict(text=""), bgcolor="rgba(0,0,0,0)"), uirevision="vw",
-        modebar=dict(bgcolor="rgba(0,0,0,0)", color=NEUTRAL, activecolor=ACCENT, remove=["select2d", "lasso2d"]),
+        modebar=dict(
+            bgcolor="rgba(0,0,0,0)", color=NEUTRAL, activecolor=ACCENT, remove=["select2d", "lasso2d"]
+        ),
     )  # fmt: skip
     axis = dict(range=[-half_width, half_width], gridcolor="rgba(125,125,125,.25)", zerolinecolor=NEUTRAL)
     figure.update_xaxes(title=dict(text=names[0], standoff=6), constrain="domain", **axis)
@@ -52,7 +56,9 @@ def map_figure(points: np.ndarray, labels: np.ndarray | None, classes, names, ha
                 meta="points",
                 mode="markers",
                 name=classes[c] if c < len(classes) else str(c),
-                marker=dict(color=PALETTE[c % len(PALETTE)], size=4 if len(points) > 2000 else 7, opacity=0.8),
+                marker=dict(
+                    color=PALETTE[c % len(PALETTE)], size=4 if len(points) > 2000 else 7, opacity=0.8
+                ),
                 hovertemplate="%{x:.2f}, %{y:.2f}",
                 showlegend=labels is not None,
             )
@@ -60,8 +66,8 @@ def map_figure(points: np.ndarray, labels: np.ndarray | None, classes, names, ha
     if labels is not None:
         figure.add_trace(
             go.Scatter(
-                mode="text", text=[t.name for t in figure.data], meta="names", textfont=dict(size=17, weight="bold"),
-                hoverinfo="skip", showlegend=False,
+                mode="text", text=[t.name for t in figure.data], textfont=dict(size=17, weight="bold"),
+                meta="names", hoverinfo="skip", showlegend=False,
             )
         )  # fmt: skip
         move_points(figure, points)
@@ -126,5 +132,11 @@ def ellipse_path(mean: np.ndarray, covariance: np.ndarray, k: float, corners: in
 def path_line(a: np.ndarray, b: np.ndarray) -> dict:
     """Dotted straight line between two points of the plane."""
     return dict(
-        type="line", x0=a[0], y0=a[1], x1=b[0], y1=b[1], name="A to B", line=dict(color=ACCENT, width=2, dash="dot")
+        type="line",
+        x0=a[0],
+        y0=a[1],
+        x1=b[0],
+        y1=b[1],
+        name="A to B",
+        line=dict(color=ACCENT, width=2, dash="dot"),
     )

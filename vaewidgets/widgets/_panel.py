@@ -90,3 +90,13 @@ class Panel(widgets.VBox):
 def format_point(z) -> str:
     """Format coordinates as (0.50, -1.20), never with a negative zero."""
     return "(" + ", ".join(f"{round(v, 2) + 0.0:.2f}" for v in z) + ")"
+
+
+def title(text: str) -> widgets.HTML:
+    """Make a heading of a part of a panel."""
+    return widgets.HTML(f'<div class="vw-title">{html.escape(text)}</div>')
+
+
+def note_html(text: str, kind: str = "note") -> str:
+    """Wrap plain text, a "note" or the panel's "state", for a widgets.HTML, which would run markup."""
+    return f'<div class="vw-{kind}">{html.escape(text)}</div>'

@@ -39,7 +39,10 @@ class Plane:
         from sklearn.decomposition import PCA
 
         pca = PCA(2).fit(mu)
-        shares = [f"principal component {k + 1} of mu ({s:.0%})" for k, s in enumerate(pca.explained_variance_ratio_)]
+        shares = [
+            f"principal component {k + 1} of mu ({s:.0%})"
+            for k, s in enumerate(pca.explained_variance_ratio_)
+        ]
         return cls(pca.components_, pca.mean_, tuple(shares))
 
     def project(self, z) -> np.ndarray:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import html
 import math
-from statistics import NormalDist
 
 import ipywidgets as widgets
 import numpy as np
 import torch
 import traitlets
 
-from ..data import Images, check_images, load_test_images
-from ..images import tile, to_uint8
-from ..metrics import encode_all
+from vaewidgets.data import Images, check_images, load_test_images
+from vaewidgets.images import tile, to_uint8
+from vaewidgets.metrics import encode_all
+
 from ._figure import is_points, map_figure, move_points, path_line, posterior_ellipses, prior_circles
-from ._panel import Panel, format_point, model_lock
+from ._grid import REACH, ManifoldGrid
+from ._panel import Panel, format_point, model_lock, note_html, title
 from ._plane import Plane
 from ._traits import Latent
 from .cursor import MapCursor
 from .picture import Picture
 
-REACH = 3.5
 FILM = 9
-_NORMAL = NormalDist()
 _ROW = dict(align_items="flex-start", flex_flow="row wrap", grid_gap="18px")
 
 
@@ -63,7 +61,9 @@ class LatentExplorer(Panel):
 
     def __init__(self, model, images=None, *, z=None, **layout) -> None:
         self.check_keywords(layout)
-        if not callable(getattr(model, "decode", None)) or not isinstance(getattr(model, "latent_dim", None), int):
+        if not callable(getattr(model, "decode", None)) or not isinstance(
+            getattr(model, "latent_dim", None), int
+        ):
             raise TypeError(
                 f"LatentExplorer needs a model with latent_dim and decode(z); got {type(model).__name__}."
             )
@@ -81,7 +81,7 @@ class LatentExplorer(Panel):
         super().__init__(
             [
                 widgets.HBox([self._controls, self._map_box], layout=_ROW),
-                widgets.HBox([self._grid_box, self._details], layout=_ROW),
+                widgets.HBox([self.grid, self._details], layout=_ROW),
                 self.cursor,
             ],
             **layout,
@@ -111,7 +111,8 @@ class LatentExplorer(Panel):
             images = images if isinstance(images, Images) else Images(images)
             if not callable(getattr(self.model, "encode", None)):
                 raise TypeError(
-                    f"{type(self.model).__name__} has no encode(x), so its map cannot show images: leave them out."
+                    f"{type(self.model).__name__} has no encode(x), so its map cannot show images: "
+                    "leave them out."
                 )
             check_images(images.images, getattr(self.model, "image_shape", None))
             self._originals = images.images
@@ -131,7 +132,9 @@ class LatentExplorer(Panel):
         """Decode points (N, d) to images (N, C, H, W) on the CPU."""
         parameter = next(self.model.parameters(), None) if isinstance(self.model, torch.nn.Module) else None
         with self._lock:
-            x = self.model.decode(torch.as_tensor(z, dtype=torch.float32, device=getattr(parameter, "device", None)))
+            x = self.model.decode(
+                torch.as_tensor(z, dtype=torch.float32, device=getattr(parameter, "device", None))
+            )
         if not isinstance(x, torch.Tensor) or x.dim() != 4 or len(x) != len(z):
             raise ValueError(
                 f"decode must turn z of shape {tuple(z.shape)} into images of shape ({len(z)}, C, H, W); "
@@ -168,7 +171,7 @@ class LatentExplorer(Panel):
         self.state = widgets.HTML()
         self._controls = widgets.VBox(
             [
-                _title("The decoder's picture of z"),
+                title("The decoder's picture of z"),
                 self.canvas,
                 self.state,
                 widgets.VBox(rows, layout=dict(max_height="190px", overflow="auto")),
@@ -178,7 +181,9 @@ class LatentExplorer(Panel):
 
     def _build_map(self) -> None:
         points = self.plane.project(self.mu)
-        self.figure = map_figure(points, self.labels, self.classes, self.plane.names, self._half_width(points))
+        self.figure = map_figure(
+            points, self.labels, self.classes, self.plane.names, self._half_width(points)
+        )
         for trace in self.figure.select_traces(selector=is_points):
             trace.on_click(self._on_click)
         self.cursor = MapCursor()
@@ -188,7 +193,9 @@ class LatentExplorer(Panel):
             options=["two coordinates", "principal components"], style=dict(button_width="auto"),
             disabled=len(self.mu) < 2,
         )  # fmt: skip
-        self.across = widgets.Dropdown(options=names, index=0, description="across", layout=dict(width="150px"))
+        self.across = widgets.Dropdown(
+            options=names, index=0, description="across", layout=dict(width="150px")
+        )
         self.up = widgets.Dropdown(options=names, index=min(1, len(names) - 1), description="up",
                                    layout=dict(width="150px"))  # fmt: skip
         for control in (self.map_mode, self.across, self.up):
@@ -196,31 +203,24 @@ class LatentExplorer(Panel):
         many = self.latent_dim > 2
         axes_row = [widgets.HBox([self.map_mode, self.across, self.up], layout=_ROW)] if many else []
         count = f"mu of {len(self.mu):,} encoded images" if len(self.mu) else "no encoded images to show"
-        self._map_box = widgets.VBox([_title(f"The map: {count}"), self.figure, *axes_row])
+        self._map_box = widgets.VBox([title(f"The map: {count}"), self.figure, *axes_row])
 
     def _build_grid(self) -> None:
-        height, width = self.image.shape[:2]
-        self._tiles = int(np.clip(900 // max(height, width), 5, 30))
-        self.grid = Picture(interactive=True, key_step=1 / self._tiles)
-        self.grid.fit_width(self._tiles * width, at_most=420)
-        self.listen(self.grid, self._on_grid_cursor, "pointer")
-        self.spacing = widgets.ToggleButtons(
-            options=["equal prior mass", "even steps"], style=dict(button_width="auto"),
-            tooltips=["tile centres at quantiles of N(0, 1): each tile stands for the same share of the prior",
-                      f"tile centres at even steps over +-{REACH:g}"],
-        )  # fmt: skip
-        self.listen(self.spacing, lambda _: self._draw_grid())
-        self.redraw = widgets.Button(description="redraw through z", tooltip="Decode the plane that z lies on now")
-        self.press(self.redraw, self._draw_grid)
-        self.grid_note = widgets.HTML()
-        buttons = [self.spacing, self.redraw] if self.latent_dim > 2 else [self.spacing]
-        self._grid_box = widgets.VBox(
-            [_title("The plane, decoded tile by tile"), self.grid, widgets.HBox(buttons, layout=_ROW), self.grid_note],
-            layout=dict(width="440px"),
+        self.grid = ManifoldGrid(
+            lambda points: self._decode(self.plane.lift(points, self.z)), self.image.shape[:2]
         )
+        self.grid.layout.width = "440px"
+        self.listen(self.grid.picture, self._on_grid_cursor, "pointer")
+        self.listen(self.grid.spacing, lambda _: self._draw_grid())
+        self.redraw = widgets.Button(
+            description="redraw through z", tooltip="Decode the plane that z lies on now"
+        )
+        self.press(self.redraw, self._draw_grid)
+        if self.latent_dim > 2:
+            self.grid.children = (*self.grid.children, self.redraw)
 
     def _build_details(self) -> None:
-        height, width = self.image.shape[:2]
+        width = self.image.shape[1]
         self.original, self.reconstruction, self.film = Picture(), Picture(), Picture()
         for picture in (self.original, self.reconstruction):
             picture.fit_width(width, at_least=96)
@@ -241,8 +241,8 @@ class LatentExplorer(Panel):
         self._film_box = widgets.VBox([self.film])
         self._pair = widgets.HBox(
             [
-                widgets.VBox([_note("the image"), self.original]),
-                widgets.VBox([_note("its reconstruction"), self.reconstruction]),
+                widgets.VBox([widgets.HTML(note_html("the image")), self.original]),
+                widgets.VBox([widgets.HTML(note_html("its reconstruction")), self.reconstruction]),
             ],
             layout=_ROW,
         )
@@ -250,8 +250,8 @@ class LatentExplorer(Panel):
             box.layout.display = "none"
         self._details = widgets.VBox(
             [
-                _title("The chosen point"), self.details, self._pair,
-                _title("Interpolate from A to B"), widgets.HBox([self.set_a, self.set_b]), self.ends, self.t,
+                title("The chosen point"), self.details, self._pair,
+                title("Interpolate from A to B"), widgets.HBox([self.set_a, self.set_b]), self.ends, self.t,
                 self._film_box,
             ],
             layout=dict(width="350px"),
@@ -271,7 +271,7 @@ class LatentExplorer(Panel):
         self.z = self.plane.lift([position], self.z)[0]
 
     def _on_grid_cursor(self, pointer) -> None:
-        self.z = self.plane.lift([self._from_grid(np.array(pointer))], self.z)[0]
+        self.z = self.plane.lift(self.grid.to_plane([pointer]), self.z)[0]
 
     def _on_t(self, t: float) -> None:
         a, b = np.array(self._a), np.array(self._b)
@@ -303,8 +303,10 @@ class LatentExplorer(Panel):
 
     def _set_ends(self, a=None, b=None) -> None:
         self._a, self._b = a or self._a, b or self._b
-        self.ends.value = _note_html(
-            "; ".join(f"{k} = {format_point(p)}" for k, p in (("A", self._a), ("B", self._b)) if p is not None)
+        self.ends.value = note_html(
+            "; ".join(
+                f"{k} = {format_point(p)}" for k, p in (("A", self._a), ("B", self._b)) if p is not None
+            )
         )
         ready = self._a is not None and self._b is not None
         self.t.disabled = not ready
@@ -329,7 +331,7 @@ class LatentExplorer(Panel):
                     _widen(control, value)
                     control.value = shown
             self._place_cursors()
-            self.state.value = f'<div class="vw-state">{html.escape(self._describe(z))}</div>'
+            self.state.value = note_html(self._describe(z), "state")
 
     def _describe(self, z) -> str:
         radius2 = float(np.square(z).sum())
@@ -342,7 +344,7 @@ class LatentExplorer(Panel):
     def _place_cursors(self) -> None:
         point = self.plane.project(self.z)
         self.cursor.position = [float(v) for v in point]
-        self.grid.cursor = [float(v) for v in self._to_grid(point)]
+        self.grid.place_cursor(point)
 
     def _on_selected(self, _=None) -> None:
         with self.report(from_page=False), self._lock:
@@ -350,7 +352,7 @@ class LatentExplorer(Panel):
             row = self.selected
             self._pair.layout.display = "none" if row is None else ""
             if row is None:
-                self.details.value = _note_html("Click a point of the map.")
+                self.details.value = note_html("Click a point of the map.")
                 return
             reconstruction = self._decode(self.mu[row : row + 1])[0]
             self.reconstruction.show(to_uint8(reconstruction), "reconstruction of the chosen image")
@@ -360,7 +362,7 @@ class LatentExplorer(Panel):
                 "the chosen image" if original is not None else "reconstruction in place of the image",
             )
             self._pair.children[0].layout.display = "none" if original is None else ""
-            self.details.value = _note_html(self._describe_row(row, original is not None))
+            self.details.value = note_html(self._describe_row(row, original is not None))
 
     def _describe_row(self, row: int, at_hand: bool) -> str:
         text = f"Image {row}"
@@ -380,7 +382,9 @@ class LatentExplorer(Panel):
         shapes = prior_circles(self.plane.project(np.zeros(self.latent_dim)))
         if self.selected is not None and self.logvar is not None:
             sigma = np.exp(self.logvar[self.selected] / 2)
-            shapes += posterior_ellipses(self.plane.project(self.mu[self.selected]), self.plane.covariance(sigma))
+            shapes += posterior_ellipses(
+                self.plane.project(self.mu[self.selected]), self.plane.covariance(sigma)
+            )
         if self._a is not None and self._b is not None:
             shapes.append(path_line(self.plane.project(self._a), self.plane.project(self._b)))
         with self._lock:
@@ -408,40 +412,10 @@ class LatentExplorer(Panel):
         return max(REACH, 1.05 * float(np.abs(points).max())) if len(points) else REACH
 
     def _draw_grid(self) -> None:
-        n = self._tiles
-        edge = (np.arange(n) + 0.5) / n
-        u, v = np.meshgrid(edge, edge)
-        points = self._from_grid(np.stack([u.ravel(), v.ravel()], 1))
-        self.grid.show(
-            to_uint8(tile(self._decode(self.plane.lift(points, self.z)), n)),
-            f"{n} by {n} decoded pictures of the plane; arrow keys move z",
-        )
-        if self.spacing.index == 0:
-            note = f"{n} x {n} tiles, each 1/{n * n} of the prior's mass in this plane; together 100 %."
-        else:
-            mass = (2 * _NORMAL.cdf(REACH) - 1) ** 2
-            note = f"{n} x {n} tiles in even steps over +-{REACH:g}: {mass:.1%} of the prior's mass in this plane."
-        self.grid_note.value = _note_html(note)
-        self._place_cursors()
-
-    # A place on the grid is (u, v), shares of its width and height from the top left corner.
-
-    def _from_grid(self, place: np.ndarray) -> np.ndarray:
-        u, v = place[..., 0], 1 - place[..., 1]
-        centre = self.plane.project(np.zeros(self.latent_dim))
-        both = np.stack([u, v], -1)
-        if self.spacing.index == 0:
-            quantile = np.vectorize(_NORMAL.inv_cdf, otypes=[float])
-            return centre + np.clip(quantile(np.clip(both, 1e-6, 1 - 1e-6)), -REACH, REACH)
-        return centre + REACH * (2 * both - 1)
-
-    def _to_grid(self, point: np.ndarray) -> np.ndarray:
-        offset = point - self.plane.project(np.zeros(self.latent_dim))
-        if self.spacing.index == 0:
-            place = np.array([_NORMAL.cdf(v) for v in offset])
-        else:
-            place = (offset / REACH + 1) / 2
-        return np.array([place[0], 1 - place[1]])
+        with self._lock:
+            self.grid.centre = self.plane.project(np.zeros(self.latent_dim))
+            self.grid.draw()
+            self._place_cursors()
 
 
 def _widen(control, value: float) -> None:
@@ -450,15 +424,3 @@ def _widen(control, value: float) -> None:
         control.max = math.ceil(value * 2) / 2
     if value < control.min:
         control.min = math.floor(value * 2) / 2
-
-
-def _title(text: str) -> widgets.HTML:
-    return widgets.HTML(f'<div class="vw-title">{html.escape(text)}</div>')
-
-
-def _note(text: str) -> widgets.HTML:
-    return widgets.HTML(_note_html(text))
-
-
-def _note_html(text: str) -> str:
-    return f'<div class="vw-note">{html.escape(text)}</div>'

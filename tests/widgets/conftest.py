@@ -1,0 +1,75 @@
+"""Panels without a browser: a comm that records what the kernel sends, and models that count."""
+
+from dataclasses import dataclass, field
+
+import comm
+import pytest
+import torch
+from comm.base_comm import BaseComm
+
+import vaewidgets as vw
+
+
+@dataclass
+class Wire:
+    """Messages from the kernel to the page, as (widget id, content), in order."""
+
+    messages: list = field(default_factory=list)
+
+    def updates(self, widget) -> list[dict]:
+        """The states sent for one widget since the start, or since `clear`."""
+        return [
+            content["state"]
+            for comm_id, content in self.messages
+            if comm_id == widget.comm.comm_id and content.get("method") == "update"
+        ]
+
+    def clear(self) -> None:
+        self.messages.clear()
+
+
+@pytest.fixture
+def wire(monkeypatch) -> Wire:
+    """Record every comm message of widgets made in this test."""
+    record = Wire()
+
+    class RecordingComm(BaseComm):
+        def publish_msg(self, msg_type, data=None, metadata=None, buffers=None, **keys):
+            if msg_type == "comm_msg":
+                record.messages.append((self.comm_id, data))
+
+    monkeypatch.setattr(comm, "create_comm", RecordingComm)
+    return record
+
+
+def from_page(widget, **state) -> None:
+    """Deliver a change of state as the page does: through the comm."""
+    content = {"comm_id": widget.comm.comm_id, "data": {"method": "update", "state": state}}
+    widget.comm.handle_msg({"content": content, "buffers": []})
+
+
+class CountingVAE(vw.VAE):
+    """A VAE that keeps the latent batches it was asked to decode."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.decoded: list[torch.Tensor] = []
+
+    def decode(self, z):
+        self.decoded.append(z)
+        return super().decode(z)
+
+
+@pytest.fixture
+def model() -> CountingVAE:
+    """A small untrained model of 6 x 5 images, d = 2, with codes well spread out."""
+    model = CountingVAE(2, (1, 6, 5), hidden=(16,), seed=0)
+    with torch.no_grad():
+        model.mu.weight *= 8
+    return model
+
+
+@pytest.fixture
+def images() -> vw.Images:
+    generator = torch.Generator().manual_seed(1)
+    return vw.Images(torch.rand(40, 1, 6, 5, generator=generator), torch.arange(40) % 4)

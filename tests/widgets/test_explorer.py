@@ -1,0 +1,420 @@
+"""The explorer without a browser: one trait of truth, one decode a move, clear errors."""
+
+import re
+import threading
+
+import numpy as np
+import pytest
+import torch
+import traitlets
+
+import vaewidgets as vw
+from vaewidgets.images import to_uint8
+
+from .conftest import CountingVAE, from_page
+
+
+def decoded(model, z) -> np.ndarray:
+    """What the model makes of z, worked out apart from the panel."""
+    with torch.no_grad():
+        return to_uint8(model.decode(torch.as_tensor(np.array([z]), dtype=torch.float32))[0])
+
+
+def shown(picture) -> np.ndarray:
+    shape = (picture.rows, picture.columns) + ((3,) if picture.channels == 3 else ())
+    return np.frombuffer(picture.pixels, np.uint8).reshape(shape)
+
+
+def ellipse(figure, name) -> np.ndarray:
+    (shape,) = [s for s in figure.layout.shapes if s.name == name]
+    return np.array([[float(v) for v in p.split(",")] for p in re.findall(r"[-\d.e]+,[-\d.e]+", shape.path)])
+
+
+def click(panel, row) -> None:
+    """Click a point as Plotly reports it: every trace is called, one of them with a point."""
+    state = type("State", (), {})()
+    for trace in list(panel.figure.data):
+        if trace.meta != "points":
+            continue
+        state.point_inds = list(np.flatnonzero(trace.customdata == row))
+        for callback in trace._click_callbacks:
+            callback(trace, state, None)
+
+
+# -- one trait of truth -----------------------------------------------------------------------------
+
+
+def test_a_slider_move_from_the_page_is_one_decode_of_that_point(wire, model, images):
+    panel = vw.LatentExplorer(model, images)
+    model.decoded.clear()
+    from_page(panel.sliders[1], value=1.25)
+    assert [z.tolist() for z in model.decoded] == [[[0.0, 1.25]]]
+    assert panel.z == (0.0, 1.25)
+    np.testing.assert_array_equal(shown(panel.canvas), decoded(model, (0, 1.25)))
+
+
+def test_a_slider_move_sends_one_message_to_each_widget_that_changes_and_none_to_the_figure(wire, model):
+    panel = vw.LatentExplorer(model)
+    wire.clear()
+    from_page(panel.sliders[0], value=0.5)
+    assert len(wire.updates(panel.canvas)) == 1
+    assert wire.updates(panel.cursor) == [{"position": [0.5, 0.0]}]
+    assert wire.updates(panel.boxes[0]) == [{"value": 0.5}]
+    assert wire.updates(panel.figure) == [] == wire.updates(panel.boxes[1])
+    # canvas, map cursor, grid cursor, box, state line; ipywidgets may echo the slider itself
+    others = [c for c, m in wire.messages if m["method"] == "update" and c != panel.sliders[0].comm.comm_id]
+    assert len(others) == len(set(others)) == 5
+
+
+def test_the_same_z_again_decodes_nothing(wire, model):
+    panel = vw.LatentExplorer(model, z=(1, 2))
+    model.decoded.clear()
+    panel.z = (1, 2)
+    assert model.decoded == []
+
+
+@pytest.mark.parametrize(
+    "z", [[0.5, -1.25], (0.5, -1.25), np.array([0.5, -1.25]), torch.tensor([0.5, -1.25])]
+)
+def test_z_from_python_moves_everything(model, images, z):
+    panel = vw.LatentExplorer(model, images)
+    panel.z = z
+    assert panel.z == (0.5, -1.25)
+    assert [s.value for s in panel.sliders] == [b.value for b in panel.boxes] == [0.5, -1.25]
+    assert panel.cursor.position == [0.5, -1.25]
+    np.testing.assert_array_equal(panel.image, decoded(model, panel.z))
+    np.testing.assert_array_equal(shown(panel.canvas), panel.image)
+    assert "(0.50, -1.25)" in panel.state.value
+
+
+def test_a_number_typed_in_the_box_moves_z_and_its_echo_does_not_round_z(wire, model):
+    panel = vw.LatentExplorer(model)
+    panel.z = (0.123456789, 0)
+    assert panel.z[0] == 0.123456789
+    assert panel.boxes[0].value == 0.1235
+    from_page(panel.boxes[0], value=-2.0)
+    assert panel.z == (-2.0, 0.0)
+
+
+def test_z_beyond_the_sliders_widens_them_and_is_not_clipped(model):
+    panel = vw.LatentExplorer(model)
+    assert (panel.sliders[0].min, panel.sliders[0].max) == (-3.5, 3.5)
+    panel.z = (4.2, -7.1)
+    assert panel.z == (4.2, -7.1)
+    assert panel.sliders[0].max == 4.5
+    assert panel.sliders[1].min == -7.5
+    assert panel.sliders[1].value == -7.1
+
+
+def test_cursor_and_grid_move_z(wire, model):
+    panel = vw.LatentExplorer(model)
+    from_page(panel.cursor, moved=[0.3, -0.4])
+    assert panel.z == pytest.approx((0.3, -0.4))
+    from_page(panel.grid.picture, pointer=[0.5, 0.5])
+    assert panel.z == pytest.approx((0, 0), abs=1e-12)
+    # a quarter from the left, a tenth from the top: the quartile and the upper decile of N(0, 1)
+    from_page(panel.grid.picture, pointer=[0.25, 0.1])
+    assert panel.z == pytest.approx((-0.6744898, 1.2815516))
+    assert panel.grid.picture.cursor == pytest.approx([0.25, 0.1])
+
+
+def test_two_explorers_can_be_linked(model):
+    one, two = vw.LatentExplorer(model), vw.LatentExplorer(model)
+    traitlets.link((one, "z"), (two, "z"))
+    one.sliders[0].value = 1.5
+    assert two.z == (1.5, 0.0)
+    assert two.sliders[0].value == 1.5
+
+
+def test_repr_is_short_and_stable(model):
+    panel = vw.LatentExplorer(model, z=(0.5, -1.2))
+    assert repr(panel) == "LatentExplorer(latent_dim=2, z=(0.50, -1.20))"
+    panel.z = (-0.001, 0)
+    assert repr(panel) == "LatentExplorer(latent_dim=2, z=(0.00, 0.00))"
+
+
+def test_threads_that_move_z_at_once_leave_picture_and_z_agreeing(model):
+    panel = vw.LatentExplorer(model)
+    failures = []
+
+    def drag(coordinate):
+        try:
+            for value in np.linspace(-3, 3, 40):
+                panel.sliders[coordinate].value = float(value)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=drag, args=(i,)) for i in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    np.testing.assert_array_equal(panel.image, decoded(model, panel.z))
+    np.testing.assert_array_equal(shown(panel.canvas), panel.image)
+    assert [s.value for s in panel.sliders] == list(panel.z)
+
+
+# -- the map -------------------------------------------------------------------------------------------
+
+
+def test_the_map_shows_mu_of_every_image_by_class_at_aspect_one(model, images):
+    panel = vw.LatentExplorer(model, images)
+    with torch.no_grad():
+        mu = model.encode(images.images).mu.numpy()
+    traces = [t for t in panel.figure.data if t.meta == "points"]
+    assert [t.name for t in traces] == ["0", "1", "2", "3"]
+    assert sorted(np.concatenate([t.customdata for t in traces])) == list(range(40))
+    for label, trace in enumerate(traces):
+        assert set(images.labels[torch.tensor(trace.customdata).long()].tolist()) == {label}
+        np.testing.assert_allclose(np.stack([trace.x, trace.y], 1), mu[trace.customdata], atol=1e-5)
+    assert panel.figure.layout.yaxis.scaleanchor == "x"
+    assert panel.figure.layout.yaxis.scaleratio in (None, 1)
+    assert (panel.figure.layout.xaxis.title.text, panel.figure.layout.yaxis.title.text) == ("z1", "z2")
+
+
+def test_prior_circles_have_radius_1_and_2_and_are_called_by_their_mass(model):
+    panel = vw.LatentExplorer(model)
+    circles = {s.label.text: (s.x0, s.x1, s.y0, s.y1) for s in panel.figure.layout.shapes}
+    assert circles == {"39 %": (-1, 1, -1, 1), "86 %": (-2, 2, -2, 2)}
+
+
+def test_a_click_goes_to_mu_and_shows_ellipse_reconstruction_and_picture(model, images):
+    panel = vw.LatentExplorer(model, images)
+    click(panel, 17)
+    with torch.no_grad():
+        q = model.encode(images.images[17:18])
+    mu, sigma = q.mu[0].numpy(), q.sigma[0].numpy()
+    assert panel.selected == 17
+    assert panel.z == pytest.approx(tuple(mu))
+    for k in (1, 2):
+        scaled = (ellipse(panel.figure, f"{k}-sigma") - mu) / sigma
+        np.testing.assert_allclose(np.linalg.norm(scaled, axis=1), k, atol=1e-3)
+    dashes = {s.name: s.line.dash for s in panel.figure.layout.shapes}
+    assert (dashes["1-sigma"], dashes["2-sigma"]) == ("solid", "dash")
+    np.testing.assert_array_equal(shown(panel.reconstruction), decoded(model, mu))
+    np.testing.assert_array_equal(shown(panel.original), to_uint8(images.images[17]))
+    assert "labelled 1" in panel.details.value
+    assert f"{q.kl().sum().item():.2f} nats" in panel.details.value
+
+
+def test_without_the_data_the_panel_says_so_and_shows_the_reconstruction(model, images, monkeypatch):
+    from vaewidgets.checkpoints import Atlas
+
+    monkeypatch.setattr("vaewidgets.widgets.explorer.load_test_images", lambda name: None)
+    with torch.no_grad():
+        q = model.encode(images.images)
+    model.atlas = Atlas(q.mu, q.logvar, images.labels)
+    model.info = {"dataset": "mnist"}
+    panel = vw.LatentExplorer(model)
+    click(panel, 3)
+    assert "not on this machine" in panel.details.value
+    np.testing.assert_array_equal(shown(panel.reconstruction), decoded(model, panel.mu[3]))
+
+
+def test_unlabelled_images_make_a_map_without_legend(model, images):
+    panel = vw.LatentExplorer(model, images.images)
+    (trace,) = panel.figure.data
+    assert len(trace.x) == 40
+    assert not trace.showlegend
+
+
+# -- the grid ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("even", [False, True])
+def test_every_tile_of_the_grid_is_the_decode_of_its_own_point(model, even):
+    panel = vw.LatentExplorer(model)
+    model.decoded.clear()
+    panel.grid.spacing.index = int(even)
+    if even:
+        assert [len(z) for z in model.decoded] == [900]  # one batch
+    picture = shown(panel.grid.picture)
+    assert picture.shape == (30 * 6, 30 * 5)
+    share = (np.arange(30) + 0.5) / 30
+    prior = torch.distributions.Normal(0.0, 1.0)
+    centres = 3.5 * (2 * share - 1) if even else prior.icdf(torch.tensor(share)).numpy()
+    for row, column in ((0, 0), (0, 29), (29, 0), (11, 23)):
+        tile = picture[row * 6 : row * 6 + 6, column * 5 : column * 5 + 5]
+        expected = decoded(model, (centres[column], centres[29 - row]))
+        np.testing.assert_allclose(tile.astype(int), expected.astype(int), atol=1)
+    expected_note = "99.9%" if even else "1/900"
+    assert expected_note in panel.grid.note.value
+
+
+# -- interpolation --------------------------------------------------------------------------------------
+
+
+def test_interpolation_walks_the_straight_line(wire, model, images):
+    panel = vw.LatentExplorer(model, images)
+    assert panel.t.disabled
+    panel.interpolate((-1, 0), (1, 2))
+    from_page(panel.t, value=0.25)
+    assert panel.z == pytest.approx((-0.5, 0.5))
+    film = shown(panel.film)
+    assert film.shape == (6, 9 * 5)
+    np.testing.assert_allclose(film[:, 4 * 5 : 5 * 5].astype(int), decoded(model, (0, 1)).astype(int), atol=1)
+    (line,) = [s for s in panel.figure.layout.shapes if s.name == "A to B"]
+    assert (line.x0, line.y0, line.x1, line.y1) == (-1, 0, 1, 2)
+
+
+def test_the_two_buttons_take_the_present_z(model, images):
+    panel = vw.LatentExplorer(model, images)
+    click(panel, 2)
+    panel.set_a.click()
+    first = panel.z
+    click(panel, 9)
+    panel.set_b.click()
+    assert not panel.t.disabled
+    panel.t.value = 0
+    assert panel.z == pytest.approx(first)
+    panel.t.value = 1
+    assert panel.z == pytest.approx(tuple(panel.mu[9]))
+
+
+# -- more than two dimensions ------------------------------------------------------------------------------
+
+
+def test_chosen_coordinates_and_principal_components(images):
+    model = CountingVAE(5, (1, 6, 5), hidden=(16,), seed=0)
+    panel = vw.LatentExplorer(model, images)
+    assert len(panel.sliders) == 5
+    panel.z = (0.1, 0.2, 0.3, 0.4, 0.5)
+    panel.across.index = 3
+    assert panel.figure.layout.xaxis.title.text == "z4"
+    assert panel.cursor.position == pytest.approx([0.4, 0.2])
+    panel.cursor.moved = [1.0, -1.0]
+    assert panel.z == pytest.approx((0.1, -1.0, 0.3, 1.0, 0.5))
+
+    panel.map_mode.index = 1
+    assert "principal component 1" in panel.figure.layout.xaxis.title.text
+    from sklearn.decomposition import PCA
+
+    expected = PCA(2).fit_transform(panel.mu)
+    for trace in panel.figure.select_traces({"meta": "points"}):
+        np.testing.assert_allclose(np.stack([trace.x, trace.y], 1), expected[trace.customdata], atol=1e-4)
+    panel.cursor.moved = [0.5, 0.25]
+    assert panel.plane.project(panel.z) == pytest.approx([0.5, 0.25])
+
+
+def test_the_same_coordinate_twice_is_refused_and_the_panel_goes_on(wire, images):
+    panel = vw.LatentExplorer(CountingVAE(3, (1, 6, 5), hidden=(16,), seed=0), images)
+    from_page(panel.across, index=1)
+    assert "same coordinate" in panel.error_line.value
+    from_page(panel.across, index=2)
+    assert panel.error_line.value == ""
+    assert panel.figure.layout.xaxis.title.text == "z3"
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 9), (1, 40, 3), (3, 64, 64)])
+def test_any_image_shape(shape):
+    model = CountingVAE(2, shape, hidden=(8,), seed=0)
+    panel = vw.LatentExplorer(model, torch.rand(10, *shape))
+    panel.select(4)
+    assert panel.image.shape == (shape[1:] if shape[0] == 1 else (*shape[1:], 3))
+    assert max(panel.grid.picture.rows, panel.grid.picture.columns) <= 900
+    assert panel.canvas.display_width >= 250
+
+
+def test_one_latent_dimension(images):
+    panel = vw.LatentExplorer(CountingVAE(1, (1, 6, 5), hidden=(8,), seed=0), images)
+    panel.z = [1.5]
+    assert panel.cursor.position == [1.5, 0.0]
+    panel.select(3)
+    assert panel.z == pytest.approx(tuple(panel.mu[3]))
+
+
+class Plasma:
+    """The whole protocol: latent_dim and decode."""
+
+    latent_dim = 2
+
+    def decode(self, z):
+        return torch.sigmoid(z.sum(1)).view(-1, 1, 1, 1).expand(-1, 1, 4, 4)
+
+
+def test_anything_that_decodes_will_do():
+    panel = vw.LatentExplorer(Plasma())
+    panel.z = (1, 1)
+    assert panel.image[0, 0] == round(255 / (1 + np.exp(-2)))
+    assert len(panel.figure.data) == 0
+
+
+# -- bad use ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("z", "error", "message"),
+    [
+        ((1, 2, 3), ValueError, "z has 3 values but this model has latent_dim=2"),
+        ((float("nan"), 0), ValueError, "finite"),
+        ((float("inf"), 0), ValueError, "finite"),
+        ("up", TypeError, "2 numbers"),
+        (None, TypeError, "2 numbers"),
+        ([[0, 1]], TypeError, "2 numbers"),
+        (3, ValueError, "1 values"),
+    ],
+)
+def test_a_bad_z_is_refused_where_it_is_assigned_and_nothing_moves(model, z, error, message):
+    panel = vw.LatentExplorer(model, z=(1, 1))
+    before = panel.image
+    with pytest.raises(error, match=message):
+        panel.z = z
+    assert panel.z == (1, 1)
+    np.testing.assert_array_equal(panel.image, before)
+    panel.z = (0, 0)
+    np.testing.assert_array_equal(panel.image, decoded(model, (0, 0)))
+    if z is not None:  # None starts at the origin
+        with pytest.raises(error, match=message):
+            vw.LatentExplorer(model, z=z)
+
+
+def test_bad_arguments_are_refused_with_the_reason(model, images):
+    with pytest.raises(TypeError, match="latent_dim and decode"):
+        vw.LatentExplorer(object())
+    with pytest.raises(TypeError, match=r"no keyword 'imgaes'.*'images'"):
+        vw.LatentExplorer(model, imgaes=images)
+    with pytest.raises(ValueError, match=r"within \[0, 1\]"):
+        vw.LatentExplorer(model, images.images * 255)
+    with pytest.raises(ValueError, match=r"\(N, 1, 6, 5\)"):
+        vw.LatentExplorer(model, torch.rand(4, 1, 5, 6))
+    with pytest.raises(TypeError, match="Tensor"):
+        vw.LatentExplorer(model, "digits")
+    with pytest.raises(TypeError, match="no encode"):
+        vw.LatentExplorer(Plasma(), torch.rand(4, 1, 4, 4))
+    with pytest.raises(IndexError, match="40 points"):
+        vw.LatentExplorer(model, images).select(40)
+
+
+class Fragile(Plasma):
+    """Decodes nothing to the right of 1."""
+
+    def decode(self, z):
+        if (z[:, 0] > 1).any() and len(z) == 1:
+            raise RuntimeError("no <b>decoder</b> here")
+        return super().decode(z)
+
+
+def test_an_exception_shows_escaped_and_is_raised_only_to_python(wire):
+    panel = vw.LatentExplorer(Fragile())
+    from_page(panel.sliders[0], value=2.0)
+    assert "no &lt;b&gt;decoder&lt;/b&gt; here" in panel.error_line.value
+    from_page(panel.sliders[0], value=0.5)
+    assert panel.error_line.value == ""
+    with pytest.raises(RuntimeError, match="decoder"):
+        panel.z = (3, 0)
+    assert "RuntimeError" in panel.error_line.value
+    with pytest.raises(RuntimeError, match="decoder"):
+        panel.sliders[0].value = 2.5
+    panel.z = (0, 0)
+    assert panel.error_line.value == ""
+    assert panel.image[0, 0] == 128
+
+
+def test_a_decoder_of_the_wrong_shape_is_named(model):
+    class Flat(Plasma):
+        def decode(self, z):
+            return torch.zeros(len(z), 16)
+
+    with pytest.raises(ValueError, match=r"\(1, C, H, W\); got \(1, 16\)"):
+        vw.LatentExplorer(Flat())

@@ -1,0 +1,88 @@
+"""The manifold grid: a plane of latent space decoded tile by tile, as one picture with a cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import NormalDist
+
+import ipywidgets as widgets
+import numpy as np
+from torch import Tensor
+
+from vaewidgets.images import tile, to_uint8
+
+from ._panel import note_html, title
+from .picture import Picture
+
+#: Even steps span +- this about the prior's mean; quantiles are cut off there too.
+REACH = 3.5
+_NORMAL = NormalDist()
+
+
+class ManifoldGrid(widgets.VBox):
+    """Tiles at quantiles of the prior, or at even steps, over the plane around the prior's mean.
+
+    Parameters
+    ----------
+    decode : callable
+        Turns plane coordinates, an ndarray of shape (N, 2), into images (N, C, H, W).
+    tile_shape : (H, W)
+    """
+
+    def __init__(self, decode: Callable[[np.ndarray], Tensor], tile_shape: tuple[int, int]) -> None:
+        self._decode = decode
+        self.centre = np.zeros(2)
+        # One picture of at most about 900 pixels a side, whatever the size of an image.
+        self.tiles = int(np.clip(900 // max(tile_shape), 5, 30))
+        self.picture = Picture(interactive=True, key_step=1 / self.tiles)
+        self.picture.fit_width(self.tiles * tile_shape[1], at_most=420)
+        self.spacing = widgets.ToggleButtons(
+            options=["equal prior mass", "even steps"],
+            style=dict(button_width="auto"),
+            tooltips=[
+                "tile centres at quantiles of N(0, 1): each tile stands for the same share of the prior",
+                f"tile centres at even steps over +-{REACH:g}",
+            ],
+        )
+        self.note = widgets.HTML()
+        super().__init__([title("The plane, decoded tile by tile"), self.picture, self.spacing, self.note])
+
+    def draw(self) -> None:
+        """Decode every tile anew."""
+        n = self.tiles
+        middle = (np.arange(n) + 0.5) / n
+        u, v = np.meshgrid(middle, middle)
+        images = self._decode(self.to_plane(np.stack([u.ravel(), v.ravel()], 1)))
+        self.picture.show(
+            to_uint8(tile(images, n)), f"{n} by {n} decoded pictures of the plane; arrow keys move z"
+        )
+        if self.spacing.index == 0:
+            note = f"{n} x {n} tiles, each 1/{n * n} of the prior's mass in this plane; together 100 %."
+        else:
+            mass = (2 * _NORMAL.cdf(REACH) - 1) ** 2
+            note = f"{n} x {n} tiles in even steps over +-{REACH:g}: {mass:.1%} of the prior's mass."
+        self.note.value = note_html(note)
+
+    def place_cursor(self, point: np.ndarray) -> None:
+        """Move the cursor to a point of the plane."""
+        self.picture.cursor = [float(v) for v in self.to_place(point)]
+
+    # A place is (u, v): shares of the picture's width and height from its top left corner.
+
+    def to_plane(self, place) -> np.ndarray:
+        """Plane coordinates of places, both of shape (..., 2)."""
+        place = np.asarray(place, dtype=float)
+        share = np.stack([place[..., 0], 1 - place[..., 1]], -1)
+        if self.spacing.index == 0:
+            quantile = np.vectorize(_NORMAL.inv_cdf, otypes=[float])(np.clip(share, 1e-6, 1 - 1e-6))
+            return self.centre + np.clip(quantile, -REACH, REACH)
+        return self.centre + REACH * (2 * share - 1)
+
+    def to_place(self, point) -> np.ndarray:
+        """Places of plane coordinates, both of shape (2,)."""
+        offset = np.asarray(point, dtype=float) - self.centre
+        if self.spacing.index == 0:
+            x, y = map(_NORMAL.cdf, offset)
+        else:
+            x, y = (offset / REACH + 1) / 2
+        return np.array([x, 1 - y])
