@@ -69,6 +69,7 @@ def copy_notebooks(target: str | os.PathLike, source: Path | None = None) -> tup
     files = [path.relative_to(source) for path in _notebook_files(source)]
     new = [name for name in files if not _is_there(target, name)]
     kept = [name for name in files if name not in new and not _same(source / name, target / name)]
+    target.mkdir(parents=True, exist_ok=True)
     for name in new:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         _write_new(target / name, (source / name).read_bytes())
