@@ -1,0 +1,152 @@
+"""Run notebooks in place and store them as the repository wants them: the one command after an edit.
+
+    python tests/refresh_notebooks.py                          # all of notebooks/
+    python tests/refresh_notebooks.py notebooks/00-x.ipynb     # these
+
+Execution counts and outputs stay, because nbval compares only cells that have a count. What differs from
+run to run or from machine to machine goes: widget state (megabytes), views of widgets that no longer exist,
+timings, the version of Python. A notebook that raises, or that shows a path of this machine, is refused, and
+the file stays as it was. ``tests/test_notebooks.py`` holds the committed notebooks to the same rules.
+"""
+
+import argparse
+import os
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+#: Paths of somebody's machine. A letter or a dot before the slash makes it part of a URL or a relative path.
+_PATHS = re.compile(
+    r"(?<![\w./])/(?:home|root|tmp|work|mnt|media|opt|srv|var|usr|Users|content)/|\b[A-Za-z]:\\"
+)
+
+#: What nbval can be told to leave uncompared, as a tag or as a comment in the cell.
+_IGNORE = re.compile(
+    r"\bnbval[-_](?:ignore[-_]output|skip|raises[-_]exception)\b|\braises-exception\b", re.IGNORECASE
+)
+
+
+def execute(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
+    """Run all cells in a fresh kernel of this environment; raise at the first that fails."""
+    from nbclient import NotebookClient
+
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        timeout=300,
+        resources={"metadata": {"path": str(folder)}},
+        store_widget_state=False,
+        record_timing=False,
+        coalesce_streams=True,
+    )
+    return client.execute()
+
+
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Drop in place what is not for the repository; return the notebook."""
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": {"name": "python"}})
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict({"tags": cell.metadata.tags} if cell.metadata.get("tags") else {})
+        for output in cell.get("outputs", []):
+            # The text beside the view stays: nbval compares it, and a reader without a kernel sees it.
+            output.get("data", {}).pop(VIEW, None)
+            if "metadata" in output:
+                output.metadata = nbformat.from_dict({})
+    return notebook
+
+
+def faults(notebook: nbformat.NotebookNode) -> list[str]:
+    """List what a stored notebook must not have; empty if it may be committed."""
+    found = []
+    if "widgets" in notebook.metadata:
+        found.append("it holds widget state (metadata.widgets)")
+    if notebook.metadata.get("kernelspec", {}).get("name") != "python3":
+        found.append("its kernelspec is not python3")
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    counts = [cell.execution_count for cell in code]
+    if counts != list(range(1, len(code) + 1)):
+        found.append(
+            f"its execution counts are {counts}, not 1 to {len(code)}: cells without a count are not compared"
+        )
+    for number, cell in enumerate(code, 1):
+        if any(output.output_type == "error" for output in cell.outputs):
+            found.append(f"code cell {number} raised an exception")
+        if any(VIEW in output.get("data", {}) for output in cell.outputs):
+            found.append(f"code cell {number} holds a view of a widget that no longer exists")
+    for number, cell in enumerate(notebook.cells, 1):
+        for text in _texts(cell):
+            if path := _PATHS.search(text) or _own_path(text):
+                found.append(f"cell {number} shows a path of this machine: {_around(text, path)!r}")
+    return found
+
+
+def ignored(notebook: nbformat.NotebookNode) -> int:
+    """Count the cells that tell nbval, by tag or by comment, not to compare them."""
+    return sum(
+        bool(_IGNORE.search(" ".join(cell.metadata.get("tags", [])) + "\n" + cell.source))
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    )
+
+
+def refresh(path: Path) -> list[str]:
+    """Run one notebook and store it, if it is without fault; return its faults."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook = clean(execute(notebook, path.parent))
+    found = faults(notebook)
+    if not found:
+        scratch = path.with_suffix(".part")
+        nbformat.write(notebook, scratch)
+        os.replace(scratch, path)
+    return found
+
+
+def _texts(cell):
+    """Yield what a reader can see in a cell; pictures are base64, where any letters may follow a slash."""
+    yield cell.source
+    for output in cell.get("outputs", []):
+        yield output.get("text", "")
+        yield "\n".join(output.get("traceback", []))
+        for mime, data in output.get("data", {}).items():
+            if not mime.startswith("image/") or mime == "image/svg+xml":
+                yield data if isinstance(data, str) else repr(data)
+
+
+def _own_path(text: str):
+    places = {str(Path.home()), str(NOTEBOOKS.parent), sys.prefix, sys.base_prefix} - {"/", "/usr", "/root"}
+    return re.search("|".join(map(re.escape, sorted(places))), text)
+
+
+def _around(text: str, found: re.Match) -> str:
+    return text[max(0, found.start() - 10) : found.end() + 40].split("\n")[0]
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("notebook", nargs="*", type=Path, help="all of notebooks/ if none is named")
+    paths = parser.parse_args(argv).notebook or sorted(NOTEBOOKS.glob("*.ipynb"))
+    # Two torch threads that fight for busy cores are up to 100 times slower than one.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    status = 0
+    for path in paths:
+        try:
+            found = refresh(path)
+        except (
+            Exception
+        ) as error:  # the others are still to be done; the message has the cell and the traceback
+            found = [f"it does not run: {error}"]
+        for fault in found:
+            print(f"{path}: {fault}", file=sys.stderr)
+        print(f"{path}: {'left as it was' if found else 'refreshed'}")
+        status |= bool(found)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
