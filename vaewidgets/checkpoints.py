@@ -56,7 +56,9 @@ def save(model, path: str | os.PathLike, *, atlas: Atlas | None = None, half: bo
     Raises
     ------
     ValueError
-        info is not JSON. OSError if the file cannot be written.
+        info is not JSON, or too large; an atlas that does not fit the model.
+    OSError
+        The file cannot be written.
     """
     kind = next((name for name, cls in KINDS.items() if type(model) is cls), None)
     if kind is None:
@@ -64,20 +66,27 @@ def save(model, path: str | os.PathLike, *, atlas: Atlas | None = None, half: bo
     header = {"format": FORMAT, "kind": kind, "config": model.config, "info": {**get_info(model), **info}}
     try:
         text = json.dumps(header, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"info must be plain JSON: {error}.") from error
     tensors = {_WEIGHTS + name: tensor for name, tensor in model.state_dict().items()}
     atlas = atlas if atlas is not None else getattr(model, "atlas", None)
     if atlas is not None:
         tensors |= {_ATLAS + name: tensor for name, tensor in atlas._asdict().items()}
+        _check_atlas(path, {name: {"shape": list(t.shape)} for name, t in tensors.items()}, model.latent_dim)
     dtype = torch.float16 if half else None
     tensors = {
         name: t.detach().to("cpu", dtype if t.is_floating_point() else None).contiguous()
         for name, t in tensors.items()
     }
-    if atlas is not None and tensors[_ATLAS + "labels"].max() < 256:
-        tensors[_ATLAS + "labels"] = tensors[_ATLAS + "labels"].to(torch.uint8)
-    _write(Path(path), to_bytes(tensors, {"vaewidgets": text}))
+    labels = tensors.get(_ATLAS + "labels")
+    if labels is not None and ((labels >= 0) & (labels < 256)).all():
+        tensors[_ATLAS + "labels"] = labels.to(torch.uint8)
+    data = to_bytes(tensors, {"vaewidgets": text})
+    if int.from_bytes(data[:8], "little") > _HEADER_LIMIT:
+        raise ValueError(
+            f"info is too large: the header would exceed the {_HEADER_LIMIT} bytes that load reads."
+        )
+    _write(Path(path), data)
 
 
 def load(path: str | os.PathLike) -> VAE:
@@ -92,13 +101,16 @@ def load(path: str | os.PathLike) -> VAE:
     """
     path = Path(path)
     tensors, header = _read_header(path)
-    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
-        raise ValueError(f"{path} is a safetensors file but not a vaewidgets checkpoint: it has no header of ours.")
+    if not isinstance(header, dict) or type(header.get("format")) is not int or header["format"] < 1:
+        raise ValueError(
+            f"{path} is a safetensors file but no vaewidgets checkpoint: it has no header of ours."
+        )
     if header["format"] > FORMAT:
         raise ValueError(
-            f"{path} has checkpoint format {header['format']}; this vaewidgets reads up to {FORMAT}: update it."
+            f"{path} has checkpoint format {header['format']}; this vaewidgets reads up to {FORMAT}: "
+            "update it."
         )
-    model = _empty_model(path, header)
+    model = _empty_model(path, header, len(tensors))
     expected = {_WEIGHTS + name: list(t.shape) for name, t in model.state_dict().items()}
     found = {name: t["shape"] for name, t in tensors.items() if not name.startswith(_ATLAS)}
     if found != expected:
@@ -107,17 +119,26 @@ def load(path: str | os.PathLike) -> VAE:
             f"{path} does not fit its own description: {name} should have shape "
             f"{expected.get(name, '(absent)')}, the file has {found.get(name, '(absent)')}."
         )
-    atlas_shapes = _check_atlas(path, tensors, model.latent_dim)
+    has_atlas = _check_atlas(path, tensors, model.latent_dim)
     try:
         with safe_open(path, "pt") as file:
-            state = {n.removeprefix(_WEIGHTS): file.get_tensor(n).float() for n in expected}
-            atlas = [file.get_tensor(_ATLAS + name) for name in Atlas._fields] if atlas_shapes else None
+
+            def read(name: str, dtype: torch.dtype) -> Tensor:
+                # get_tensor hands out the mapped file: without a copy, writing to it changes the model.
+                return file.get_tensor(name).to(dtype, copy=True)
+
+            state = {name.removeprefix(_WEIGHTS): read(name, torch.float32) for name in expected}
+            atlas = has_atlas and Atlas(
+                read(_ATLAS + "mu", torch.float32),
+                read(_ATLAS + "logvar", torch.float32),
+                read(_ATLAS + "labels", torch.int64),
+            )
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged or cut short: {error}.") from error
     model.load_state_dict(state, assign=True)
     model.info = header["info"]
     if atlas:
-        model.atlas = Atlas(atlas[0].float(), atlas[1].float(), atlas[2].long())
+        model.atlas = atlas
     return model
 
 
@@ -131,7 +152,9 @@ def pretrained(name: str) -> VAE:
         of scikit-learn's digits. ``model.info`` holds dataset, recipe, command and measured figures.
     """
     folder = resources.files(__package__) / "pretrained"
-    names = sorted(p.name.removesuffix(".safetensors") for p in folder.iterdir() if p.name.endswith(".safetensors"))
+    names = sorted(
+        p.name.removesuffix(".safetensors") for p in folder.iterdir() if p.name.endswith(".safetensors")
+    )
     if name not in names:
         near = difflib.get_close_matches(str(name), names, 1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -152,10 +175,9 @@ def _read_header(path: Path) -> tuple[dict, object]:
         start = file.read(8)
         length = int.from_bytes(start, "little")
         if len(start) < 8 or not 2 <= length <= min(_HEADER_LIMIT, size - 8):
-            pickled = " It looks like a pickled PyTorch file, which vaewidgets never opens." * (
-                start[:2] in (b"PK", b"\x80\x02")
-            )
-            raise ValueError(f"{path} is not a safetensors file, or is cut short.{pickled}")
+            pickled = length > _HEADER_LIMIT and start.startswith((b"PK", b"\x80"))
+            hint = " It looks like a pickled PyTorch file, which vaewidgets never opens." if pickled else ""
+            raise ValueError(f"{path} is not a safetensors file, or is cut short.{hint}")
         text = file.read(length)
     try:
         tensors = json.loads(text)
@@ -168,11 +190,17 @@ def _read_header(path: Path) -> tuple[dict, object]:
         raise ValueError(f"{path} has a header that cannot be read: {error}.") from error
 
 
-def _empty_model(path: Path, header: dict):
+def _empty_model(path: Path, header: dict, tensors: int):
     """Build the model the header describes without memory for its weights."""
     kind, config = header.get("kind"), header.get("config")
-    if kind not in KINDS or not isinstance(config, dict) or not isinstance(header.get("info"), dict):
-        raise ValueError(f"{path} describes no model known here: kind {kind!r}; known are {', '.join(KINDS)}.")
+    known = isinstance(kind, str) and kind in KINDS
+    if not known or not isinstance(config, dict) or not isinstance(header.get("info"), dict):
+        raise ValueError(
+            f"{path} describes no model known here: kind {kind!r}; known are {', '.join(KINDS)}."
+        )
+    # Even without weights a layer takes time and memory, and every layer has a tensor.
+    if any(isinstance(value, list) and len(value) > tensors for value in config.values()):
+        raise ValueError(f"{path} does not fit its own description: more layers than its {tensors} tensors.")
     try:
         with torch.device("meta"):
             return KINDS[kind](**config)
@@ -180,14 +208,14 @@ def _empty_model(path: Path, header: dict):
         raise ValueError(f"{path} describes a model that cannot be built: {error}") from error
 
 
-def _check_atlas(path: Path, tensors: dict, latent_dim: int) -> dict:
+def _check_atlas(path: Path, tensors: dict, latent_dim: int) -> bool:
     shapes = {name: t["shape"] for name, t in tensors.items() if name.startswith(_ATLAS)}
     if shapes:
         n = (shapes.get(_ATLAS + "labels") or [None])[0]
         wanted = {_ATLAS + "mu": [n, latent_dim], _ATLAS + "logvar": [n, latent_dim], _ATLAS + "labels": [n]}
         if shapes != wanted:
             raise ValueError(f"{path} has an atlas that does not fit: {shapes}; expected {wanted}.")
-    return shapes
+    return bool(shapes)
 
 
 def _write(path: Path, data: bytes) -> None:
