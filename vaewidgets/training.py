@@ -16,7 +16,7 @@ from .objectives import Elbo, binarize, elbo
 SCHEDULES = ("constant", "cosine")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """What one optimizer step saw. The numbers stay tensors until they are read.
 
@@ -104,17 +104,20 @@ def fit(
     for name, value in (("beta", beta), ("weight_decay", weight_decay)):
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{name} must be a number, at least 0; got {value!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be a whole number from 0 up; got {seed!r}.")
     if schedule not in SCHEDULES:
         raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; got {schedule!r}.")
     if binarize not in (None, "dynamic"):
         raise ValueError(f'binarize must be None or "dynamic"; got {binarize!r}.')
-    check_images(images, model.image_shape, model.likelihood.support)
+    check_images(images, model.image_shape, (0.0, 1.0) if binarize else model.likelihood.support)
     return _steps(model, images, epochs, batch_size, lr, schedule, weight_decay, beta, binarize, seed)
 
 
 def _steps(model, images, epochs, batch_size, lr, schedule, weight_decay, beta, binary, seed):
-    device = next(model.parameters()).device
-    images = images.to(device)
+    weight = next(model.parameters())
+    device = weight.device
+    images = images.to(device, weight.dtype)
     order = torch.Generator().manual_seed(seed)
     noise = torch.Generator(device).manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
@@ -123,11 +126,12 @@ def _steps(model, images, epochs, batch_size, lr, schedule, weight_decay, beta, 
     step = seen = 0
     busy = 0.0
     for epoch in range(1, epochs + 1):
-        for index in torch.randperm(len(images), generator=order).split(batch_size):
+        # Moved once an epoch: a copy per step would make the device wait at every step.
+        for index in torch.randperm(len(images), generator=order).to(device).split(batch_size):
             started = time.perf_counter()
             if schedule == "cosine":
                 optimizer.param_groups[0]["lr"] = lr * 0.5 * (1 + math.cos(math.pi * step / total))
-            x = images[index.to(device)]
+            x = images[index]
             if binary:
                 x = binarize(x, noise)
             terms = elbo(model, x, beta=beta, generator=noise)
