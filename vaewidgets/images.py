@@ -20,13 +20,23 @@ def to_uint8(image: Tensor) -> np.ndarray:
     Returns
     -------
     ndarray of shape (H, W) or (H, W, 3), uint8
+
+    Raises
+    ------
+    ValueError
+        Another shape; pixels that are NaN or infinite.
+    TypeError
+        Pixels that are not floats: bytes would be clamped to black and white.
     """
     image = torch.as_tensor(image).detach()
+    if not image.is_floating_point():
+        raise TypeError(f"an image holds floats in [0, 1]; got {image.dtype}. Bytes are divided by 255 once.")
     if image.dim() == 3 and image.shape[0] in (1, 3):
         image = image.permute(1, 2, 0).squeeze(-1) if image.shape[0] == 1 else image.permute(1, 2, 0)
     elif image.dim() != 2:
         raise ValueError(
-            f"an image has shape (H, W), (1, H, W) or (3, H, W); got {tuple(image.shape)}. Tile a batch first."
+            f"an image has shape (H, W), (1, H, W) or (3, H, W); got {tuple(image.shape)}. "
+            "Tile a batch first."
         )
     if not torch.isfinite(image).all():
         raise ValueError("the image has pixels that are NaN or infinite.")

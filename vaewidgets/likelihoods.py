@@ -1,7 +1,8 @@
 """What the decoder's output means: p(x|z) per pixel, in nats per image.
 
 Each likelihood turns the decoder's unbounded output into a log-probability (summed over the pixels,
-kept per image) and into the mean image; `support` is the range of a pixel. Leading axes broadcast, so k samples score one batch.
+kept per image) and into the mean image; `support` is the range of a pixel. Leading axes broadcast,
+so k samples score one batch.
 """
 
 from __future__ import annotations

@@ -40,5 +40,6 @@ def held_out_elbo(model, images: Tensor, *, seed: int = 0, batch_size: int = 100
 @torch.no_grad()
 def encode_all(model, images: Tensor, *, batch_size: int = 1000) -> Posterior:
     """Encode every image: Posterior of mu and logvar, each of shape (N, d)."""
-    parts = [model.encode(x) for x in images.split(batch_size)]
+    device = next(model.parameters()).device
+    parts = [model.encode(x.to(device)) for x in images.split(batch_size)]
     return Posterior(*(torch.cat(terms) for terms in zip(*parts, strict=True)))

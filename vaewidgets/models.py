@@ -107,9 +107,7 @@ class VAE(nn.Module):
         _check_int("latent_dim", latent_dim)
         image_shape, hidden = _check_ints("image_shape", image_shape), _check_ints("hidden", hidden)
         if len(image_shape) != 3:
-            raise ValueError(
-                f"image_shape is (channels, height, width), three numbers; got {image_shape}."
-            )
+            raise ValueError(f"image_shape is (channels, height, width), three numbers; got {image_shape}.")
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}.")
         if trunk not in TRUNKS:
@@ -239,8 +237,8 @@ def _check_images(x: Tensor, image_shape: tuple[int, int, int]) -> Tensor:
         raise TypeError(f"images must be a torch Tensor; got {type(x).__name__}.")
     if x.dim() != 4 or tuple(x.shape[1:]) != image_shape:
         raise ValueError(
-            f"images have shape {tuple(x.shape)} but this model takes (B, {', '.join(map(str, image_shape))}). "
-            "A single image needs a batch axis: x[None]."
+            f"images have shape {tuple(x.shape)} but this model takes "
+            f"(B, {', '.join(map(str, image_shape))}). A single image needs a batch axis: x[None]."
         )
     return x
 

@@ -115,19 +115,18 @@ def iwae(model, x: Tensor, k: int, *, generator: torch.Generator | None = None) 
             "iwae with k > 1 under the Bernoulli likelihood needs images of zeros and ones: "
             "on greys it is not a density. Binarise once: vw.objectives.binarize(x, generator)."
         )
-    q = model.encode(x)
     pixels = math.prod(x.shape[1:])
     images = max(1, CHUNK_PIXELS // (k * pixels))
     bounds = []
     for first in range(0, len(x), images):
-        part = slice(first, first + images)
-        noise = torch.stack([_noise(q.mu[i], k, generator) for i in range(len(x))[part]], dim=1)
+        part = x[first : first + images]
+        q = model.encode(part)
+        noise = torch.stack([_noise(mu, k, generator) for mu in q.mu], dim=1)
         log_w = [
-            _log_weights(model, x[part], q.mu[part], q.logvar[part], epsilon)
-            for epsilon in noise.split(max(1, CHUNK_PIXELS // pixels))
+            _log_weights(model, part, q, epsilon) for epsilon in noise.split(max(1, CHUNK_PIXELS // pixels))
         ]
         bounds.append(torch.logsumexp(torch.cat(log_w), 0) - math.log(k))
-    return torch.cat(bounds) if bounds else q.mu.new_zeros(0)
+    return torch.cat(bounds) if bounds else x.new_zeros(0)
 
 
 def binarize(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -143,9 +142,9 @@ def _noise(like: Tensor, k: int, generator: torch.Generator | None) -> Tensor:
     return torch.randn(k, *like.shape, generator=generator, device=like.device, dtype=like.dtype)
 
 
-def _log_weights(model, x: Tensor, mu: Tensor, logvar: Tensor, epsilon: Tensor) -> Tensor:
+def _log_weights(model, x: Tensor, q, epsilon: Tensor) -> Tensor:
     """Compute log p(x|z) + log p(z) - log q(z|x), Tensor of shape (k, B), for noise (k, B, d)."""
-    z = mu + torch.exp(logvar / 2) * epsilon
+    z = q.sample(epsilon=epsilon)
     # The two normalising constants ln 2 pi cancel.
-    log_ratio = 0.5 * (epsilon**2 + logvar - z**2).sum(-1)
+    log_ratio = 0.5 * (epsilon**2 + q.logvar - z**2).sum(-1)
     return model.likelihood.log_prob(x, model.decode_parameters(z)) + log_ratio
