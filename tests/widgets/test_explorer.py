@@ -96,6 +96,20 @@ def test_a_number_typed_in_the_box_moves_z_and_its_echo_does_not_round_z(wire, m
     assert panel.z == (-2.0, 0.0)
 
 
+def test_the_page_rounding_a_slider_to_its_step_does_not_round_z(wire, model):
+    panel = vw.LatentExplorer(model, z=(0.123456, 0.987654))
+    from_page(panel.sliders[0], value=0.12)  # what the page answers to 0.123456
+    assert panel.z == (0.123456, 0.987654)
+    wire.clear()
+    from_page(panel.sliders[1], value=0.5)
+    assert panel.z == (0.123456, 0.5)
+    assert wire.updates(panel.sliders[0]) == []
+    from_page(panel.sliders[0], value=0.13)  # one press of an arrow key
+    assert panel.z == (0.13, 0.5)
+    panel.sliders[0].value = 0.132  # Python may move by less than a step
+    assert panel.z == (0.132, 0.5)
+
+
 def test_z_beyond_the_sliders_widens_them_and_is_not_clipped(model):
     panel = vw.LatentExplorer(model)
     assert (panel.sliders[0].min, panel.sliders[0].max) == (-3.5, 3.5)

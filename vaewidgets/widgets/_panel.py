@@ -58,8 +58,7 @@ class Panel(widgets.VBox):
         """Call ``handler(new value)`` when `control` changes, with errors reported."""
 
         def callback(change) -> None:
-            # ipywidgets holds this lock exactly while it applies a message from the page.
-            with self.report(from_page=bool(change.owner._property_lock)):
+            with self.report(from_page=is_from_page(change.owner)):
                 handler(change.new)
 
         control.observe(callback, name)
@@ -85,6 +84,12 @@ class Panel(widgets.VBox):
                 raise
         else:
             self.error_line.value = ""
+
+
+def is_from_page(control: widgets.Widget) -> bool:
+    """Tell whether the change being handled came from the page, not from Python."""
+    # ipywidgets holds this lock exactly while it applies a message from the page.
+    return bool(control._property_lock)
 
 
 def format_point(z) -> str:

@@ -15,7 +15,7 @@ from vaewidgets.metrics import encode_all
 
 from ._figure import is_points, map_figure, move_points, path_line, posterior_ellipses, prior_circles
 from ._grid import REACH, ManifoldGrid
-from ._panel import Panel, format_point, model_lock, note_html, title
+from ._panel import Panel, format_point, is_from_page, model_lock, note_html, title
 from ._plane import Plane
 from ._traits import Latent
 from .cursor import MapCursor
@@ -68,7 +68,7 @@ class LatentExplorer(Panel):
                 f"LatentExplorer needs a model with latent_dim and decode(z); got {type(model).__name__}."
             )
         self.model, self.latent_dim, self._lock = model, model.latent_dim, model_lock(model)
-        self._a = self._b = None
+        self._a = self._b = self._shown = None
         self._originals = None
         self._load_codes(images)
         self.plane = Plane.coordinates(self.latent_dim)
@@ -163,7 +163,7 @@ class LatentExplorer(Panel):
             )  # fmt: skip
             box = widgets.BoundedFloatText(0, min=-REACH, max=REACH, step=0.1, layout=dict(width="78px"))
             box.add_class("vw-number")
-            self.listen(slider, lambda value, i=i: self._move_coordinate(i, value))
+            self.listen(slider, lambda value, i=i: self._slide_coordinate(i, value))
             self.listen(box, lambda value, i=i: self._type_coordinate(i, value))
             self.sliders.append(slider)
             self.boxes.append(box)
@@ -262,6 +262,12 @@ class LatentExplorer(Panel):
     def _move_coordinate(self, i: int, value: float) -> None:
         self.z = (*self.z[:i], value, *self.z[i + 1 :])
 
+    def _slide_coordinate(self, i: int, value: float) -> None:
+        # The page rounds a value that it is sent to the slider's step, and sends that back: not a move.
+        slider = self.sliders[i]
+        if not is_from_page(slider) or abs(value - self.z[i]) > slider.step / 2:
+            self._move_coordinate(i, value)
+
     def _type_coordinate(self, i: int, value: float) -> None:
         # The box shows four decimals: hearing what it was set to must not round z.
         if value != round(self.z[i], 4):
@@ -327,9 +333,12 @@ class LatentExplorer(Panel):
             self.image = to_uint8(self._decode(np.array([z]))[0])
             self.canvas.show(self.image, f"decoded picture of z = {format_point(z)}")
             for i, value in enumerate(z):
-                for control, shown in ((self.sliders[i], value), (self.boxes[i], round(value, 4))):
-                    _widen(control, value)
-                    control.value = shown
+                # A coordinate that stayed is not sent again: the page would round it and answer.
+                if self._shown is None or self._shown[i] != value:
+                    for control, to in ((self.sliders[i], value), (self.boxes[i], round(value, 4))):
+                        _widen(control, value)
+                        control.value = to
+            self._shown = z
             self._place_cursors()
             self.state.value = note_html(self._describe(z), "state")
 
