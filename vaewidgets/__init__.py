@@ -8,7 +8,7 @@ if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Pyth
     from .checkpoints import load, pretrained, save
     from .data import Dataset, Images, load_data
     from .images import to_png
-    from .models import VAE, Posterior
+    from .models import VAE, Autoencoder, Posterior
     from .objectives import Elbo, elbo, iwae
     from .training import Step, fit
     from .widgets import LatentExplorer
@@ -21,7 +21,7 @@ _HOMES = {
     "checkpoints": ("load", "pretrained", "save"),
     "data": ("Dataset", "Images", "load_data"),
     "images": ("to_png",),
-    "models": ("VAE", "Posterior"),
+    "models": ("Autoencoder", "VAE", "Posterior"),
     "objectives": ("Elbo", "elbo", "iwae"),
     "training": ("Step", "fit"),
     "widgets": ("LatentExplorer",),
@@ -31,8 +31,8 @@ _HOMES = {
 _MODULES = ("likelihoods", "metrics", *_HOMES)
 
 __all__ = [
-    "Dataset", "Elbo", "Images", "LatentExplorer", "Posterior", "Step", "VAE", "elbo", "fit", "iwae", "load",
-    "load_data", "objectives", "pretrained", "save", "to_png",
+    "Autoencoder", "Dataset", "Elbo", "Images", "LatentExplorer", "Posterior", "Step", "VAE", "elbo", "fit",
+    "iwae", "load", "load_data", "objectives", "pretrained", "save", "to_png",
 ]  # fmt: skip
 
 

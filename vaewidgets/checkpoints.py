@@ -15,10 +15,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from .models import VAE
+from .models import VAE, Autoencoder
 
 FORMAT = 1
-KINDS = {"VAE": VAE}
+KINDS = {"VAE": VAE, "Autoencoder": Autoencoder}
 _HEADER_LIMIT = 2**20
 _WEIGHTS, _ATLAS = "model.", "atlas."
 _DTYPES = {"F16", "BF16", "F32", "F64"}
@@ -30,11 +30,12 @@ class Atlas(NamedTuple):
     Attributes
     ----------
     mu, logvar : Tensor of shape (N, d)
+        Of an autoencoder mu holds the codes and logvar is None.
     labels : Tensor of shape (N,), int64
     """
 
     mu: Tensor
-    logvar: Tensor
+    logvar: Tensor | None
     labels: Tensor
 
 
@@ -43,7 +44,7 @@ def save(model, path: str | os.PathLike, *, atlas: Atlas | None = None, half: bo
 
     Parameters
     ----------
-    model : VAE
+    model : VAE or Autoencoder
         Its atlas and info, if it has them, are written too.
     path : path
     atlas : Atlas, optional
@@ -71,8 +72,8 @@ def save(model, path: str | os.PathLike, *, atlas: Atlas | None = None, half: bo
     tensors = {_WEIGHTS + name: tensor for name, tensor in model.state_dict().items()}
     atlas = atlas if atlas is not None else getattr(model, "atlas", None)
     if atlas is not None:
-        tensors |= {_ATLAS + name: tensor for name, tensor in atlas._asdict().items()}
-        _check_atlas(path, {name: {"shape": list(t.shape)} for name, t in tensors.items()}, model.latent_dim)
+        tensors |= {_ATLAS + name: tensor for name, tensor in atlas._asdict().items() if tensor is not None}
+        _check_atlas(path, {name: {"shape": list(t.shape)} for name, t in tensors.items()}, model)
     dtype = torch.float16 if half else None
     tensors = {
         name: t.detach().to("cpu", dtype if t.is_floating_point() else None).contiguous()
@@ -89,7 +90,7 @@ def save(model, path: str | os.PathLike, *, atlas: Atlas | None = None, half: bo
     _write(Path(path), data)
 
 
-def load(path: str | os.PathLike) -> VAE:
+def load(path: str | os.PathLike) -> VAE | Autoencoder:
     """Read a model written by `save`, in float32, with its ``atlas`` and ``info``.
 
     Raises
@@ -119,7 +120,7 @@ def load(path: str | os.PathLike) -> VAE:
             f"{path} does not fit its own description: {name} should have shape "
             f"{expected.get(name, '(absent)')}, the file has {found.get(name, '(absent)')}."
         )
-    has_atlas = _check_atlas(path, tensors, model.latent_dim)
+    atlas_names = _check_atlas(path, tensors, model)
     try:
         with safe_open(path, "pt") as file:
 
@@ -128,28 +129,28 @@ def load(path: str | os.PathLike) -> VAE:
                 return file.get_tensor(name).to(dtype, copy=True)
 
             state = {name.removeprefix(_WEIGHTS): read(name, torch.float32) for name in expected}
-            atlas = has_atlas and Atlas(
-                read(_ATLAS + "mu", torch.float32),
-                read(_ATLAS + "logvar", torch.float32),
-                read(_ATLAS + "labels", torch.int64),
-            )
+            atlas = {
+                name: read(_ATLAS + name, torch.int64 if name == "labels" else torch.float32)
+                for name in atlas_names
+            }
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged or cut short: {error}.") from error
     model.load_state_dict(state, assign=True)
     model.info = header["info"]
     if atlas:
-        model.atlas = atlas
+        model.atlas = Atlas(**{"logvar": None, **atlas})
     return model
 
 
-def pretrained(name: str) -> VAE:
+def pretrained(name: str) -> VAE | Autoencoder:
     """Load a model that ships with the package, with its atlas.
 
     Parameters
     ----------
     name : str
-        "mnist-vae-2d": 28 x 28, atlas of the 10,000 MNIST test images. "digits-vae-2d": 8 x 8, atlas
-        of scikit-learn's digits. ``model.info`` holds dataset, recipe, command and measured figures.
+        "mnist-vae-2d", "mnist-ae-2d": 28 x 28, atlas of the 10,000 MNIST test images. "digits-vae-2d",
+        "digits-ae-2d": 8 x 8, atlas of the 360 test digits. ``model.info`` holds dataset, recipe,
+        command and measured figures.
     """
     folder = resources.files(__package__) / "pretrained"
     names = sorted(
@@ -208,14 +209,17 @@ def _empty_model(path: Path, header: dict, tensors: int):
         raise ValueError(f"{path} describes a model that cannot be built: {error}") from error
 
 
-def _check_atlas(path: Path, tensors: dict, latent_dim: int) -> bool:
-    shapes = {name: t["shape"] for name, t in tensors.items() if name.startswith(_ATLAS)}
+def _check_atlas(path: Path, tensors: dict, model) -> list[str]:
+    """Return the names of the atlas's tensors, none if there is no atlas."""
+    shapes = {n.removeprefix(_ATLAS): t["shape"] for n, t in tensors.items() if n.startswith(_ATLAS)}
     if shapes:
-        n = (shapes.get(_ATLAS + "labels") or [None])[0]
-        wanted = {_ATLAS + "mu": [n, latent_dim], _ATLAS + "logvar": [n, latent_dim], _ATLAS + "labels": [n]}
+        n = (shapes.get("labels") or [None])[0]
+        wanted = {"mu": [n, model.latent_dim], "logvar": [n, model.latent_dim], "labels": [n]}
+        if isinstance(model, Autoencoder):
+            del wanted["logvar"]
         if shapes != wanted:
             raise ValueError(f"{path} has an atlas that does not fit: {shapes}; expected {wanted}.")
-    return bool(shapes)
+    return list(shapes)
 
 
 def _write(path: Path, data: bytes) -> None:

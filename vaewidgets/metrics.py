@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .models import Posterior
-from .objectives import Elbo, elbo
+from .models import Autoencoder, Posterior
+from .objectives import Elbo, autoencoding, elbo
 
 
 @torch.no_grad()
@@ -15,7 +15,8 @@ def held_out_elbo(model, images: Tensor, *, seed: int = 0, batch_size: int = 100
 
     Parameters
     ----------
-    model : VAE
+    model : VAE or Autoencoder
+        Of an autoencoder: log p(x|z) at the code, with no KL.
     images : Tensor of shape (N, C, H, W)
     seed : int
         Of the noise: the same seed gives the same numbers.
@@ -28,18 +29,59 @@ def held_out_elbo(model, images: Tensor, *, seed: int = 0, batch_size: int = 100
         Terms of all N images, nats per image: average them once, over images.
     """
     device = next(model.parameters()).device
-    # Drawn for all images at once: the noise of an image does not depend on batch_size.
-    epsilon = torch.randn(len(images), model.latent_dim, generator=torch.Generator().manual_seed(seed))
-    parts = [
-        elbo(model, x.to(device), epsilon=e.to(device))
-        for x, e in zip(images.split(batch_size), epsilon.split(batch_size), strict=True)
-    ]
+    batches = [x.to(device) for x in images.split(batch_size)]
+    if isinstance(model, Autoencoder):
+        parts = [autoencoding(model, x) for x in batches]
+    else:
+        # Drawn for all images at once: the noise of an image does not depend on batch_size.
+        noise = torch.randn(len(images), model.latent_dim, generator=torch.Generator().manual_seed(seed))
+        epsilons = noise.to(device).split(batch_size)
+        parts = [elbo(model, x, epsilon=e) for x, e in zip(batches, epsilons, strict=True)]
     return Elbo(*(torch.cat(terms) for terms in zip(*parts, strict=True)))
 
 
 @torch.no_grad()
 def encode_all(model, images: Tensor, *, batch_size: int = 1000) -> Posterior:
-    """Encode every image: Posterior of mu and logvar, each of shape (N, d)."""
+    """Encode every image: Posterior of mu and logvar, each of shape (N, d).
+
+    Of an autoencoder mu holds the codes and logvar is None: it knows no spread.
+    """
     device = next(model.parameters()).device
     parts = [model.encode(x.to(device)) for x in images.split(batch_size)]
+    if isinstance(parts[0], Tensor):
+        return Posterior(torch.cat(parts), None)
     return Posterior(*(torch.cat(terms) for terms in zip(*parts, strict=True)))
+
+
+def knn_agreement(codes: Tensor, labels: Tensor, *, k: int = 10) -> float:
+    """Measure how far similar inputs group: the share of points whose neighbours vote for their own label.
+
+    Parameters
+    ----------
+    codes : Tensor of shape (N, d)
+        Codes, mu, or pixels laid flat.
+    labels : Tensor of shape (N,)
+    k : int
+        Neighbours that vote; the point itself does not.
+
+    Returns
+    -------
+    float
+        Leave-one-out accuracy of the k-nearest-neighbour classifier, in 0 .. 1.
+
+    Raises
+    ------
+    ValueError
+        Codes and labels do not go together, or there are not more than k points.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    codes, labels = codes.reshape(len(codes), -1).cpu().numpy(), labels.cpu()
+    if labels.shape != (len(codes),):
+        raise ValueError(f"{len(codes)} codes need {len(codes)} labels; got shape {tuple(labels.shape)}.")
+    if not 1 <= k < len(codes):
+        raise ValueError(f"k must be at least 1 and less than the {len(codes)} points; got {k}.")
+    # Without a query scikit-learn leaves each point out of its own neighbours.
+    neighbours = NearestNeighbors(n_neighbors=k).fit(codes).kneighbors(return_distance=False)
+    votes = torch.nn.functional.one_hot(labels[torch.from_numpy(neighbours)]).sum(1)
+    return (votes.argmax(1) == labels).double().mean().item()

@@ -1,4 +1,4 @@
-"""The variational autoencoder: an encoder to a Gaussian posterior, a decoder from latent points.
+"""The autoencoder, and the variational one whose encoder answers with a Gaussian.
 
 Everything here maps tensors to tensors. Nothing samples unless asked, and nothing depends on
 ``model.training``: there is no dropout and no batch norm.
@@ -55,7 +55,67 @@ class Posterior(NamedTuple):
         return kl(self.mu, self.logvar)
 
 
-class VAE(nn.Module):
+class _Model(nn.Module):
+    """What both models share: a trunk, a decoder, and what the decoder's output means."""
+
+    def __init__(
+        self,
+        latent_dim: int = 2,
+        image_shape: tuple[int, int, int] = (1, 28, 28),
+        *,
+        trunk: str = "mlp",
+        hidden: tuple[int, ...] = (512, 256),
+        likelihood: str = "bernoulli",
+        sigma: float | str | None = None,
+        activation: str = "relu",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        _check_int("latent_dim", latent_dim)
+        image_shape, hidden = _check_ints("image_shape", image_shape), _check_ints("hidden", hidden)
+        if len(image_shape) != 3:
+            raise ValueError(f"image_shape is (channels, height, width), three numbers; got {image_shape}.")
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}.")
+        if trunk not in TRUNKS:
+            raise ValueError(f"trunk must be one of {', '.join(TRUNKS)}; got {trunk!r}.")
+        self.latent_dim, self.image_shape = latent_dim, image_shape
+        self.likelihood = make_likelihood(likelihood, sigma)
+        #: The constructor's arguments, as plain JSON: with the weights they are a checkpoint.
+        self.config = {
+            "latent_dim": latent_dim,
+            "image_shape": list(image_shape),
+            "trunk": trunk,
+            "hidden": list(hidden),
+            "likelihood": likelihood,
+            "sigma": sigma,
+            "activation": activation,
+        }
+        with torch.random.fork_rng(devices=[], enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            self.encoder, width, self.decoder = TRUNKS[trunk](
+                latent_dim, image_shape, hidden, ACTIVATIONS[activation]
+            )
+            self._make_heads(width)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Compute E[x|z], the mean image: Tensor of shape (B, C, H, W), for z of shape (B, d)."""
+        return self.likelihood.mean(self.decode_parameters(z))
+
+    def decode_parameters(self, z: Tensor) -> Tensor:
+        """Compute what the likelihood is made of (logits, or the Gaussian's mean).
+
+        z of shape (..., d) gives a Tensor of shape (..., C, H, W).
+        """
+        _check_latents(z, self.latent_dim)
+        return self.decoder(z.reshape(-1, self.latent_dim)).view(*z.shape[:-1], *self.image_shape)
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={value!r}" for name, value in self.config.items() if value is not None)
+
+
+class VAE(_Model):
     """Variational autoencoder (Kingma & Welling 2014, arXiv 1312.6114; Rezende et al. 2014, arXiv 1401.4082).
 
     Parameters
@@ -91,70 +151,51 @@ class VAE(nn.Module):
     (torch.Size([5, 2]), torch.Size([5, 1, 8, 8]))
     """
 
-    def __init__(
-        self,
-        latent_dim: int = 2,
-        image_shape: tuple[int, int, int] = (1, 28, 28),
-        *,
-        trunk: str = "mlp",
-        hidden: tuple[int, ...] = (512, 256),
-        likelihood: str = "bernoulli",
-        sigma: float | str | None = None,
-        activation: str = "relu",
-        seed: int | None = None,
-    ) -> None:
-        super().__init__()
-        _check_int("latent_dim", latent_dim)
-        image_shape, hidden = _check_ints("image_shape", image_shape), _check_ints("hidden", hidden)
-        if len(image_shape) != 3:
-            raise ValueError(f"image_shape is (channels, height, width), three numbers; got {image_shape}.")
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}.")
-        if trunk not in TRUNKS:
-            raise ValueError(f"trunk must be one of {', '.join(TRUNKS)}; got {trunk!r}.")
-        self.latent_dim, self.image_shape = latent_dim, image_shape
-        self.likelihood = make_likelihood(likelihood, sigma)
-        self.config = {
-            "latent_dim": latent_dim,
-            "image_shape": list(image_shape),
-            "trunk": trunk,
-            "hidden": list(hidden),
-            "likelihood": likelihood,
-            "sigma": sigma,
-            "activation": activation,
-        }
-        with torch.random.fork_rng(devices=[], enabled=seed is not None):
-            if seed is not None:
-                torch.manual_seed(seed)
-            self.encoder, width, self.decoder = TRUNKS[trunk](
-                latent_dim, image_shape, hidden, ACTIVATIONS[activation]
-            )
-            self.mu = nn.Linear(width, latent_dim)
-            self.logvar = Constant(latent_dim) if trunk == "linear" else nn.Linear(width, latent_dim)
+    has_prior = True
+
+    def _make_heads(self, width: int) -> None:
+        self.mu = nn.Linear(width, self.latent_dim)
+        linear = self.config["trunk"] == "linear"
+        self.logvar = Constant(self.latent_dim) if linear else nn.Linear(width, self.latent_dim)
 
     def encode(self, x: Tensor) -> Posterior:
         """Infer q(z|x) for images x, a Tensor of shape (B, C, H, W)."""
         h = self.encoder(_check_images(x, self.image_shape))
         return Posterior(self.mu(h), LOGVAR_BOUND * torch.tanh(self.logvar(h) / LOGVAR_BOUND))
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Compute E[x|z], the mean image: Tensor of shape (B, C, H, W), for z of shape (B, d)."""
-        return self.likelihood.mean(self.decode_parameters(z))
-
-    def decode_parameters(self, z: Tensor) -> Tensor:
-        """Compute what the likelihood is made of (logits, or the Gaussian's mean).
-
-        z of shape (..., d) gives a Tensor of shape (..., C, H, W).
-        """
-        _check_latents(z, self.latent_dim)
-        return self.decoder(z.reshape(-1, self.latent_dim)).view(*z.shape[:-1], *self.image_shape)
-
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct x through the mean of its posterior."""
         return self.decode(self.encode(x).mu)
 
-    def extra_repr(self) -> str:
-        return ", ".join(f"{name}={value!r}" for name, value in self.config.items() if value is not None)
+
+class Autoencoder(_Model):
+    """Autoencoder (Hinton & Salakhutdinov 2006): a code for each image, and no probability over codes.
+
+    It takes the parameters of `VAE` and has the same trunk and decoder. Trained by the same
+    likelihood without a KL, nothing ties its codes to a prior: their place and scale are arbitrary,
+    and there is no distribution to draw new ones from. With ``trunk="linear"`` and the Gaussian
+    likelihood it spans the principal components (Baldi & Hornik 1989).
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> model = vw.Autoencoder(latent_dim=2, image_shape=(1, 8, 8), hidden=(64,), seed=0)
+    >>> model.encode(torch.zeros(5, 1, 8, 8)).shape
+    torch.Size([5, 2])
+    """
+
+    has_prior = False
+
+    def _make_heads(self, width: int) -> None:
+        self.code = nn.Linear(width, self.latent_dim)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Compute the codes z, a Tensor of shape (B, d), of images x of shape (B, C, H, W)."""
+        return self.code(self.encoder(_check_images(x, self.image_shape)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reconstruct x."""
+        return self.decode(self.encode(x))
 
 
 class Constant(nn.Module):

@@ -81,6 +81,24 @@ def elbo(
     return Elbo(reconstruction, kl_per_dimension, reconstruction - beta * kl_per_dimension.sum(1))
 
 
+def autoencoding(model, x: Tensor) -> Elbo:
+    """Compute log p(x|z) at the code of each image: what an `Autoencoder` maximises.
+
+    Parameters
+    ----------
+    model : Autoencoder
+    x : Tensor of shape (B, C, H, W)
+
+    Returns
+    -------
+    Elbo
+        ``kl`` has shape (B, 0), since there is no posterior to compare with a prior: ``total`` is the
+        reconstruction. It bounds nothing.
+    """
+    reconstruction = model.likelihood.log_prob(x, model.decode_parameters(model.encode(x)))
+    return Elbo(reconstruction, reconstruction.new_zeros(len(x), 0), reconstruction)
+
+
 def iwae(model, x: Tensor, k: int, *, generator: torch.Generator | None = None) -> Tensor:
     """Estimate the importance-weighted bound L_k = log (1/k) sum_i p(x, z_i) / q(z_i|x).
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from .data import check_images
-from .objectives import Elbo, binarize, elbo
+from .models import Autoencoder
+from .objectives import Elbo, autoencoding, binarize, elbo
 
 SCHEDULES = ("constant", "cosine")
 
@@ -69,7 +70,7 @@ def fit(
 
     Parameters
     ----------
-    model : VAE
+    model : VAE or Autoencoder
         It stays on its device; the images are moved there once.
     images : Tensor of shape (N, C, H, W)
         Kept in memory and indexed. In [0, 1] for the Bernoulli likelihoods.
@@ -80,7 +81,7 @@ def fit(
     schedule : "constant" or "cosine"
         "cosine" takes the learning rate to zero over the whole run.
     beta : float
-        Weight of the KL.
+        Weight of the KL; an autoencoder has none.
     binarize : None or "dynamic"
         "dynamic" draws zeros and ones from the greys for every batch; that one draw is encoded and scored.
     seed : int
@@ -134,7 +135,10 @@ def _steps(model, images, epochs, batch_size, lr, schedule, weight_decay, beta, 
             x = images[index]
             if binary:
                 x = binarize(x, noise)
-            terms = elbo(model, x, beta=beta, generator=noise)
+            if isinstance(model, Autoencoder):
+                terms = autoencoding(model, x)
+            else:
+                terms = elbo(model, x, beta=beta, generator=noise)
             optimizer.zero_grad(set_to_none=True)
             (-terms.total.mean()).backward()
             optimizer.step()

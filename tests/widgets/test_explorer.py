@@ -432,3 +432,52 @@ def test_a_decoder_of_the_wrong_shape_is_named(model):
 
     with pytest.raises(ValueError, match=r"\(1, C, H, W\); got \(1, 16\)"):
         vw.LatentExplorer(Flat())
+
+
+# -- an autoencoder has no prior ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def autoencoder() -> vw.Autoencoder:
+    """Codes spread over tens of units, far from the origin, more along z1 than along z2."""
+    model = vw.Autoencoder(2, (1, 6, 5), hidden=(16,), seed=0)
+    with torch.no_grad():
+        model.code.weight *= torch.tensor([[200.0], [50.0]])
+        model.code.bias += torch.tensor([100.0, 0.0])
+    return model
+
+
+def test_an_autoencoder_is_shown_over_its_codes_without_circles_or_ellipses(autoencoder, images):
+    panel = vw.LatentExplorer(autoencoder, images)
+    with torch.no_grad():
+        codes = autoencoder.encode(images.images).numpy()
+    for slider, low, high in zip(panel.sliders, codes.min(0), codes.max(0), strict=True):
+        assert slider.min <= low <= high <= slider.max
+        assert slider.max - slider.min < 1.2 * (high - low)
+        assert 50 < (slider.max - slider.min) / slider.step < 1500
+    for axis, column in ((panel.figure.layout.xaxis, 0), (panel.figure.layout.yaxis, 1)):
+        assert axis.range[0] <= codes[:, column].min() <= codes[:, column].max() <= axis.range[1]
+    assert panel.z == pytest.approx(tuple(codes.mean(0)), abs=0.01)
+    panel.select(7)
+    assert len(panel.figure.layout.shapes) == 0
+    assert "prior" not in panel.state.value
+    assert "sigma" not in panel.details.value and "KL" not in panel.details.value
+    assert panel.z == pytest.approx(tuple(codes[7]), rel=1e-5)
+
+
+def test_the_grid_of_an_autoencoder_takes_even_steps_over_its_codes(wire, autoencoder, images):
+    panel = vw.LatentExplorer(autoencoder, images)
+    assert panel.grid.spacing not in panel.grid.children
+    assert "no prior" in panel.grid.note.value
+    (left, right), (low, high) = panel.figure.layout.xaxis.range, panel.figure.layout.yaxis.range
+    from_page(panel.grid.picture, pointer=[0.25, 0.25])
+    assert panel.z == pytest.approx((left + (right - left) / 4, high - (high - low) / 4))
+    picture = shown(panel.grid.picture)
+    corner = (left + (right - left) / 60, high - (high - low) / 60)
+    np.testing.assert_allclose(picture[:6, :5].astype(int), decoded(autoencoder, corner).astype(int), atol=1)
+
+
+def test_an_untrained_autoencoder_without_codes_can_be_explored_too():
+    panel = vw.LatentExplorer(vw.Autoencoder(3, (1, 6, 5), hidden=(8,), seed=0))
+    panel.z = (1, 2, 3)
+    assert repr(panel) == "LatentExplorer(latent_dim=3, z=(1.00, 2.00, 3.00))"

@@ -9,12 +9,14 @@ import plotly.graph_objects as go
 PALETTE = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
            "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")  # fmt: skip
 NEUTRAL = "#7d7d7d"
+#: How far sliders, axes and grid reach from the prior's mean, in its standard deviations.
+REACH = 3.5
 #: At least 3.8:1 on white and on JupyterLab's dark background.
 ACCENT = "#d81b60"
 
 
 def map_figure(
-    points: np.ndarray, labels: np.ndarray | None, classes, names, half_width: float
+    points: np.ndarray, labels: np.ndarray | None, classes, names, centre: np.ndarray, reach: float
 ) -> go.FigureWidget:
     """Build a map of latent points, one trace per class so that the legend can hide each.
 
@@ -26,8 +28,8 @@ def map_figure(
     classes : sequence of str
     names : (str, str)
         Axis titles.
-    half_width : float
-        The axes span +- this, at aspect 1:1.
+    centre, reach : ndarray of shape (2,), float
+        The axes span centre +- reach, at aspect 1:1.
 
     Returns
     -------
@@ -44,9 +46,10 @@ def map_figure(
             bgcolor="rgba(0,0,0,0)", color=NEUTRAL, activecolor=ACCENT, remove=["select2d", "lasso2d"]
         ),
     )  # fmt: skip
-    axis = dict(range=[-half_width, half_width], gridcolor="rgba(125,125,125,.25)", zerolinecolor=NEUTRAL)
-    figure.update_xaxes(title=dict(text=names[0], standoff=6), constrain="domain", **axis)
-    figure.update_yaxes(title=dict(text=names[1], standoff=4), scaleanchor="x", constrain="domain", **axis)
+    axis = dict(gridcolor="rgba(125,125,125,.25)", zerolinecolor=NEUTRAL, constrain="domain")
+    figure.update_xaxes(title_standoff=6, **axis)
+    figure.update_yaxes(title_standoff=4, scaleanchor="x", **axis)
+    set_axes(figure, names, centre, reach)
     for c, rows in class_rows(labels, len(points)):
         figure.add_trace(
             go.Scatter(
@@ -72,6 +75,27 @@ def map_figure(
         )  # fmt: skip
         move_points(figure, points)
     return figure
+
+
+def set_axes(figure: go.FigureWidget, names, centre: np.ndarray, reach: float) -> None:
+    """Name the axes and let them span centre +- reach."""
+    for axis, name, middle in zip((figure.layout.xaxis, figure.layout.yaxis), names, centre, strict=True):
+        axis.update(title_text=name, range=[middle - reach, middle + reach])
+
+
+def span(points: np.ndarray, prior_mean: np.ndarray | None) -> tuple[np.ndarray, float]:
+    """Choose a square that holds all points: (centre, reach).
+
+    About the prior's mean, and never less than `REACH` from it; without a prior (None) about the
+    points themselves, whose place and scale are then arbitrary.
+    """
+    if prior_mean is not None:
+        farthest = np.abs(points - prior_mean).max() if len(points) else 0.0
+        return prior_mean, max(REACH, 1.05 * float(farthest))
+    if not len(points):
+        return np.zeros(2), REACH
+    low, high = points.min(0), points.max(0)
+    return (low + high) / 2, max(0.525 * float((high - low).max()), 1e-3)
 
 
 def is_points(trace) -> bool:

@@ -11,27 +11,31 @@ from torch import Tensor
 
 from vaewidgets.images import tile, to_uint8
 
+from ._figure import REACH
 from ._panel import note_html, title
 from .picture import Picture
 
-#: Even steps span +- this about the prior's mean; quantiles are cut off there too.
-REACH = 3.5
 _NORMAL = NormalDist()
 
 
 class ManifoldGrid(widgets.VBox):
-    """Tiles at quantiles of the prior, or at even steps, over the plane around the prior's mean.
+    """Tiles at quantiles of the prior, or at even steps; without a prior at even steps alone.
 
     Parameters
     ----------
     decode : callable
         Turns plane coordinates, an ndarray of shape (N, 2), into images (N, C, H, W).
     tile_shape : (H, W)
+    prior : bool
+        Whether the model has one: N(0, I) about `centre` on the plane.
     """
 
-    def __init__(self, decode: Callable[[np.ndarray], Tensor], tile_shape: tuple[int, int]) -> None:
-        self._decode = decode
-        self.centre = np.zeros(2)
+    def __init__(
+        self, decode: Callable[[np.ndarray], Tensor], tile_shape: tuple[int, int], prior: bool
+    ) -> None:
+        self._decode, self._prior = decode, prior
+        #: Even steps span centre +- reach, in plane coordinates.
+        self.centre, self.reach = np.zeros(2), REACH
         # One picture of at most about 900 pixels a side, whatever the size of an image.
         self.tiles = int(np.clip(900 // max(tile_shape), 5, 30))
         self.picture = Picture(interactive=True, key_step=1 / self.tiles)
@@ -45,7 +49,12 @@ class ManifoldGrid(widgets.VBox):
             ],
         )
         self.note = widgets.HTML()
-        super().__init__([title("The plane, decoded tile by tile"), self.picture, self.spacing, self.note])
+        controls = [self.spacing] if prior else []
+        super().__init__([title("The plane, decoded tile by tile"), self.picture, *controls, self.note])
+
+    @property
+    def _by_mass(self) -> bool:
+        return self._prior and self.spacing.index == 0
 
     def draw(self) -> None:
         """Decode every tile anew."""
@@ -56,8 +65,14 @@ class ManifoldGrid(widgets.VBox):
         self.picture.show(
             to_uint8(tile(images, n)), f"{n} by {n} decoded pictures of the plane; arrow keys move z"
         )
-        if self.spacing.index == 0:
+        if self._by_mass:
             note = f"{n} x {n} tiles, each 1/{n * n} of the prior's mass in this plane; together 100 %."
+        elif not self._prior:
+            (x, y), r = self.centre, self.reach
+            note = (
+                f"{n} x {n} tiles in even steps over the codes: {x - r:.1f} to {x + r:.1f} across, "
+                f"{y - r:.1f} to {y + r:.1f} up. An autoencoder has no prior to say what is likely."
+            )
         else:
             mass = (2 * _NORMAL.cdf(REACH) - 1) ** 2
             note = f"{n} x {n} tiles in even steps over +-{REACH:g}: {mass:.1%} of the prior's mass."
@@ -73,16 +88,16 @@ class ManifoldGrid(widgets.VBox):
         """Plane coordinates of places, both of shape (..., 2)."""
         place = np.asarray(place, dtype=float)
         share = np.stack([place[..., 0], 1 - place[..., 1]], -1)
-        if self.spacing.index == 0:
+        if self._by_mass:
             quantile = np.vectorize(_NORMAL.inv_cdf, otypes=[float])(np.clip(share, 1e-6, 1 - 1e-6))
             return self.centre + np.clip(quantile, -REACH, REACH)
-        return self.centre + REACH * (2 * share - 1)
+        return self.centre + self.reach * (2 * share - 1)
 
     def to_place(self, point) -> np.ndarray:
         """Places of plane coordinates, both of shape (2,)."""
         offset = np.asarray(point, dtype=float) - self.centre
-        if self.spacing.index == 0:
+        if self._by_mass:
             x, y = map(_NORMAL.cdf, offset)
         else:
-            x, y = (offset / REACH + 1) / 2
+            x, y = (offset / self.reach + 1) / 2
         return np.array([x, 1 - y])

@@ -13,8 +13,18 @@ from vaewidgets.data import Images, check_images, load_test_images
 from vaewidgets.images import tile, to_uint8
 from vaewidgets.metrics import encode_all
 
-from ._figure import is_points, map_figure, move_points, path_line, posterior_ellipses, prior_circles
-from ._grid import REACH, ManifoldGrid
+from ._figure import (
+    REACH,
+    is_points,
+    map_figure,
+    move_points,
+    path_line,
+    posterior_ellipses,
+    prior_circles,
+    set_axes,
+    span,
+)
+from ._grid import ManifoldGrid
 from ._panel import Panel, format_point, is_from_page, model_lock, note_html, title
 from ._plane import Plane
 from ._traits import Latent
@@ -31,7 +41,8 @@ class LatentExplorer(Panel):
     Parameters
     ----------
     model : object with ``latent_dim`` and ``decode``
-        A VAE, or anything that decodes z of shape (B, d) to images of shape (B, C, H, W).
+        A VAE, or anything that decodes z of shape (B, d) to images of shape (B, C, H, W). An
+        `Autoencoder` has no prior: ranges come from its codes, and there are no circles or ellipses.
     images : Images or Tensor of shape (N, C, H, W), optional
         What the map shows, encoded; ``data.test`` for example. Without it the map shows the atlas
         that a pretrained model carries, and is empty for a model without one.
@@ -68,6 +79,7 @@ class LatentExplorer(Panel):
                 f"LatentExplorer needs a model with latent_dim and decode(z); got {type(model).__name__}."
             )
         self.model, self.latent_dim, self._lock = model, model.latent_dim, model_lock(model)
+        self._has_prior = getattr(model, "has_prior", True)
         self._a = self._b = self._shown = None
         self._originals = None
         self._load_codes(images)
@@ -95,8 +107,10 @@ class LatentExplorer(Panel):
         self._draw_grid()
 
     @traitlets.default("z")
-    def _origin(self) -> tuple[float, ...]:
-        return (0.0,) * self.latent_dim
+    def _start(self) -> tuple[float, ...]:
+        if self._has_prior or not len(self.mu):
+            return (0.0,) * self.latent_dim
+        return tuple(self.mu.mean(0).round(2).tolist())
 
     def __repr__(self) -> str:
         return f"LatentExplorer(latent_dim={self.latent_dim}, z={format_point(self.z)})"
@@ -107,6 +121,7 @@ class LatentExplorer(Panel):
         """Set mu, logvar (ndarrays (N, d)) and labels from the images, or from the model's atlas."""
         atlas = getattr(self.model, "atlas", None)
         self.mu, self.logvar, self.labels, self.classes = np.zeros((0, self.latent_dim)), None, None, ()
+        logvar = None
         if images is not None:
             images = images if isinstance(images, Images) else Images(images)
             if not callable(getattr(self.model, "encode", None)):
@@ -118,11 +133,14 @@ class LatentExplorer(Panel):
             self._originals = images.images
             with self._lock:
                 q = encode_all(self.model, images.images)
-            self.mu, self.logvar, labels = q.mu.numpy(), q.logvar.numpy(), images.labels
+            mu, logvar, labels = q.mu, q.logvar, images.labels
         elif atlas is not None:
-            self.mu, self.logvar, labels = atlas.mu.numpy(), atlas.logvar.numpy(), atlas.labels
+            mu, logvar, labels = atlas
         else:
             return
+        self.mu = mu.cpu().numpy()
+        if logvar is not None:
+            self.logvar = logvar.cpu().numpy()
         if labels is not None:
             self.labels = labels.numpy()
             self.classes = tuple(str(c) for c in range(int(self.labels.max()) + 1))
@@ -156,12 +174,12 @@ class LatentExplorer(Panel):
         self.canvas = Picture()
         self.canvas.fit_width(self.image.shape[1], at_least=250)
         self.sliders, self.boxes, rows = [], [], []
-        for i in range(self.latent_dim):
+        for i, (low, high, step) in enumerate(self._ranges()):
             slider = widgets.FloatSlider(
-                0, min=-REACH, max=REACH, step=0.01, description=f"z{i + 1}", readout=False,
+                low, min=low, max=high, step=step, description=f"z{i + 1}", readout=False,
                 layout=dict(width="180px"), style=dict(description_width="28px"),
             )  # fmt: skip
-            box = widgets.BoundedFloatText(0, min=-REACH, max=REACH, step=0.1, layout=dict(width="78px"))
+            box = widgets.BoundedFloatText(low, min=low, max=high, step=10 * step, layout=dict(width="78px"))
             box.add_class("vw-number")
             self.listen(slider, lambda value, i=i: self._slide_coordinate(i, value))
             self.listen(box, lambda value, i=i: self._type_coordinate(i, value))
@@ -181,12 +199,10 @@ class LatentExplorer(Panel):
 
     def _build_map(self) -> None:
         points = self.plane.project(self.mu)
-        self.figure = map_figure(
-            points, self.labels, self.classes, self.plane.names, self._half_width(points)
-        )
+        self.figure = map_figure(points, self.labels, self.classes, self.plane.names, *self._frame(points))
         for trace in self.figure.select_traces(selector=is_points):
             trace.on_click(self._on_click)
-        self.cursor = MapCursor()
+        self.cursor = MapCursor(key_step=0.05 * self._frame(points)[1] / REACH)
         self.listen(self.cursor, self._on_map_cursor, "moved")
         names = [f"z{i + 1}" for i in range(self.latent_dim)]
         self.map_mode = widgets.ToggleButtons(
@@ -202,12 +218,15 @@ class LatentExplorer(Panel):
             self.listen(control, lambda _: self._change_plane())
         many = self.latent_dim > 2
         axes_row = [widgets.HBox([self.map_mode, self.across, self.up], layout=_ROW)] if many else []
-        count = f"mu of {len(self.mu):,} encoded images" if len(self.mu) else "no encoded images to show"
+        what = "mu" if self._has_prior else "the code z"
+        count = f"{what} of {len(self.mu):,} encoded images" if len(self.mu) else "no encoded images to show"
         self._map_box = widgets.VBox([title(f"The map: {count}"), self.figure, *axes_row])
 
     def _build_grid(self) -> None:
         self.grid = ManifoldGrid(
-            lambda points: self._decode(self.plane.lift(points, self.z)), self.image.shape[:2]
+            lambda points: self._decode(self.plane.lift(points, self.z)),
+            self.image.shape[:2],
+            self._has_prior,
         )
         self.grid.layout.width = "440px"
         self.listen(self.grid.picture, self._on_grid_cursor, "pointer")
@@ -343,6 +362,8 @@ class LatentExplorer(Panel):
             self.state.value = note_html(self._describe(z), "state")
 
     def _describe(self, z) -> str:
+        if not self._has_prior:
+            return f"z = {format_point(z)}"
         radius2 = float(np.square(z).sum())
         inside = torch.special.gammainc(torch.tensor(self.latent_dim / 2), torch.tensor(radius2 / 2)).item()
         return (
@@ -377,7 +398,7 @@ class LatentExplorer(Panel):
         text = f"Image {row}"
         if self.labels is not None:
             text += f", labelled {self.classes[self.labels[row]]}"
-        text += f": mu = {format_point(self.mu[row])}"
+        text += f": {'mu' if self._has_prior else 'z'} = {format_point(self.mu[row])}"
         if self.logvar is not None:
             sigma, logvar = np.exp(self.logvar[row] / 2), self.logvar[row]
             nats = 0.5 * (self.mu[row] ** 2 + np.expm1(logvar) - logvar).sum()
@@ -388,7 +409,7 @@ class LatentExplorer(Panel):
 
     def _draw_marks(self) -> None:
         """Circles of the prior, ellipses of the chosen posterior, the line from A to B."""
-        shapes = prior_circles(self.plane.project(np.zeros(self.latent_dim)))
+        shapes = prior_circles(self.plane.project(np.zeros(self.latent_dim))) if self._has_prior else []
         if self.selected is not None and self.logvar is not None:
             sigma = np.exp(self.logvar[self.selected] / 2)
             shapes += posterior_ellipses(
@@ -409,20 +430,32 @@ class LatentExplorer(Panel):
             else Plane.coordinates(self.latent_dim, self.across.index, self.up.index)
         )  # fmt: skip
         points = self.plane.project(self.mu)
-        half_width = self._half_width(points)
         with self._lock, self.figure.batch_update():
             move_points(self.figure, points)
-            self.figure.layout.xaxis.update(title_text=self.plane.names[0], range=[-half_width, half_width])
-            self.figure.layout.yaxis.update(title_text=self.plane.names[1], range=[-half_width, half_width])
+            set_axes(self.figure, self.plane.names, *self._frame(points))
         self._draw_marks()
         self._draw_grid()
 
-    def _half_width(self, points: np.ndarray) -> float:
-        return max(REACH, 1.05 * float(np.abs(points).max())) if len(points) else REACH
+    def _frame(self, points: np.ndarray) -> tuple[np.ndarray, float]:
+        """Centre and reach of the square that the map shows."""
+        return span(points, self.plane.project(np.zeros(self.latent_dim)) if self._has_prior else None)
+
+    def _ranges(self) -> list[tuple[float, float, float]]:
+        """Lowest and highest value and step of each slider: of the prior, or of an autoencoder's codes."""
+        if self._has_prior or not len(self.mu):
+            return [(-REACH, REACH, 0.01)] * self.latent_dim
+        ranges = []
+        for low, high in zip(self.mu.min(0), self.mu.max(0), strict=True):
+            step = 10.0 ** math.floor(math.log10(max(float(high - low), 1e-3) / 100))
+            ranges.append((step * math.floor(low / step), step * math.ceil(high / step), step))
+        return ranges
 
     def _draw_grid(self) -> None:
         with self._lock:
-            self.grid.centre = self.plane.project(np.zeros(self.latent_dim))
+            if self._has_prior:
+                self.grid.centre = self.plane.project(np.zeros(self.latent_dim))
+            else:
+                self.grid.centre, self.grid.reach = self._frame(self.plane.project(self.mu))
             self.grid.draw()
             self._place_cursors()
 
