@@ -10,8 +10,8 @@ if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Pyth
     from .images import to_png
     from .models import VAE, Autoencoder, Posterior
     from .objectives import Elbo, elbo, iwae
-    from .training import Step, fit
-    from .widgets import LatentExplorer
+    from .training import Step, fit, paced
+    from .widgets import LatentExplorer, LatentMap, LearningCurves
 
 __version__ = "0.1.0"
 
@@ -23,16 +23,17 @@ _HOMES = {
     "images": ("to_png",),
     "models": ("Autoencoder", "VAE", "Posterior"),
     "objectives": ("Elbo", "elbo", "iwae"),
-    "training": ("Step", "fit"),
-    "widgets": ("LatentExplorer",),
+    "training": ("Step", "fit", "paced"),
+    "widgets": ("LatentExplorer", "LatentMap", "LearningCurves"),
 }
 
 #: Modules that are used by their own name: ``vw.objectives.binarize``.
 _MODULES = ("likelihoods", "metrics", *_HOMES)
 
 __all__ = [
-    "Autoencoder", "Dataset", "Elbo", "Images", "LatentExplorer", "Posterior", "Step", "VAE", "elbo", "fit",
-    "iwae", "load", "load_data", "objectives", "pretrained", "save", "to_png",
+    "Autoencoder", "Dataset", "Elbo", "Images", "LatentExplorer", "LatentMap", "LearningCurves", "Posterior",
+    "Step", "VAE", "elbo", "fit", "iwae", "load", "load_data", "objectives", "paced", "pretrained", "save",
+    "to_png",
 ]  # fmt: skip
 
 

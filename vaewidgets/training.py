@@ -148,3 +148,30 @@ def _steps(model, images, epochs, batch_size, lr, schedule, weight_decay, beta, 
             step, seen = step + 1, seen + len(x)
             busy += time.perf_counter() - started
             yield Step(epoch, step, total, terms, seen / busy)
+
+
+def paced(steps: Iterator[Step], seconds: float = 0.5) -> Iterator[Step]:
+    """Pass on a step at most every `seconds`, and always the first and the last; the others still train.
+
+    Parameters
+    ----------
+    steps : iterator of Step
+        Of `fit`. Closing the pace closes it.
+    seconds : float
+        Time between two steps that are passed on; 0 passes on all.
+
+    Yields
+    ------
+    Step
+    """
+    passed, step, due = None, None, -math.inf
+    try:
+        for step in steps:
+            if time.monotonic() >= due:
+                passed = step
+                yield step
+                due = time.monotonic() + seconds
+        if step is not passed:
+            yield step
+    finally:
+        steps.close()

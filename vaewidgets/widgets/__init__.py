@@ -1,5 +1,7 @@
 """The panels: what people open in JupyterLab. Each is one file; none imports another."""
 
+from .curves import LearningCurves
 from .explorer import LatentExplorer
+from .map import LatentMap
 
-__all__ = ["LatentExplorer"]
+__all__ = ["LatentExplorer", "LatentMap", "LearningCurves"]

@@ -11,6 +11,7 @@ PALETTE = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
 NEUTRAL = "#7d7d7d"
 #: How far sliders, axes and grid reach from the prior's mean, in its standard deviations.
 REACH = 3.5
+HOVER = "%{x:.2f}, %{y:.2f}"
 #: At least 3.8:1 on white and on JupyterLab's dark background.
 ACCENT = "#d81b60"
 
@@ -62,7 +63,7 @@ def map_figure(
                 marker=dict(
                     color=PALETTE[c % len(PALETTE)], size=4 if len(points) > 2000 else 7, opacity=0.8
                 ),
-                hovertemplate="%{x:.2f}, %{y:.2f}",
+                hovertemplate=HOVER,
                 showlegend=labels is not None,
             )
         )
@@ -112,6 +113,19 @@ def move_points(figure: go.FigureWidget, points: np.ndarray) -> None:
         medians.append(np.median(own, axis=0))
     for trace in figure.select_traces(selector={"meta": "names"}):
         trace.x, trace.y = np.array(medians).T
+
+
+def show_labels(figure: go.FigureWidget, colours: list[str] | None) -> None:
+    """Give each trace of points its colour and name, or None to make all points alike."""
+    traces = list(figure.select_traces(selector=is_points))
+    with figure.batch_update():
+        for trace, colour in zip(traces, colours or [NEUTRAL] * len(traces), strict=True):
+            trace.marker.color = colour
+            trace.showlegend = colours is not None
+            # Plotly writes the trace's name beside a hovered point unless <extra> is empty.
+            trace.hovertemplate = HOVER if colours is not None else HOVER + "<extra></extra>"
+        for trace in figure.select_traces(selector={"meta": "names"}):
+            trace.visible = colours is not None
 
 
 def class_rows(labels: np.ndarray | None, n: int) -> list[tuple[int, np.ndarray]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import traitlets
 
 
@@ -32,3 +33,25 @@ class Latent(traitlets.TraitType):
         if not all(map(math.isfinite, point)):
             raise ValueError(f"{self.name} must be finite; got {point}.")
         return point
+
+
+class Codes(traitlets.TraitType):
+    """A table of latent points: array or tensor in, float32 ndarray (N, d) out; its shape stays."""
+
+    info_text = "a table of latent points"
+
+    def validate(self, owner, value) -> np.ndarray:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu().numpy()
+        try:
+            codes = np.array(value, dtype="float32")
+        except (TypeError, ValueError):
+            raise TypeError(f"{self.name} must be a table of numbers, (N, d); got {value!r}.") from None
+        if codes.ndim != 2 or 0 in codes.shape:
+            raise ValueError(f"{self.name} must have shape (N, d), one row per point; got {codes.shape}.")
+        if not np.isfinite(codes).all():
+            raise ValueError(f"{self.name} has values that are NaN or infinite.")
+        before = owner._trait_values.get(self.name)
+        if before is not None and before.shape != codes.shape:
+            raise ValueError(f"{self.name} has shape {before.shape} on this map; got {codes.shape}.")
+        return codes
