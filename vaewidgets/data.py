@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .files import read_npz
+
 #: The environment variable that names a torchvision root (a folder that holds MNIST/raw).
 DATA_VARIABLE = "VAEWIDGETS_DATA"
 
@@ -82,10 +84,11 @@ def load_data(
 
     Parameters
     ----------
-    source : str or array
+    source : str, path or array
         - "digits": scikit-learn's 1,797 real 8 x 8 digits (Alpaydin & Kaynak 1998); always there, no
           network. The last 360 are the test set: in the file's order, so mostly by other writers.
         - "mnist", "fashion-mnist": 28 x 28, the published 60,000 / 10,000 split, through torchvision.
+        - the path of an .npz that holds ``images`` and perhaps ``labels`` (see `vaewidgets.files`).
         - an array or tensor of shape (N, H, W), (N, C, H, W), (N, H, W, 1) or (N, H, W, 3): bytes, or
           floats in [0, 1].
     labels : array of N ints, optional
@@ -110,6 +113,11 @@ def load_data(
     RuntimeError
         MNIST is not there and could not be fetched; the message says what to do.
     """
+    if isinstance(source, os.PathLike) or (isinstance(source, str) and source.endswith(".npz")):
+        if labels is not None:
+            raise ValueError(f"labels go with an array; {source} brings its own.")
+        images, labels = read_npz(source)
+        return _arrays(images, labels, test_fraction, seed, Path(source).stem)
     if isinstance(source, str):
         if labels is not None:
             raise ValueError(f"labels go with an array; {source!r} brings its own.")
@@ -118,7 +126,7 @@ def load_data(
         if source in _TORCHVISION:
             return _torchvision(source, root, download)
         known = ", ".join(["digits", *_TORCHVISION])
-        raise ValueError(f"Unknown dataset {source!r}: expected one of {known}, or an array of images.")
+        raise ValueError(f"Unknown dataset {source!r}: expected one of {known}, an .npz file, or an array.")
     return _arrays(source, labels, test_fraction, seed, name)
 
 

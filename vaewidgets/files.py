@@ -1,0 +1,75 @@
+"""Images from files: hostile until checked. Nothing is unpickled, and sizes are known before memory is taken."""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+#: Larger arrays are refused: a small file can promise, or unpack to, any size.
+LARGEST = 4 * 2**30
+
+_IMAGES, _LABELS = ("images", "x", "arr_0"), ("labels", "y", "arr_1")
+
+
+def read_npz(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read images, and labels if there are any, from a file written by ``numpy.savez``.
+
+    Parameters
+    ----------
+    path : path
+        An .npz with ``images`` (or ``x``, or the first positional array), and perhaps ``labels`` (``y``,
+        or the second).
+
+    Returns
+    -------
+    images : ndarray
+    labels : ndarray or None
+
+    Raises
+    ------
+    ValueError
+        Not an .npz, damaged, no images in it, arrays of pickled objects, or more than 4 GiB.
+    FileNotFoundError
+    """
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.removesuffix(".npy"): name for name in archive.namelist()}
+            images = next((names[key] for key in _IMAGES if key in names), None)
+            labels = next((names[key] for key in _LABELS if key in names), None)
+            if images is None:
+                raise ValueError(
+                    f"no array called images in it, only {', '.join(sorted(names)) or 'nothing'}"
+                )
+            return _read(archive, images), None if labels is None else _read(archive, labels)
+    except FileNotFoundError:
+        raise
+    # Of a damaged archive zipfile and numpy raise whatever they stumble over.
+    except (ValueError, OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} cannot be read as an .npz of images: {error}.") from error
+    except Exception as error:  # zlib.error and struct.error share no base with the others
+        raise ValueError(f"{path} is damaged: {error}.") from error
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    with archive.open(name) as file:
+        version = np.lib.format.read_magic(file)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"{name} has the unknown array format {version}")
+        header = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = header(file)
+        if dtype.hasobject:
+            raise ValueError(f"{name} holds pickled objects, which are never opened")
+        size, there = math.prod(shape) * dtype.itemsize, archive.getinfo(name).file_size
+        if size > min(there, LARGEST):
+            raise ValueError(
+                f"{name} promises {size} bytes; the file holds {there}, and {LARGEST} is the limit"
+            )
+    with archive.open(name) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
