@@ -4,14 +4,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Python
-    from . import objectives
+    from . import check, objectives
     from .checkpoints import load, pretrained, save
     from .data import Dataset, Images, load_data
     from .images import to_png
     from .models import VAE, Autoencoder, Posterior
     from .objectives import Elbo, elbo, iwae
     from .training import Step, fit, paced
-    from .widgets import LatentExplorer, LatentMap, LearningCurves
+    from .widgets import Bottleneck, LatentExplorer, LatentMap, LearningCurves
 
 __version__ = "0.1.0"
 
@@ -24,16 +24,16 @@ _HOMES = {
     "models": ("Autoencoder", "VAE", "Posterior"),
     "objectives": ("Elbo", "elbo", "iwae"),
     "training": ("Step", "fit", "paced"),
-    "widgets": ("LatentExplorer", "LatentMap", "LearningCurves"),
+    "widgets": ("Bottleneck", "LatentExplorer", "LatentMap", "LearningCurves"),
 }
 
 #: Modules that are used by their own name: ``vw.objectives.binarize``.
-_MODULES = ("likelihoods", "metrics", *_HOMES)
+_MODULES = ("check", "likelihoods", "metrics", *_HOMES)
 
 __all__ = [
-    "Autoencoder", "Dataset", "Elbo", "Images", "LatentExplorer", "LatentMap", "LearningCurves", "Posterior",
-    "Step", "VAE", "elbo", "fit", "iwae", "load", "load_data", "objectives", "paced", "pretrained", "save",
-    "to_png",
+    "Autoencoder", "Bottleneck", "Dataset", "Elbo", "Images", "LatentExplorer", "LatentMap",
+    "LearningCurves", "Posterior", "Step", "VAE", "check", "elbo", "fit", "iwae", "load", "load_data",
+    "objectives", "paced", "pretrained", "save", "to_png",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Images from files: hostile until checked. Nothing is unpickled, and sizes are known before memory is taken."""
+"""Images from files, hostile until checked: nothing is unpickled, no memory is taken on a promise."""
 
 from __future__ import annotations
 

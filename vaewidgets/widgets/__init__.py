@@ -1,7 +1,8 @@
 """The panels: what people open in JupyterLab. Each is one file; none imports another."""
 
+from .bottleneck import Bottleneck
 from .curves import LearningCurves
 from .explorer import LatentExplorer
 from .map import LatentMap
 
-__all__ = ["LatentExplorer", "LatentMap", "LearningCurves"]
+__all__ = ["Bottleneck", "LatentExplorer", "LatentMap", "LearningCurves"]

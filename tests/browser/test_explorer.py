@@ -1,0 +1,234 @@
+"""Notebook 00 in real JupyterLab: drag, click, type, and a kernel that is busy."""
+
+import ast
+import json
+
+import pytest
+
+from .harness import CHROMIUM_ARGS, Notebook, expect
+
+PANEL = ".vw-panel"
+
+
+@pytest.fixture(scope="module")
+def notebook(lab, launch_browser, tmp_path_factory):
+    """Notebook 00 with every cell run, opened once: each test begins at the origin."""
+    notebook = Notebook(launch_browser(CHROMIUM_ARGS), lab, tmp_path_factory.mktemp("shots"))
+    try:
+        notebook.open(lab.copy("notebooks/00_quickstart.ipynb"))
+        notebook.run_all()
+        yield notebook
+        assert notebook.console_errors == []
+        assert notebook.kernel_errors == []
+        assert notebook.foreign_requests == []
+    finally:
+        notebook.close()
+
+
+@pytest.fixture
+def panel(notebook):
+    """The explorer's element, in view, with z at the origin and a plot under its cursor."""
+    notebook.evaluate("explorer.z = (0, 0)")
+    notebook.cell(4)
+    panel = notebook.page.locator(PANEL)
+    expect(panel.locator(".vw-map-cursor")).to_be_visible()
+    expect(panel.locator(".vw-state")).to_contain_text("(0.00, 0.00)")
+    return panel
+
+
+def frames(element) -> int:
+    return int(element.get_attribute("data-vw-frame"))
+
+
+def wait_for_more(element, before: int) -> None:
+    element.page.wait_for_function(
+        "([element, before]) => Number(element.dataset.vwFrame) > before",
+        arg=[element.element_handle(), before],
+    )
+
+
+def z_in_python(notebook) -> tuple[float, float]:
+    return ast.literal_eval(notebook.evaluate("explorer.z"))
+
+
+def slider_value(handle) -> float:
+    """What the slider says to assistive technology: its value to one decimal."""
+    return float(handle.get_attribute("aria-valuenow"))
+
+
+def cursor_in_axis_units(panel) -> list[float]:
+    """Where the ring's middle lies, read off Plotly's own axes."""
+    return panel.evaluate(
+        """panel => {
+            const plot = panel.querySelector('.js-plotly-plot'), box = plot.getBoundingClientRect();
+            const ring = panel.querySelector('.vw-map-cursor').getBoundingClientRect();
+            const {xaxis, yaxis} = plot._fullLayout;
+            return [xaxis.p2l(ring.x + ring.width / 2 - box.x - xaxis._offset),
+                    yaxis.p2l(ring.y + ring.height / 2 - box.y - yaxis._offset)];
+        }"""
+    )
+
+
+def on_the_plane(panel, x: float, y: float) -> tuple[float, float]:
+    """Window pixels of a point given in axis units."""
+    return tuple(
+        panel.evaluate(
+            """(panel, [x, y]) => {
+                const plot = panel.querySelector('.js-plotly-plot'), box = plot.getBoundingClientRect();
+                const {xaxis, yaxis} = plot._fullLayout;
+                return [box.x + xaxis._offset + xaxis.l2p(x), box.y + yaxis._offset + yaxis.l2p(y)];
+            }""",
+            [x, y],
+        )
+    )
+
+
+def test_the_notebook_runs_and_the_picture_is_what_python_says(notebook, panel):
+    canvas = panel.locator("[data-vw=picture]").first
+    assert canvas.bounding_box()["width"] >= 250
+    on_canvas = canvas.evaluate(
+        """canvas => {
+            const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+            return [canvas.width, canvas.height, Array.from(data.filter((_, i) => i % 4 === 0))];
+        }"""
+    )
+    image = json.loads(notebook.evaluate("print(explorer.image.ravel().tolist())"))
+    assert on_canvas == [28, 28, image]
+
+
+def test_the_picture_changes_before_the_mouse_is_released(notebook, panel):
+    canvas = panel.locator("[data-vw=picture]").first
+    handle = notebook.show(panel.locator(".noUi-handle").first)
+    before = frames(canvas)
+    with notebook.dragging(handle, dx=30) as drag:
+        wait_for_more(canvas, before)
+        middle = frames(canvas)
+        drag.move(dx=-50)
+        wait_for_more(canvas, middle)
+    notebook.wait_idle()
+    z = z_in_python(notebook)
+    assert z[0] < 0 and z[1] == 0
+    assert slider_value(handle) == pytest.approx(z[0], abs=0.051)
+    expect(panel.locator(".vw-state")).to_contain_text(f"({z[0]:.2f}, 0.00)")
+
+
+def test_arrow_keys_move_a_focused_slider_and_not_the_notebook(notebook, panel):
+    canvas = panel.locator("[data-vw=picture]").first
+    handle = notebook.show(panel.locator(".noUi-handle").nth(1))
+    assert handle.get_attribute("aria-label") == "z2"
+    active = notebook.page.evaluate("() => window.vwPanel.content.activeCellIndex")
+    before = frames(canvas)
+    notebook.press(handle, "ArrowUp", times=5)
+    expect(panel.locator(".vw-state")).to_contain_text("(0.00, 0.05)")
+    notebook.press(handle, "ArrowLeft", times=2)
+    expect(panel.locator(".vw-state")).to_contain_text("(0.00, 0.03)")
+    assert frames(canvas) > before
+    assert notebook.page.evaluate("() => window.vwPanel.content.activeCellIndex") == active
+
+
+def test_a_click_on_a_point_goes_to_its_mu(notebook, panel):
+    # A point with no neighbour nearby, so that there is no doubt which one was meant.
+    lonely = """
+import numpy as np
+_d = np.linalg.norm(explorer.mu[:, None] - explorer.mu[None], axis=2) + 9 * np.eye(len(explorer.mu))
+_near = np.where(np.abs(explorer.mu).max(1) < 3, _d.min(1), 0)
+print(int(_near.argmax()), *explorer.mu[_near.argmax()])"""
+    row, x, y = notebook.evaluate(lonely).split()
+    notebook.show(panel.locator(".js-plotly-plot"))
+    shapes = panel.locator(".shapelayer path")
+    at = on_the_plane(panel, float(x), float(y))
+    notebook.page.mouse.move(at[0] + 30, at[1])
+    notebook.page.mouse.move(*at, steps=3)
+    # Plotly finds what is under the pointer a moment after it moved.
+    expect(panel.locator(".hoverlayer .hovertext")).to_have_count(1)
+    notebook.page.mouse.click(*at)
+    expect(panel.locator(".vw-note", has_text="labelled")).to_contain_text(f"Image {row},")
+    assert z_in_python(notebook) == pytest.approx((float(x), float(y)))
+    assert cursor_in_axis_units(panel) == pytest.approx([float(x), float(y)], abs=0.02)
+    expect(shapes.filter(visible=True)).to_have_count(4)  # two prior circles, two ellipses
+
+
+def test_z_set_in_a_cell_moves_slider_picture_and_cursor(notebook, panel):
+    canvas = panel.locator("[data-vw=picture]").first
+    before = frames(canvas)
+    notebook.run_code("explorer.z = (1.25, -0.75)")
+    notebook.cell(4)
+    wait_for_more(canvas, before)
+    for i, value in enumerate((1.25, -0.75)):
+        expect(panel.locator(".vw-number input").nth(i)).to_have_value(str(value))
+        assert slider_value(panel.locator(".noUi-handle").nth(i)) == pytest.approx(value, abs=0.051)
+    notebook.show(panel.locator(".js-plotly-plot"))
+    assert cursor_in_axis_units(panel) == pytest.approx([1.25, -0.75], abs=0.01)
+
+
+def test_the_ring_is_dragged_and_stays_right_after_a_zoom(notebook, panel):
+    ring = panel.locator(".vw-map-cursor")
+    notebook.show(panel.locator(".js-plotly-plot"))
+    with notebook.dragging(ring, dx=60, dy=-40):
+        pass
+    notebook.wait_idle()
+    z = z_in_python(notebook)
+    assert z[0] > 0.5 and z[1] > 0.3
+    assert cursor_in_axis_units(panel) == pytest.approx(z, abs=0.03)
+    notebook.evaluate(
+        "explorer.figure.update_xaxes(range=[-1, 2]); explorer.figure.update_yaxes(range=[-1, 2])"
+    )
+    notebook.page.wait_for_function(
+        "() => document.querySelector('.js-plotly-plot')._fullLayout.yaxis.range[1] < 2.5"
+    )
+    assert cursor_in_axis_units(panel) == pytest.approx(z, abs=0.02)
+    notebook.press(ring, "ArrowRight")
+    expect(panel.locator(".vw-state")).to_contain_text(f"({z[0] + 0.05:.2f}, {z[1]:.2f})")
+    notebook.evaluate(
+        "explorer.figure.update_xaxes(range=[-4, 4]); explorer.figure.update_yaxes(range=[-4, 4])"
+    )
+
+
+def test_the_grid_takes_a_press_and_arrow_keys(notebook, panel):
+    grid = notebook.show(panel.locator(".vw-interactive canvas"))
+    box = grid.bounding_box()
+    notebook.page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.1)
+    expect(panel.locator(".vw-state")).to_contain_text("(-0.67, 1.2")
+    grid.press("ArrowDown")
+    notebook.wait_idle()
+    assert z_in_python(notebook)[1] < 1.15
+
+
+def test_a_busy_kernel_does_not_break_the_panel(notebook, panel):
+    canvas = panel.locator("[data-vw=picture]").first
+    handle = panel.locator(".noUi-handle").first
+    before = frames(canvas)
+    cell = notebook.run_code("import time; time.sleep(2); print('slept')", wait=False)
+    notebook.cell(4)
+    with notebook.dragging(notebook.show(handle), dx=25):
+        pass
+    notebook.wait_cell(cell)
+    notebook.wait_idle()
+    wait_for_more(canvas, before)
+    assert "slept" in notebook.cell_text(cell)
+    assert slider_value(handle) > 0.3
+    assert z_in_python(notebook) == pytest.approx((slider_value(handle), 0), abs=0.051)
+
+
+def test_dark_theme_keeps_every_word_readable(notebook, panel):
+    contrast = """panel => {
+        const luminance = rgb => rgb.map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+            .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+        const parse = text => text.match(/[\\d.]+/g).slice(0, 3).map(Number);
+        const background = luminance(parse(getComputedStyle(
+            document.querySelector('.jp-NotebookPanel-notebook, .jp-Notebook')).backgroundColor));
+        const words = panel.querySelectorAll(
+            '.vw-title, .vw-note, .vw-state, .widget-label, .xtick text, .legendtext, .shapelayer text');
+        return Array.from(words).map(word => {
+            const style = getComputedStyle(word);
+            const ink = luminance(parse(word instanceof SVGElement ? style.fill : style.color));
+            const [high, low] = [Math.max(ink, background), Math.min(ink, background)];
+            return (high + .05) / (low + .05);
+        });
+    }"""
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        notebook.set_theme(theme)
+        ratios = panel.evaluate(contrast)
+        assert len(ratios) > 20
+        assert min(ratios) >= 4.5, (theme, ratios)
+    assert panel.evaluate("panel => panel.scrollWidth <= panel.clientWidth + 1")

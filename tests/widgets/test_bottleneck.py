@@ -1,0 +1,53 @@
+"""The strip: every picture and number on it worked out apart from it."""
+
+import numpy as np
+import pytest
+import torch
+
+import vaewidgets as vw
+from vaewidgets.images import to_uint8
+
+from .conftest import from_page
+from .test_explorer import shown
+
+
+@pytest.mark.parametrize("kind", [vw.VAE, vw.Autoencoder])
+def test_the_strip_shows_image_numbers_and_reconstruction(wire, images, kind):
+    model = kind(2, (1, 6, 5), hidden=(8,), seed=0)
+    panel = vw.Bottleneck(model, images)
+    from_page(panel.slider, value=11)
+    x = images.images[11]
+    with torch.no_grad():
+        y = model(x[None])[0]
+    assert panel.row == 11
+    np.testing.assert_array_equal(shown(panel.image), to_uint8(x))
+    np.testing.assert_array_equal(shown(panel.reconstruction), to_uint8(y))
+    np.testing.assert_array_equal(shown(panel.pixels_in)[0], to_uint8(x).ravel())
+    np.testing.assert_array_equal(shown(panel.pixels_out)[-1], to_uint8(y).ravel())
+    assert panel.error == pytest.approx(np.mean((x.numpy() - y.numpy()) ** 2), rel=1e-5)
+    assert panel.ratio == 15
+    assert f"{panel.error:.4f}" in panel.result.value and "15 to 1" in panel.result.value
+    assert repr(panel) == "Bottleneck(row=11, 30 -> 2 -> 30)"
+
+
+def test_colour_images(images):
+    panel = vw.Bottleneck(vw.Autoencoder(3, (3, 4, 5), hidden=(8,), seed=0), torch.rand(4, 3, 4, 5))
+    panel.row = 3
+    assert shown(panel.image).shape == (4, 5, 3)
+    assert panel.ratio == 20
+
+
+def test_bad_use_is_refused_where_it_is_made(wire, model, images):
+    panel = vw.Bottleneck(model, images)
+    for row in (-1, 40):
+        with pytest.raises(ValueError, match="from 0 to 39"):
+            panel.row = row
+        with pytest.raises(ValueError, match="from 0 to 39"):
+            vw.Bottleneck(model, images, row=row)
+    assert panel.row == 0
+    with pytest.raises(TypeError, match="encode and decode"):
+        vw.Bottleneck(object(), images)
+    with pytest.raises(ValueError, match=r"\(N, 1, 6, 5\)"):
+        vw.Bottleneck(model, torch.rand(3, 1, 5, 5))
+    with pytest.raises(TypeError, match="'images'"):
+        vw.Bottleneck(model, images, image=3)
