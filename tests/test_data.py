@@ -190,7 +190,7 @@ def test_labels_of_every_kind_of_integer(labels):
         (grey(), -np.ones(20, int), ValueError, "labels must be integers from 0 up"),
         (grey(), list("abcdefghijklmnopqrst"), ValueError, "labels must be integers from 0 up"),
         ("digits", range(3), ValueError, "'digits' brings its own"),
-        ("cifar", None, ValueError, "'cifar': expected one of digits, mnist, fashion-mnist, or an array"),
+        ("cifar", None, ValueError, "'cifar': expected one of digits, mnist, fashion-mnist"),
     ],
 )
 def test_what_is_no_data_is_refused(source, labels, error, words):
