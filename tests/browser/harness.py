@@ -194,9 +194,7 @@ class Notebook:
     ``foreign_requests`` are the addresses outside the server that the page asked for.
     """
 
-    def __init__(
-        self, browser, lab: LabServer, shots: Path, *, sidebar: bool = True, viewport=(1280, 900)
-    ):
+    def __init__(self, browser, lab: LabServer, shots: Path, *, sidebar: bool = True, viewport=(1280, 900)):
         self.lab = lab
         self.shots = shots
         self.sidebar = sidebar

@@ -212,7 +212,8 @@ def test_a_busy_kernel_does_not_break_the_panel(notebook, panel):
 
 def test_dark_theme_keeps_every_word_readable(notebook, panel):
     contrast = """panel => {
-        const luminance = rgb => rgb.map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+        const linear = v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+        const luminance = rgb => rgb.map(v => linear(v / 255))
             .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
         const parse = text => text.match(/[\\d.]+/g).slice(0, 3).map(Number);
         const background = luminance(parse(getComputedStyle(
