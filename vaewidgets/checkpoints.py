@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from .models import VAE, Autoencoder
+from .writing import write
 
 FORMAT = 1
 KINDS = {"VAE": VAE, "Autoencoder": Autoencoder}
@@ -87,7 +87,7 @@ def save(model, path: str | os.PathLike, *, atlas: Atlas | None = None, half: bo
         raise ValueError(
             f"info is too large: the header would exceed the {_HEADER_LIMIT} bytes that load reads."
         )
-    _write(Path(path), data)
+    write({Path(path): data})
 
 
 def load(path: str | os.PathLike) -> VAE | Autoencoder:
@@ -220,24 +220,3 @@ def _check_atlas(path: Path, tensors: dict, model) -> list[str]:
         if shapes != wanted:
             raise ValueError(f"{path} has an atlas that does not fit: {shapes}; expected {wanted}.")
     return list(shapes)
-
-
-def _write(path: Path, data: bytes) -> None:
-    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes the file private; a checkpoint is an ordinary file.
-        os.chmod(scratch, 0o666 & ~_umask())
-        os.replace(scratch, path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

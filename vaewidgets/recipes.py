@@ -11,6 +11,8 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import NamedTuple
 
+from .writing import check_free
+
 
 class Option(NamedTuple):
     """One keyword of `VAE` or `fit` as an option; its default is the keyword's own.
@@ -97,7 +99,7 @@ def add_arguments(parser) -> None:
 def run(args) -> int:
     """Train, measure, store: the command itself. Returns its exit status."""
     out = Path(args.out)
-    _check_out(out, args.overwrite)
+    check_free(out, args.overwrite)
     # Only now: importing torch takes seconds, and a refusal should not.
     import torch
 
@@ -184,15 +186,6 @@ def _recipe(args, vae, fit) -> dict:
     recipe = {name: list(v) if isinstance(v, tuple) else v for name, v in recipe.items()}
     own = ("model", "seed", "holdout", "half", "atlas", "threads")
     return recipe | {name: getattr(args, name) for name in own}
-
-
-def _check_out(out: Path, overwrite: bool) -> None:
-    if out.is_dir():
-        raise ValueError(f"--out {out} is a folder; expected a file to write.")
-    if not out.parent.is_dir():
-        raise ValueError(f"--out {out}: there is no folder {out.parent}. Make it first.")
-    if out.exists() and not overwrite:
-        raise ValueError(f"--out {out} exists already. Name another file, or add --overwrite to replace it.")
 
 
 def _split(data, holdout: int):
