@@ -212,6 +212,23 @@ def test_a_click_goes_to_mu_and_shows_ellipse_reconstruction_and_picture(model, 
     assert f"{q.kl().sum().item():.2f} nats" in panel.details.value
 
 
+def test_zooming_to_the_cloud_shows_the_ellipse_and_goes_back(wire, model, images):
+    panel = vw.LatentExplorer(model, images)
+    assert panel.zoom.layout.display == "none"
+    whole = panel.figure.layout.xaxis.range
+    for row in (17, 4):
+        click(panel, row)
+        if row == 17:
+            assert panel.figure.layout.xaxis.range == whole
+            from_page(panel.zoom, value=True)
+        low, high = panel.figure.layout.xaxis.range
+        reach = np.abs(ellipse(panel.figure, "2-sigma") - panel.mu[row]).max()
+        assert (low + high) / 2 == pytest.approx(panel.mu[row][0], abs=1e-5)
+        assert (high - low) / 2 == pytest.approx(3 * reach, rel=0.01)
+    from_page(panel.zoom, value=False)
+    assert panel.figure.layout.xaxis.range == whole
+
+
 def test_without_the_data_the_panel_says_so_and_shows_the_reconstruction(model, images, monkeypatch):
     from vaewidgets.checkpoints import Atlas
 

@@ -80,8 +80,9 @@ def map_figure(
 
 def set_axes(figure: go.FigureWidget, names, centre: np.ndarray, reach: float) -> None:
     """Name the axes and let them span centre +- reach."""
-    for axis, name, middle in zip((figure.layout.xaxis, figure.layout.yaxis), names, centre, strict=True):
-        axis.update(title_text=name, range=[middle - reach, middle + reach])
+    with figure.batch_update():
+        for axis, name, middle in zip((figure.layout.xaxis, figure.layout.yaxis), names, centre, strict=True):
+            axis.update(title_text=name, range=[middle - reach, middle + reach])
 
 
 def span(points: np.ndarray, prior_mean: np.ndarray | None) -> tuple[np.ndarray, float]:

@@ -245,6 +245,10 @@ class LatentExplorer(Panel):
             picture.fit_width(width, at_least=96)
         self.film.fit_width(FILM * width, at_most=350)
         self.details = widgets.HTML()
+        self.zoom = widgets.ToggleButton(
+            description="zoom to its cloud", icon="search-plus", layout=dict(width="160px", display="none")
+        )
+        self.listen(self.zoom, lambda _: self._draw_axes())
         self.set_a = widgets.Button(description="A is here", tooltip="Interpolate from the present z")
         self.set_b = widgets.Button(description="B is here", tooltip="Interpolate to the present z")
         for button in (self.set_a, self.set_b):
@@ -381,6 +385,9 @@ class LatentExplorer(Panel):
             self._draw_marks()
             row = self.selected
             self._pair.layout.display = "none" if row is None else ""
+            self.zoom.layout.display = "none" if row is None or self.logvar is None else ""
+            if self.zoom.value:
+                self._draw_axes()
             if row is None:
                 self.details.value = note_html("Click a point of the map.")
                 return
@@ -420,6 +427,15 @@ class LatentExplorer(Panel):
         with self._lock:
             self.figure.update_layout(shapes=shapes)
 
+    def _draw_axes(self) -> None:
+        """Show the whole map, or the chosen posterior from close by."""
+        centre, reach = self._frame(self.plane.project(self.mu))
+        if self.zoom.value and self.selected is not None:
+            covariance = self.plane.covariance(np.exp(self.logvar[self.selected] / 2))
+            centre, reach = self.plane.project(self.mu[self.selected]), 6 * math.sqrt(covariance.max())
+        with self._lock:
+            set_axes(self.figure, self.plane.names, centre, reach)
+
     def _change_plane(self) -> None:
         principal = self.map_mode.index == 1
         if not principal and self.across.index == self.up.index:
@@ -432,7 +448,7 @@ class LatentExplorer(Panel):
         points = self.plane.project(self.mu)
         with self._lock, self.figure.batch_update():
             move_points(self.figure, points)
-            set_axes(self.figure, self.plane.names, *self._frame(points))
+            self._draw_axes()
         self._draw_marks()
         self._draw_grid()
 
