@@ -28,7 +28,7 @@ _HOMES = {
 }
 
 #: Modules that are used by their own name: ``vw.objectives.binarize``.
-_MODULES = ("check", "likelihoods", "metrics", *_HOMES)
+_MODULES = ("check", "export", "likelihoods", "metrics", *_HOMES)
 
 __all__ = [
     "Autoencoder", "Bottleneck", "Dataset", "Elbo", "Images", "LatentExplorer", "LatentMap",

@@ -1,4 +1,4 @@
-"""The command line: ``vaewidgets lab | copy | train | doctor``.
+"""The command line: ``vaewidgets lab | copy | train | export | doctor``.
 
 Here is only what the words mean. Each command imports what it needs when it runs, so that
 ``vaewidgets lab`` does not wait for torch.
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     args.extra = extra
     try:
         return args.run(args)
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
+    except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
         print(f"vaewidgets {args.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -68,10 +68,31 @@ def _parser() -> argparse.ArgumentParser:
     recipes.add_arguments(train)
     train.set_defaults(run=recipes.run)
 
+    export = commands.add_parser("export", help="write a model for other tools")
+    formats = export.add_subparsers(dest="format", metavar="FORMAT", required=True)
+    _add_format(
+        formats,
+        "onnx",
+        _export_onnx,
+        file="NAME.onnx",
+        help="encoder and decoder for ONNX runtimes",
+        description="Write the encoder to NAME-encoder.onnx (x to mu and logvar; of an autoencoder to z) and "
+        "the decoder to NAME-decoder.onnx (z to the mean image), for any batch size.",
+    )
+
     doctor = commands.add_parser("doctor", help="look for what is wrong with this installation")
     doctor.add_argument("--json", action="store_true", help="for programs")
     doctor.set_defaults(run=_doctor)
     return parser
+
+
+def _add_format(formats, name: str, run, *, file: str, **texts) -> None:
+    """Add what follows ``vaewidgets export``: a format's name, a model and a file."""
+    parser = formats.add_parser(name, **texts)
+    parser.add_argument("model", metavar="MODEL", help="mnist-vae-2d, ..., or a .safetensors file")
+    parser.add_argument("file", metavar="FILE", help=file)
+    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.set_defaults(run=run)
 
 
 def _port(text: str) -> int:
@@ -109,6 +130,27 @@ def _report_copy(folder: Path) -> None:
     for path in kept:
         print(f"kept {path}: yours differs from the one in this version; move it away to get that")
     print(f"copied {len(written)} file{'' if len(written) == 1 else 's'} to {folder}")
+
+
+def _model(name: str):
+    """Load the model of that name or in that file."""
+    from .checkpoints import load, pretrained
+
+    if name.endswith(".safetensors"):
+        return load(name)
+    try:
+        return pretrained(name)
+    except ValueError as error:
+        raise ValueError(f"{error} Or name a .safetensors file.") from error
+
+
+def _export_onnx(args) -> int:
+    from .export import onnx_paths, to_onnx
+
+    onnx_paths(args.file, overwrite=args.overwrite)  # a refusal need not wait for torch and the model
+    for path in to_onnx(_model(args.model), args.file, overwrite=args.overwrite):
+        print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
+    return 0
 
 
 def _doctor(args) -> int:
