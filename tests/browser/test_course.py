@@ -62,6 +62,7 @@ def test_01_the_strip_and_the_labels(lab, open_notebook, clean):
     assert notebook.evaluate("the_map.labels_hidden") == "True"
     notebook.evaluate("the_map.labels_hidden = False")
     notebook.page.wait_for_function(f"panel => ({COLOURS})(panel) === 10", arg=the_map.element_handle())
+    assert the_map.locator(".legendtext").all_text_contents() == [str(digit) for digit in range(10)]
 
 
 def test_06_the_map_moves_while_the_cell_trains(lab, open_notebook, clean):

@@ -51,11 +51,6 @@ def z_in_python(notebook) -> tuple[float, float]:
     return ast.literal_eval(notebook.evaluate("explorer.z"))
 
 
-def slider_value(handle) -> float:
-    """What the slider says to assistive technology: its value to one decimal."""
-    return float(handle.get_attribute("aria-valuenow"))
-
-
 def cursor_in_axis_units(panel) -> list[float]:
     """Where the ring's middle lies, read off Plotly's own axes."""
     return panel.evaluate(
@@ -105,10 +100,9 @@ def test_the_picture_changes_before_the_mouse_is_released(notebook, panel):
         middle = frames(canvas)
         drag.move(dx=-50)
         wait_for_more(canvas, middle)
-    notebook.wait_idle()
+    notebook.until(f"explorer.z[0] < 0 and abs(explorer.z[0] - {notebook.slider_value(handle)}) < 0.006")
     z = z_in_python(notebook)
-    assert z[0] < 0 and z[1] == 0
-    assert slider_value(handle) == pytest.approx(z[0], abs=0.051)
+    assert z[1] == 0
     expect(panel.locator(".vw-state")).to_contain_text(f"({z[0]:.2f}, 0.00)")
 
 
@@ -143,7 +137,7 @@ print(int(_near.argmax()), *explorer.mu[_near.argmax()])"""
     expect(panel.locator(".hoverlayer .hovertext")).to_have_count(1)
     notebook.page.mouse.click(*at)
     expect(panel.locator(".vw-note", has_text="labelled")).to_contain_text(f"Image {row},")
-    assert z_in_python(notebook) == pytest.approx((float(x), float(y)))
+    notebook.until(f"abs(explorer.z[0] - {x}) < 1e-6 and abs(explorer.z[1] - {y}) < 1e-6")
     assert cursor_in_axis_units(panel) == pytest.approx([float(x), float(y)], abs=0.02)
     expect(shapes.filter(visible=True)).to_have_count(4)  # two prior circles, two ellipses
 
@@ -156,7 +150,7 @@ def test_z_set_in_a_cell_moves_slider_picture_and_cursor(notebook, panel):
     wait_for_more(canvas, before)
     for i, value in enumerate((1.25, -0.75)):
         expect(panel.locator(".vw-number input").nth(i)).to_have_value(str(value))
-        assert slider_value(panel.locator(".noUi-handle").nth(i)) == pytest.approx(value, abs=0.051)
+        assert notebook.slider_value(panel.locator(".noUi-handle").nth(i)) == pytest.approx(value, abs=0.006)
     notebook.show(panel.locator(".js-plotly-plot"))
     assert cursor_in_axis_units(panel) == pytest.approx([1.25, -0.75], abs=0.01)
 
@@ -166,21 +160,32 @@ def test_the_ring_is_dragged_and_stays_right_after_a_zoom(notebook, panel):
     notebook.show(panel.locator(".js-plotly-plot"))
     with notebook.dragging(ring, dx=60, dy=-40):
         pass
-    notebook.wait_idle()
-    z = z_in_python(notebook)
-    assert z[0] > 0.5 and z[1] > 0.3
-    assert cursor_in_axis_units(panel) == pytest.approx(z, abs=0.03)
+
+    def agreed():
+        """Where ring and Python both say that z is."""
+        x, y = cursor_in_axis_units(panel)
+        notebook.until(f"abs(explorer.z[0] - {x}) < 0.005 and abs(explorer.z[1] - {y}) < 0.005")
+        return x, y
+
+    x, y = agreed()
+    assert x > 0.5 and y > 0.3
+    set_ranges(notebook, -1, 2)
+    assert agreed() == pytest.approx((x, y), abs=0.005)
+    step = float(notebook.evaluate("explorer.cursor.key_step"))
+    notebook.press(ring, "ArrowRight")
+    notebook.until(f"explorer.z[0] > {x + step / 2}")
+    assert agreed() == pytest.approx((x + step, y), abs=0.01)
+    set_ranges(notebook, -4, 4)
+
+
+def set_ranges(notebook, low, high) -> None:
+    """Zoom the map from Python, and wait until the page has followed."""
     notebook.evaluate(
-        "explorer.figure.update_xaxes(range=[-1, 2]); explorer.figure.update_yaxes(range=[-1, 2])"
+        f"explorer.figure.update_layout(xaxis_range=[{low}, {high}], yaxis_range=[{low}, {high}])"
     )
     notebook.page.wait_for_function(
-        "() => document.querySelector('.js-plotly-plot')._fullLayout.yaxis.range[1] < 2.5"
-    )
-    assert cursor_in_axis_units(panel) == pytest.approx(z, abs=0.02)
-    notebook.press(ring, "ArrowRight")
-    expect(panel.locator(".vw-state")).to_contain_text(f"({z[0] + 0.05:.2f}, {z[1]:.2f})")
-    notebook.evaluate(
-        "explorer.figure.update_xaxes(range=[-4, 4]); explorer.figure.update_yaxes(range=[-4, 4])"
+        "y => Math.abs(document.querySelector('.js-plotly-plot')._fullLayout.yaxis.range[1] - y) < 0.1",
+        arg=high,
     )
 
 
@@ -190,8 +195,7 @@ def test_the_grid_takes_a_press_and_arrow_keys(notebook, panel):
     notebook.page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.1)
     expect(panel.locator(".vw-state")).to_contain_text("(-0.67, 1.2")
     grid.press("ArrowDown")
-    notebook.wait_idle()
-    assert z_in_python(notebook)[1] < 1.15
+    notebook.until("0.9 < explorer.z[1] < 1.15")
 
 
 def test_a_busy_kernel_does_not_break_the_panel(notebook, panel):
@@ -203,11 +207,10 @@ def test_a_busy_kernel_does_not_break_the_panel(notebook, panel):
     with notebook.dragging(notebook.show(handle), dx=25):
         pass
     notebook.wait_cell(cell)
-    notebook.wait_idle()
     wait_for_more(canvas, before)
     assert "slept" in notebook.cell_text(cell)
-    assert slider_value(handle) > 0.3
-    assert z_in_python(notebook) == pytest.approx((slider_value(handle), 0), abs=0.051)
+    assert notebook.slider_value(handle) > 0.3
+    notebook.until(f"abs(explorer.z[0] - {notebook.slider_value(handle)}) < 0.006 and explorer.z[1] == 0")
 
 
 def test_dark_theme_keeps_every_word_readable(notebook, panel):

@@ -9,6 +9,7 @@ import torch
 import traitlets
 
 import vaewidgets as vw
+from vaewidgets.checkpoints import Atlas
 from vaewidgets.images import to_uint8
 
 from .conftest import CountingVAE, from_page
@@ -230,8 +231,6 @@ def test_zooming_to_the_cloud_shows_the_ellipse_and_goes_back(wire, model, image
 
 
 def test_without_the_data_the_panel_says_so_and_shows_the_reconstruction(model, images, monkeypatch):
-    from vaewidgets.checkpoints import Atlas
-
     monkeypatch.setattr("vaewidgets.widgets.explorer.load_test_images", lambda name: None)
     with torch.no_grad():
         q = model.encode(images.images)
@@ -480,6 +479,20 @@ def test_an_autoencoder_is_shown_over_its_codes_without_circles_or_ellipses(auto
     assert "prior" not in panel.state.value
     assert "sigma" not in panel.details.value and "KL" not in panel.details.value
     assert panel.z == pytest.approx(tuple(codes[7]), rel=1e-5)
+
+
+def test_a_few_codes_far_out_do_not_shrink_the_map_of_an_autoencoder():
+    codes = np.random.default_rng(0).normal(size=(1000, 2)) * [10, 2]
+    codes[:5] = [-500, 300]
+    model = vw.Autoencoder(2, (1, 6, 5), hidden=(8,), seed=0)
+    model.atlas = Atlas(torch.tensor(codes), None, torch.zeros(1000).long())
+    panel = vw.LatentExplorer(model)
+    low, high = panel.figure.layout.xaxis.range
+    assert -30 < low < -18 and 18 < high < 30
+    assert -30 < panel.sliders[0].min < -18
+    panel.select(2)
+    assert panel.z == (-500, 300)
+    assert panel.sliders[0].min <= -500 and panel.sliders[1].max >= 300
 
 
 def test_the_grid_of_an_autoencoder_takes_even_steps_over_its_codes(wire, autoencoder, images):

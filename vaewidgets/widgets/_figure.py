@@ -86,18 +86,29 @@ def set_axes(figure: go.FigureWidget, names, centre: np.ndarray, reach: float) -
 
 
 def span(points: np.ndarray, prior_mean: np.ndarray | None) -> tuple[np.ndarray, float]:
-    """Choose a square that holds all points: (centre, reach).
+    """Choose the square that a map shows: (centre, reach).
 
-    About the prior's mean, and never less than `REACH` from it; without a prior (None) about the
-    points themselves, whose place and scale are then arbitrary.
+    With a prior it lies about its mean, holds every point and reaches at least `REACH`. Without one
+    (None) it is that of `code_range`.
     """
     if prior_mean is not None:
         farthest = np.abs(points - prior_mean).max() if len(points) else 0.0
         return prior_mean, max(REACH, 1.05 * float(farthest))
     if not len(points):
         return np.zeros(2), REACH
-    low, high = points.min(0), points.max(0)
-    return (low + high) / 2, max(0.525 * float((high - low).max()), 1e-3)
+    low, high = code_range(points)
+    return (low + high) / 2, max(float((high - low).max()) / 2, 1e-3)
+
+
+def code_range(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Range of each column of an autoencoder's codes (N, d): (low, high), with a margin.
+
+    Nothing holds its codes together: a few of ten thousand lie ten times as far out as all the others.
+    Of a hundred codes or more the range is that of the middle 95 %.
+    """
+    low, high = np.percentile(codes, (2.5, 97.5) if len(codes) >= 100 else (0, 100), axis=0)
+    margin = 0.05 * (high - low)
+    return low - margin, high + margin
 
 
 def is_points(trace) -> bool:
@@ -127,6 +138,8 @@ def show_labels(figure: go.FigureWidget, colours: list[str] | None) -> None:
             trace.hovertemplate = HOVER if colours is not None else HOVER + "<extra></extra>"
         for trace in figure.select_traces(selector={"meta": "names"}):
             trace.visible = colours is not None
+            # Said again because a batch resets what it names for other traces only.
+            trace.showlegend = False
 
 
 def class_rows(labels: np.ndarray | None, n: int) -> list[tuple[int, np.ndarray]]:
@@ -140,7 +153,7 @@ def prior_circles(centre: np.ndarray) -> list[dict]:
     """Circles of radius 1 and 2 about the prior's mean, named by the mass a 2-D normal has inside."""
     return [
         dict(
-            type="circle", x0=centre[0] - r, x1=centre[0] + r, y0=centre[1] - r, y1=centre[1] + r,
+            type="circle", layer="above", x0=centre[0] - r, x1=centre[0] + r, y0=centre[1] - r, y1=centre[1] + r,
             line=dict(color=NEUTRAL, width=1.5), name=f"prior {mass}",
             label=dict(text=mass, textposition="top center", font=dict(color=NEUTRAL, size=12)),
         )
@@ -152,7 +165,7 @@ def posterior_ellipses(mean: np.ndarray, covariance: np.ndarray) -> list[dict]:
     """1-sigma (solid) and 2-sigma (dashed) ellipses of a Gaussian on the plane, in axis units."""
     return [
         dict(
-            type="path", path=ellipse_path(mean, covariance, k), name=f"{k}-sigma",
+            type="path", layer="above", path=ellipse_path(mean, covariance, k), name=f"{k}-sigma",
             line=dict(color=ACCENT, width=2, dash=dash),
         )
         for k, dash in ((1, "solid"), (2, "dash"))
@@ -172,10 +185,11 @@ def path_line(a: np.ndarray, b: np.ndarray) -> dict:
     """Dotted straight line between two points of the plane."""
     return dict(
         type="line",
+        layer="above",
         x0=a[0],
         y0=a[1],
         x1=b[0],
         y1=b[1],
         name="A to B",
-        line=dict(color=ACCENT, width=2, dash="dot"),
+        line=dict(color=ACCENT, width=3, dash="dot"),
     )

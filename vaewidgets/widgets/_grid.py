@@ -70,7 +70,7 @@ class ManifoldGrid(widgets.VBox):
         elif not self._prior:
             (x, y), r = self.centre, self.reach
             note = (
-                f"{n} x {n} tiles in even steps over the codes: {x - r:.1f} to {x + r:.1f} across, "
+                f"{n} x {n} tiles in even steps over most codes: {x - r:.1f} to {x + r:.1f} across, "
                 f"{y - r:.1f} to {y + r:.1f} up. An autoencoder has no prior to say what is likely."
             )
         else:

@@ -44,7 +44,7 @@ class LearningCurves(Panel):
         self.figure.update_yaxes(gridcolor="rgba(125,125,125,.25)", zeroline=False)
         self.figure.update_xaxes(title_text="step", rangemode="tozero", row=2, col=1)
         self.figure.update_layout(
-            width=330, height=470, margin=dict(l=60, r=8, t=10, b=44), showlegend=False,
+            width=290, height=470, margin=dict(l=56, r=8, t=10, b=44), showlegend=False,
             paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font=dict(color=NEUTRAL, size=12),
             modebar=dict(bgcolor="rgba(0,0,0,0)", color=NEUTRAL, activecolor=ACCENT),
         )  # fmt: skip

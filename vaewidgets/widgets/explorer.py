@@ -15,6 +15,7 @@ from vaewidgets.metrics import encode_all
 
 from ._figure import (
     REACH,
+    code_range,
     is_points,
     map_figure,
     move_points,
@@ -457,11 +458,11 @@ class LatentExplorer(Panel):
         return span(points, self.plane.project(np.zeros(self.latent_dim)) if self._has_prior else None)
 
     def _ranges(self) -> list[tuple[float, float, float]]:
-        """Lowest and highest value and step of each slider: of the prior, or of an autoencoder's codes."""
+        """Lowest and highest value and step of each slider; clicking a point beyond them widens them."""
         if self._has_prior or not len(self.mu):
             return [(-REACH, REACH, 0.01)] * self.latent_dim
         ranges = []
-        for low, high in zip(self.mu.min(0), self.mu.max(0), strict=True):
+        for low, high in zip(*code_range(self.mu), strict=True):
             step = 10.0 ** math.floor(math.log10(max(float(high - low), 1e-3) / 100))
             ranges.append((step * math.floor(low / step), step * math.ceil(high / step), step))
         return ranges

@@ -85,7 +85,9 @@ class LatentMap(Panel):
 
     @traitlets.default("z")
     def _start(self) -> tuple[float, ...]:
-        return (0.0,) * self.latent_dim
+        if self._prior:
+            return (0.0,) * self.latent_dim
+        return tuple(self.mu.mean(0).round(2).tolist())
 
     def __repr__(self) -> str:
         return f"LatentMap(points={len(self.mu)}, z={format_point(self.z)})"
@@ -108,12 +110,11 @@ class LatentMap(Panel):
         with self.report(from_page=False), self.figure.batch_update():
             points = self._points()
             move_points(self.figure, points)
-            frame = span(points, np.zeros(2) if self._prior else None)
             # The axes follow only when they must: a frame that moves at every step shows nothing.
-            outside = np.abs(points - self._frame[0]).max() > self._frame[1]
-            if outside or frame[1] < self._frame[1] / 2:
-                self._frame = frame
-                set_axes(self.figure, ("z1", "z2"), *frame)
+            (old, reach), (new, wanted) = self._frame, span(points, np.zeros(2) if self._prior else None)
+            if np.abs(new - old).max() + wanted > 1.02 * reach or wanted < reach / 2:
+                self._frame = new, wanted
+                set_axes(self.figure, ("z1", "z2"), *self._frame)
 
     def _on_z(self, _=None) -> None:
         with self.report(from_page=False):
