@@ -161,7 +161,8 @@ CONVOLUTIONS = {
     "odd strides": ((2, 6, 7), [
         nn.Linear(2, 36), nn.Softplus(2.0, 5.0), nn.Unflatten(1, (4, 3, 3)),
         nn.ConvTranspose2d(4, 5, (4, 3), stride=(3, 2), padding=(1, 0), output_padding=(2, 1), bias=False),
-        nn.Sigmoid(), nn.ConvTranspose2d(5, 2, 2, padding=0, dilation=(1, 1)), nn.Conv2d(2, 2, (2, 3), stride=(2, 1), padding=(1, 0)),
+        nn.Sigmoid(), nn.ConvTranspose2d(5, 2, 2, padding=0, dilation=(1, 1)),
+        nn.Conv2d(2, 2, (2, 3), stride=(2, 1), padding=(1, 0)),
     ]),
     "dilated": ((1, 5, 7), [
         nn.Linear(2, 24), nn.Unflatten(1, (2, 3, 4)),

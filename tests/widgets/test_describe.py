@@ -183,10 +183,12 @@ def test_a_layer_used_twice_is_written_twice():
     assert kinds(describe(model).spec["decoder"]) == ["linear", "tanh", "linear", "tanh", "sigmoid"]
 
 
-def test_a_decoder_may_be_one_layer():
-    model = vw.VAE(2, (1, 4, 4), hidden=(3,))
-    model.decoder = nn.Linear(2, 16)
-    assert kinds(describe(model).spec["decoder"]) == ["linear", "sigmoid"]
+def test_a_decoder_may_be_one_layer_and_a_head_none():
+    model = vw.VAE(2, (1, 4, 4), hidden=(2,))
+    model.decoder, model.mu = nn.Linear(2, 16), nn.Identity()
+    spec = describe(model, encoder=True).spec
+    assert kinds(spec["decoder"]) == ["linear", "sigmoid"]
+    assert spec["encoder"]["mu"] == []
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

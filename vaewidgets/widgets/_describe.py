@@ -125,7 +125,7 @@ def _describe_encoder(model, writer: _Writer) -> dict:
     return {
         "trunk": trunk.layers,
         "width": h.shape[1],
-        "mu": heads.get("mu") or heads["code"],
+        "mu": heads.get("mu", heads.get("code")),
         "logvar": heads.get("logvar"),
     }
 
