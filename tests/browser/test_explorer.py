@@ -142,6 +142,33 @@ print(int(_near.argmax()), *explorer.mu[_near.argmax()])"""
     expect(shapes.filter(visible=True)).to_have_count(4)  # two prior circles, two ellipses
 
 
+def test_the_cloud_of_a_chosen_point_is_drawn_in_axis_units_and_can_be_zoomed_to(notebook, panel):
+    notebook.evaluate("explorer.select(123)")
+    notebook.show(panel.locator(".js-plotly-plot"))
+    ellipse = panel.locator(".shapelayer path").nth(3)
+    panel.get_by_role("button", name="zoom to its cloud").click()
+    sigma = [
+        float(v)
+        for v in notebook.evaluate("import numpy as np; print(*np.exp(explorer.logvar[123] / 2))").split()
+    ]
+    notebook.page.wait_for_function(
+        "path => path.getBoundingClientRect().width > 40", arg=ellipse.element_handle()
+    )
+    widths = panel.evaluate(
+        """(panel, path) => {
+            const box = path.getBBox(), {xaxis, yaxis} = panel.querySelector('.js-plotly-plot')._fullLayout;
+            const inUnits = (axis, pixels) => Math.abs(axis.p2l(pixels) - axis.p2l(0));
+            return [inUnits(xaxis, box.width), inUnits(yaxis, box.height)];
+        }""",
+        ellipse.element_handle(),
+    )
+    assert widths == pytest.approx([4 * s for s in sigma], rel=0.01)  # the 2-sigma ellipse is 4 sigma wide
+    panel.get_by_role("button", name="zoom to its cloud").click()
+    notebook.page.wait_for_function(
+        "path => path.getBoundingClientRect().width < 40", arg=ellipse.element_handle()
+    )
+
+
 def test_z_set_in_a_cell_moves_slider_picture_and_cursor(notebook, panel):
     canvas = panel.locator("[data-vw=picture]").first
     before = frames(canvas)

@@ -412,8 +412,12 @@ def test_bad_arguments_are_refused_with_the_reason(model, images):
         vw.LatentExplorer(model, "digits")
     with pytest.raises(TypeError, match="no encode"):
         vw.LatentExplorer(Plasma(), torch.rand(4, 1, 4, 4))
-    with pytest.raises(IndexError, match="40 points"):
-        vw.LatentExplorer(model, images).select(40)
+    panel = vw.LatentExplorer(model, images)
+    for choose in (panel.select, lambda row: setattr(panel, "selected", row)):
+        for row in (40, -1):
+            with pytest.raises(IndexError, match="40 points"):
+                choose(row)
+    assert panel.selected is None
 
 
 class Fragile(Plasma):

@@ -153,7 +153,8 @@ def prior_circles(centre: np.ndarray) -> list[dict]:
     """Circles of radius 1 and 2 about the prior's mean, named by the mass a 2-D normal has inside."""
     return [
         dict(
-            type="circle", layer="above", x0=centre[0] - r, x1=centre[0] + r, y0=centre[1] - r, y1=centre[1] + r,
+            type="circle", layer="above", x0=centre[0] - r, x1=centre[0] + r,
+            y0=centre[1] - r, y1=centre[1] + r,
             line=dict(color=NEUTRAL, width=1.5), name=f"prior {mass}",
             label=dict(text=mass, textposition="top center", font=dict(color=NEUTRAL, size=12)),
         )

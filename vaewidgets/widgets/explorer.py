@@ -113,6 +113,13 @@ class LatentExplorer(Panel):
             return (0.0,) * self.latent_dim
         return tuple(self.mu.mean(0).round(2).tolist())
 
+    @traitlets.validate("selected")
+    def _check_selected(self, proposal) -> int | None:
+        row = proposal.value
+        if row is not None and not 0 <= row < len(self.mu):
+            raise IndexError(f"row {row} is not on the map, which has {len(self.mu)} points.")
+        return row
+
     def __repr__(self) -> str:
         return f"LatentExplorer(latent_dim={self.latent_dim}, z={format_point(self.z)})"
 
@@ -274,7 +281,7 @@ class LatentExplorer(Panel):
             box.layout.display = "none"
         self._details = widgets.VBox(
             [
-                title("The chosen point"), self.details, self._pair,
+                title("The chosen point"), self.details, self._pair, self.zoom,
                 title("Interpolate from A to B"), widgets.HBox([self.set_a, self.set_b]), self.ends, self.t,
                 self._film_box,
             ],
@@ -321,8 +328,6 @@ class LatentExplorer(Panel):
         IndexError
             There is no such row.
         """
-        if not 0 <= row < len(self.mu):
-            raise IndexError(f"row {row} is not on the map, which has {len(self.mu)} points.")
         self.selected = row
         self.z = self.mu[row]
 
