@@ -216,6 +216,42 @@ def set_ranges(notebook, low, high) -> None:
     )
 
 
+def test_hovering_decodes_in_the_page_and_leaves_z_alone(notebook, panel):
+    figure = notebook.show(panel.locator(".js-plotly-plot"))
+    lens = panel.locator(".vw-lens")
+    expect(lens).to_be_hidden()
+    panel.get_by_role("button", name="decode under the pointer").click()
+    notebook.until("explorer.cursor.hover")
+    notebook.show(figure)
+    at = on_the_plane(panel, 1.5, -0.5)
+    notebook.page.mouse.move(at[0] + 40, at[1])
+    notebook.page.mouse.move(*at)
+    expect(lens).to_be_visible()
+    pixels = lens.evaluate(
+        """canvas => Array.from(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data)
+            .filter((_, i) => i % 4 === 0)"""
+    )
+    x, y = panel.evaluate(
+        """(panel, [x, y]) => {
+            const plot = panel.querySelector('.js-plotly-plot'), box = plot.getBoundingClientRect();
+            const {xaxis, yaxis} = plot._fullLayout;
+            return [xaxis.p2l(x - box.x - xaxis._offset), yaxis.p2l(y - box.y - yaxis._offset)];
+        }""",
+        list(at),
+    )
+    expected = ast.literal_eval(
+        notebook.evaluate(
+            f"(model.decode(torch.tensor([[{x}, {y}]])) * 255).round().int().flatten().tolist()"
+        )
+    )
+    assert pixels == pytest.approx(expected, abs=1)
+    assert max(pixels) > 100
+    assert z_in_python(notebook) == (0, 0)
+    notebook.page.mouse.move(at[0], at[1] + 600)
+    expect(lens).to_be_hidden()
+    panel.get_by_role("button", name="decode under the pointer").click()
+
+
 def test_the_grid_takes_a_press_and_arrow_keys(notebook, panel):
     grid = notebook.show(panel.locator(".vw-interactive canvas"))
     box = grid.bounding_box()

@@ -11,6 +11,7 @@ import traitlets
 import vaewidgets as vw
 from vaewidgets.checkpoints import Atlas
 from vaewidgets.images import to_uint8
+from vaewidgets.widgets._describe import describe
 
 from .conftest import CountingVAE, from_page
 
@@ -59,7 +60,7 @@ def test_a_slider_move_sends_one_message_to_each_widget_that_changes_and_none_to
     wire.clear()
     from_page(panel.sliders[0], value=0.5)
     assert len(wire.updates(panel.canvas)) == 1
-    assert wire.updates(panel.cursor) == [{"position": [0.5, 0.0]}]
+    assert wire.updates(panel.cursor) == [{"position": [0.5, 0.0], "z": [0.5, 0.0]}]
     assert wire.updates(panel.boxes[0]) == [{"value": 0.5}]
     assert wire.updates(panel.figure) == [] == wire.updates(panel.boxes[1])
     # canvas, map cursor, grid cursor, box, state line; ipywidgets may echo the slider itself
@@ -247,6 +248,32 @@ def test_unlabelled_images_make_a_map_without_legend(model, images):
     (trace,) = panel.figure.data
     assert len(trace.x) == 40
     assert not trace.showlegend
+
+
+def test_hovering_sends_the_decoder_once_and_only_when_asked(wire):
+    model = vw.VAE(2, (1, 6, 5), hidden=(16,), seed=0)
+    panel = vw.LatentExplorer(model)
+    assert panel.cursor.weights == b""
+    from_page(panel.hover, value=True)
+    assert panel.cursor.hover
+    assert panel.cursor.weights == describe(model).weights
+    wire.clear()
+    from_page(panel.sliders[0], value=1.0)
+    assert all("weights" not in state for state in wire.updates(panel.cursor))
+    from_page(panel.hover, value=False)
+    with torch.no_grad():
+        model.decoder[0].weight += 1
+    from_page(panel.hover, value=True)  # trained on in the meantime: the weights of now
+    assert panel.cursor.weights == describe(model).weights
+
+
+def test_a_model_that_the_page_cannot_run_says_so_when_hovering_is_asked_for(wire):
+    panel = vw.LatentExplorer(Plasma())
+    from_page(panel.hover, value=True)
+    assert "CannotDescribe" in panel.error_line.value
+    assert not panel.hover.value and not panel.cursor.hover
+    from_page(panel.sliders[0], value=1.0)
+    assert panel.error_line.value == ""
 
 
 # -- the grid ------------------------------------------------------------------------------------------

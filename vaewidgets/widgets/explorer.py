@@ -13,6 +13,7 @@ from vaewidgets.data import Images, check_images, load_test_images
 from vaewidgets.images import tile, to_uint8
 from vaewidgets.metrics import encode_all
 
+from ._describe import CannotDescribe
 from ._figure import (
     REACH,
     code_range,
@@ -224,8 +225,12 @@ class LatentExplorer(Panel):
                                    layout=dict(width="150px"))  # fmt: skip
         for control in (self.map_mode, self.across, self.up):
             self.listen(control, lambda _: self._change_plane())
-        many = self.latent_dim > 2
-        axes_row = [widgets.HBox([self.map_mode, self.across, self.up], layout=_ROW)] if many else []
+        self.hover = widgets.ToggleButton(
+            description="decode under the pointer", icon="eye", layout=dict(width="200px")
+        )
+        self.listen(self.hover, self._set_hover)
+        choices = [self.map_mode, self.across, self.up] if self.latent_dim > 2 else []
+        axes_row = [widgets.HBox([self.hover, *choices], layout=_ROW)]
         what = "mu" if self._has_prior else "the code z"
         count = f"{what} of {len(self.mu):,} encoded images" if len(self.mu) else "no encoded images to show"
         self._map_box = widgets.VBox([title(f"The map: {count}"), self.figure, *axes_row])
@@ -307,6 +312,16 @@ class LatentExplorer(Panel):
     def _on_map_cursor(self, position) -> None:
         self.z = self.plane.lift([position], self.z)[0]
 
+    def _set_hover(self, on: bool) -> None:
+        if on:
+            try:
+                with self._lock:
+                    self.cursor.preview(self.model)
+            except CannotDescribe:
+                self.hover.value = False
+                raise
+        self.cursor.hover = on
+
     def _on_grid_cursor(self, pointer) -> None:
         self.z = self.plane.lift(self.grid.to_plane([pointer]), self.z)[0]
 
@@ -382,9 +397,8 @@ class LatentExplorer(Panel):
         )
 
     def _place_cursors(self) -> None:
-        point = self.plane.project(self.z)
-        self.cursor.position = [float(v) for v in point]
-        self.grid.place_cursor(point)
+        self.cursor.place(self.plane, self.z)
+        self.grid.place_cursor(self.plane.project(self.z))
 
     def _on_selected(self, _=None) -> None:
         with self.report(from_page=False), self._lock:

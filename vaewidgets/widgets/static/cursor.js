@@ -66,11 +66,58 @@ function render({ model, el }) {
     event.stopPropagation();
   });
 
+  // Hovering: what the decoder paints at the pointer, decoded here. The point keeps what z has outside
+  // the plane, as the cursor itself does.
+  const lens = document.createElement("canvas");
+  lens.className = "vw-lens";
+  lens.dataset.vw = "picture";
+  lens.dataset.vwFrame = "0";
+  lens.hidden = true;
+  layer.append(lens);
+  let network = null;
+  const equip = () => {
+    network = model.get("weights").byteLength ? makeNetwork(model.get("spec"), model.get("weights")) : null;
+  };
+  const peek = (event) => {
+    const axis = axes();
+    const box = layer.getBoundingClientRect();
+    const [u, v] = [event.clientX - box.left, event.clientY - box.top];
+    lens.hidden = !(model.get("hover") && network && axis && u >= 0 && v >= 0 && u < box.width && v < box.height);
+    if (lens.hidden) return;
+    const scale = layer.offsetWidth ? box.width / layer.offsetWidth : 1;
+    const here = [axis[0].p2l(u / scale), axis[1].p2l(v / scale)];
+    const { basis, origin } = model.get("plane");
+    const z = model.get("z").slice();
+    // z + (here - project(z)) basis, as Plane.lift has it.
+    const step = basis.map((row, k) => here[k] - row.reduce((sum, b, i) => sum + b * (z[i] - origin[i]), 0));
+    z.forEach((value, i) => (z[i] = value + step[0] * basis[0][i] + step[1] * basis[1][i]));
+    const [channels, height, width] = network.imageShape;
+    const pixels = network.decode(z);
+    lens.width = width;
+    lens.height = height;
+    const image = new ImageData(width, height);
+    for (let i = 0; i < width * height; i++) {
+      for (let c = 0; c < 3; c++) image.data[4 * i + c] = 255 * pixels[i + (channels === 3 ? c * width * height : 0)];
+      image.data[4 * i + 3] = 255;
+    }
+    lens.getContext("2d").putImageData(image, 0, 0);
+    // Beside the pointer, on the side where there is room.
+    const [x, y] = [u / scale, v / scale];
+    lens.style.transform = `translate(${x > layer.offsetWidth / 2 ? x - 100 : x + 16}px, ${
+      y > layer.offsetHeight / 2 ? y - 100 : y + 16}px)`;
+    lens.dataset.vwFrame = String(Number(lens.dataset.vwFrame) + 1);
+  };
+  const leave = () => { lens.hidden = true; };
+
   // The plot is drawn by another widget, at its own time, and may be replaced: adopt it when it
   // appears. Until then the observer looks at the panel; afterwards the plot's own events suffice.
   const events = ["plotly_afterplot", "plotly_relayout", "plotly_relayouting"];
   const release = () => {
     if (plot && plot.removeListener) events.forEach((name) => plot.removeListener(name, place));
+    if (plot) {
+      plot.removeEventListener("pointermove", peek);
+      plot.removeEventListener("pointerleave", leave);
+    }
     plot = null;
   };
   const adopt = () => {
@@ -80,6 +127,8 @@ function render({ model, el }) {
     release();
     plot = found;
     events.forEach((name) => plot.on(name, place));
+    plot.addEventListener("pointermove", peek);
+    plot.addEventListener("pointerleave", leave);
     place();
   };
   let panel = null;
@@ -92,9 +141,11 @@ function render({ model, el }) {
   };
   requestAnimationFrame(watch);
 
-  model.on("change:position", place);
+  const listeners = [["change:position", place], ["change:weights", equip], ["change:hover", leave]];
+  for (const [event, listener] of listeners) model.on(event, listener);
+  equip();
   return () => {
-    model.off("change:position", place);
+    listeners.forEach(([event, listener]) => model.off(event, listener));
     watcher.disconnect();
     release();
     layer.remove();
