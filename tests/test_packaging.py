@@ -68,12 +68,13 @@ def test_the_floors_file_has_every_floor():
 
 def test_an_extra_is_tested_as_it_is_declared():
     extras = PROJECT["optional-dependencies"]
-    assert set(extras["onnx"]) <= set(extras["test"])
+    assert {*extras["onnx"], *extras["bench"]} <= set(extras["test"])
 
 
 def test_what_the_package_imports_is_declared():
     own_name = {"PIL": "pillow", "sklearn": "scikit-learn"}
-    declared = requirements([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["onnx"]])
+    extras = PROJECT["optional-dependencies"]
+    declared = requirements([*PROJECT["dependencies"], *extras["onnx"], *extras["bench"]])
     for path in (ROOT / "vaewidgets").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = []
