@@ -1,0 +1,231 @@
+// The explorer without a kernel: wires sliders, map and grid to one z. `widgets/page.py` joins this file to
+// decoder.js and the other page_*.js, and puts model and codes into the page.
+
+const byId = (id) => document.getElementById(id);
+
+// Nothing fails silently.
+function alarm(text) {
+  byId("alert").textContent = text;
+  byId("alert").hidden = false;
+}
+window.addEventListener("error", (event) => alarm(event.message));
+
+function bytesOf(text) {
+  const binary = atob(text), bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}
+function halvesOf(text) {
+  const bytes = bytesOf(text);
+  return Float32Array.from(new Uint16Array(bytes.buffer), (bits) => {
+    const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
+    return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
+  });
+}
+
+const data = JSON.parse(byId("data").textContent);
+const weights = bytesOf(byId("weights").textContent);
+const network = makeNetwork(data.spec, weights);
+const { latentDim, imageShape: [channels, height, width] } = network;
+const { prior, classes, ranges, reach, low, high } = data;
+const codes = halvesOf(data.mu);
+const logvars = data.logvar === null ? null : halvesOf(data.logvar);
+const labels = data.labels === null ? null : new Uint16Array(bytesOf(data.labels).buffer);
+const count = codes.length / latentDim;
+const axes = { across: 0, up: latentDim > 1 ? 1 : -1 };
+let z = data.z.slice(), selected = null;
+
+// -- pictures ---------------------------------------------------------------------------------------
+
+// A clamped array rounds and clamps as torch's round and clamp do.
+function toImage(pixels) {
+  const image = new ImageData(width, height), area = width * height;
+  for (let i = 0; i < area; i++) {
+    for (let c = 0; c < 3; c++) image.data[4 * i + c] = 255 * pixels[i + (channels === 3 ? c * area : 0)];
+    image.data[4 * i + 3] = 255;
+  }
+  return image;
+}
+function prepare(canvas, atLeast) {
+  canvas.width = width;
+  canvas.height = height;
+  const factor = Math.max(1, Math.ceil(atLeast / width));
+  canvas.style.width = `${width * factor}px`;
+  canvas.style.height = `${height * factor}px`;
+}
+function show(canvas, pixels, label) {
+  canvas.getContext("2d").putImageData(toImage(pixels), 0, 0);
+  canvas.setAttribute("aria-label", label);
+  canvas.dataset.vwFrame = String(Number(canvas.dataset.vwFrame) + 1);
+}
+prepare(byId("picture"), 250);
+prepare(byId("reconstruction"), 96);
+
+// -- text -------------------------------------------------------------------------------------------
+
+const fixed = (value, digits) => value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1");
+const format = (point, digits = 2) => `(${Array.from(point, (v) => fixed(v, digits)).join(", ")})`;
+
+function describeZ() {
+  if (!prior) return `z = ${format(z)}`;
+  const square = z.reduce((sum, v) => sum + v * v, 0);
+  const nearer = (100 * gammaShare(latentDim, square / 2)).toFixed(1);
+  const distance = Math.sqrt(square).toFixed(2);
+  return `z = ${format(z)}, ${distance} from the origin; ${nearer} % of the prior lies nearer.`;
+}
+function describeRow(row) {
+  const mu = codes.subarray(row * latentDim, (row + 1) * latentDim);
+  let text = `Image ${row}${labels ? `, labelled ${classes[labels[row]].name}` : ""}`;
+  text += `: ${prior ? "mu" : "z"} = ${format(mu)}`;
+  if (logvars) {
+    const logvar = logvars.subarray(row * latentDim, (row + 1) * latentDim);
+    const kl = mu.reduce((sum, m, k) => sum + 0.5 * (m * m + Math.expm1(logvar[k]) - logvar[k]), 0);
+    text += `, sigma = ${format(logvar.map((v) => Math.exp(v / 2)), 3)}, KL = ${kl.toFixed(2)} nats`;
+  }
+  return `${text}. This file holds no images: the picture is its reconstruction.`;
+}
+
+// -- one z, and everything that shows it --------------------------------------------------------------
+
+const plane = () => [z[axes.across], axes.up < 0 ? 0 : z[axes.up]];
+function lift(x, y) {
+  const point = z.slice();
+  point[axes.across] = x;
+  if (axes.up >= 0) point[axes.up] = y;
+  return point;
+}
+
+function go(to, typing = null) {
+  const beside = to.some((v, k) => v !== z[k] && k !== axes.across && k !== axes.up);
+  z = Array.from(to);
+  render(typing);
+  if (beside) grid.draw(lift);
+}
+function render(typing = null) {
+  show(byId("picture"), network.decode(z), `decoded picture of z = ${format(z)}`);
+  byId("state").textContent = describeZ();
+  controls.forEach(({ slider, box }, k) => {
+    // A point of the map may lie beyond the slider's range: z is never clipped to what it can show.
+    if (z[k] > Number(slider.max)) slider.max = box.max = Math.ceil(z[k] * 2) / 2;
+    if (z[k] < Number(slider.min)) slider.min = box.min = Math.floor(z[k] * 2) / 2;
+    slider.value = z[k];
+    if (box !== typing) box.value = Number(z[k].toFixed(4));
+  });
+  map.setCursor(...plane());
+  grid.setCursor(...plane());
+}
+function select(row) {
+  selected = row;
+  const mu = codes.slice(row * latentDim, (row + 1) * latentDim);
+  map.select(row);
+  byId("details").textContent = describeRow(row);
+  byId("chosen").hidden = false;
+  byId("cloud").hidden = !logvars;
+  show(byId("reconstruction"), network.decode(mu), `reconstruction of image ${row}`);
+  go(mu);
+}
+
+const controls = ranges.map(([min, max, step], k) => {
+  const row = document.createElement("div"), name = document.createElement("label");
+  const slider = document.createElement("input"), box = document.createElement("input");
+  row.className = "slider";
+  name.textContent = `z${k + 1}`;
+  name.htmlFor = slider.id = `slider-${k + 1}`;
+  Object.assign(slider, { type: "range", min, max, step });
+  Object.assign(box, { type: "number", min, max, step: 10 * step });
+  box.setAttribute("aria-label", `z${k + 1} as a number`);
+  const move = (value, typing) => go(z.map((v, i) => (i === k ? value : v)), typing);
+  slider.addEventListener("input", () => move(slider.valueAsNumber));
+  box.addEventListener("input", () => {
+    // Empty, or a minus sign on its way to a number.
+    if (!Number.isFinite(box.valueAsNumber)) return;
+    move(Math.min(Number(box.max), Math.max(Number(box.min), box.valueAsNumber)), box);
+  });
+  box.addEventListener("change", () => render());
+  row.append(name, slider, box);
+  byId("sliders").append(row);
+  return { slider, box };
+});
+
+const map = makeMap({
+  canvas: byId("map"), ring: byId("map-ring"), codes, labels, classes, latentDim, prior, low, high,
+  sigmas: logvars && logvars.map((v) => Math.exp(v / 2)),
+  onMove: (x, y) => go(lift(x, y)), onSelect: select,
+});
+const grid = makeGrid({
+  canvas: byId("grid"), ring: byId("grid-ring"), note: byId("grid-note"), spec: data.spec, weights, reach, prior,
+  toImage, onMove: (x, y) => go(lift(x, y)), onError: alarm,
+});
+
+// -- the map's and the grid's own controls --------------------------------------------------------------
+
+byId("map-title").textContent = count
+  ? `The map: ${prior ? "mu" : "the code z"} of ${count.toLocaleString("en")} encoded images`
+  : "The map: no encoded images to show";
+byId("map").setAttribute("aria-label",
+  "The latent map. Arrow keys move z, Enter chooses the nearest point, plus and minus zoom, 0 resets the view.");
+byId("zoom-in").addEventListener("click", () => map.zoom(0.7));
+byId("zoom-out").addEventListener("click", () => map.zoom(1 / 0.7));
+byId("reset").addEventListener("click", () => map.reset());
+byId("cloud").addEventListener("click", () => map.zoomToCloud());
+
+(labels ? classes : []).forEach(({ name, colour }, k) => {
+  const [key, dot, text] = ["button", "span", "span"].map((tag) => document.createElement(tag));
+  Object.assign(key, { type: "button", className: "key" });
+  key.setAttribute("aria-pressed", "true");
+  dot.className = "dot";
+  dot.style.background = colour;
+  text.textContent = name;
+  key.append(dot, text);
+  key.addEventListener("click", () => {
+    const on = key.getAttribute("aria-pressed") !== "true";
+    key.setAttribute("aria-pressed", String(on));
+    map.show(k, on);
+  });
+  byId("legend").append(key);
+});
+
+function drawGrid() {
+  const ends = (k) => (k < 0 ? [0, 0] : [low[k], high[k]]);
+  const [[a, b], [c, d]] = [ends(axes.across), ends(axes.up)];
+  grid.draw(lift, prior
+    ? { byMass: byId("spacing").querySelector(":checked").value === "mass", centre: [0, 0], reach }
+    : { byMass: false, centre: [(a + b) / 2, (c + d) / 2], reach: Math.max(b - a, d - c) / 2 });
+  grid.setCursor(...plane());
+}
+byId("spacing").hidden = !prior;
+byId("spacing").addEventListener("change", drawGrid);
+
+if (latentDim > 2) {
+  for (const [name, other] of [["across", "up"], ["up", "across"]]) {
+    const choice = byId(name);
+    ranges.forEach((_, k) => choice.add(new Option(`z${k + 1}`, k)));
+    choice.parentNode.hidden = false;
+    choice.value = axes[name];
+    choice.addEventListener("change", () => {
+      const to = Number(choice.value);
+      // The same coordinate twice is no plane: the two change places.
+      if (to === axes[other]) axes[other] = axes[name];
+      axes[name] = to;
+      byId(other).value = axes[other];
+      map.setAxes(axes.across, axes.up);
+      map.setCursor(...plane());
+      drawGrid();
+    });
+  }
+}
+
+map.start();
+render();
+drawGrid();
+
+// For those who open the page's console, and for the tests.
+window.vaewidgets = Object.freeze({
+  get z() { return z.slice(); },
+  get selected() { return selected; },
+  go: (to) => go(to),
+  select,
+  decode: (point) => network.decode(point).slice(),
+  encode: network.encode,
+  mapPixel: map.pixel,
+});

@@ -1,0 +1,168 @@
+// The manifold grid: a plane of latent space decoded tile by tile in a worker, so that the picture under the
+// hand never waits for it. `_grid.py` is its twin in the panel.
+
+// Runs in the worker: decodes a list of points a few at a time, and drops it when another comes.
+function serveDecodes(scope) {
+  let network = null, job = null, busy = false;
+  const { port1, port2 } = new MessageChannel();
+  const step = () => {
+    busy = job !== null && job.at < job.points.length;
+    if (!busy) return;
+    const end = Math.min(job.points.length, job.at + 10 * network.latentDim);
+    const pixels = network.decodeMany(job.points.subarray(job.at, end));
+    scope.postMessage({ id: job.id, first: job.at / network.latentDim, pixels }, [pixels.buffer]);
+    job.at = end;
+    // Through the queue, where a newer job may be waiting.
+    port2.postMessage(null);
+  };
+  port1.onmessage = step;
+  scope.onmessage = ({ data }) => {
+    if (data.spec) network = makeNetwork(data.spec, data.weights);
+    else {
+      job = { ...data, at: 0 };
+      if (!busy) step();
+    }
+  };
+}
+
+function makeGrid({ canvas, ring, note, spec, weights, reach, prior, toImage, onMove, onError }) {
+  const [, height, width] = spec.imageShape;
+  const tiles = Math.min(30, Math.max(5, Math.floor(900 / Math.max(height, width))));
+  canvas.width = tiles * width;
+  canvas.height = tiles * height;
+  // Fine pixels are drawn smaller than one of the screen's: there averaging is the honest picture.
+  canvas.style.imageRendering = canvas.width > 420 ? "auto" : "pixelated";
+  const context = canvas.getContext("2d");
+  context.imageSmoothingEnabled = false;
+  const one = document.createElement("canvas");
+  one.width = width;
+  one.height = height;
+
+  // Each is [tile, how many tiles square it stands for]: the middles of 3 x 3 blocks, then the rest.
+  const BLOCK = 3, order = [];
+  for (let row = 0; row < tiles; row += BLOCK) {
+    for (let column = 0; column < tiles; column += BLOCK) {
+      order.push([Math.min(row + 1, tiles - 1), Math.min(column + 1, tiles - 1), row, column, BLOCK]);
+    }
+  }
+  const coarse = order.length, known = new Set(order.map(([row, column]) => row * tiles + column));
+  for (let row = 0; row < tiles; row++) {
+    for (let column = 0; column < tiles; column++) {
+      if (!known.has(row * tiles + column)) order.push([row, column, row, column, 1]);
+    }
+  }
+
+  let worker = null, job = 0, here = [0.5, 0.5];
+  const settings = { byMass: prior, centre: [0, 0], reach };
+  const middles = [];
+
+  // A place is (u, v): shares of the picture's width and height from its top left corner.
+  const edge = normalCdf(reach);
+  function coordinate(share, k) {
+    if (!settings.byMass) return settings.centre[k] + settings.reach * (2 * share - 1);
+    if (share <= 1 - edge) return -reach;
+    return share >= edge ? reach : normalQuantile(share);
+  }
+  const toPlane = (u, v) => [coordinate(u, 0), coordinate(1 - v, 1)];
+  function toPlace(x, y) {
+    const [u, v] = [x, y].map((value, k) =>
+      settings.byMass ? normalCdf(value) : ((value - settings.centre[k]) / settings.reach + 1) / 2);
+    return [u, 1 - v];
+  }
+
+  // Each middle that was painted gives way to the same pixels at their own size when the rest has come.
+  function paint({ id, first, pixels }) {
+    if (id !== job) return;
+    const area = spec.imageShape[0] * height * width;
+    for (let k = 0; k * area < pixels.length; k++) {
+      const [row, column, top, left, extent] = order[first + k];
+      const image = toImage(pixels.subarray(k * area, (k + 1) * area));
+      if (extent === 1) context.putImageData(image, column * width, row * height);
+      else {
+        one.getContext("2d").putImageData(image, 0, 0);
+        context.drawImage(one, left * width, top * height, extent * width, extent * height);
+        middles[first + k] = image;
+      }
+      if (first + k === coarse) {
+        order.slice(0, coarse).forEach(([r, c], n) => context.putImageData(middles[n], c * width, r * height));
+      }
+    }
+    const done = first + pixels.length / area;
+    canvas.dataset.vwTiles = String(done);
+    canvas.dataset.vwFrame = String(Number(canvas.dataset.vwFrame) + 1);
+    canvas.setAttribute("aria-busy", String(done < order.length));
+  }
+
+  function start() {
+    const source = [makeNetwork.source, `(${serveDecodes})(self);`];
+    worker = new Worker(URL.createObjectURL(new Blob(source, { type: "text/javascript" })));
+    worker.onmessage = ({ data }) => paint(data);
+    worker.onerror = (event) => onError(`the grid's worker failed: ${event.message || "it could not start"}`);
+    worker.postMessage({ spec: { ...spec, encoder: null }, weights });
+  }
+
+  function place() {
+    const box = canvas.getBoundingClientRect();
+    ring.style.transform = `translate(${here[0] * box.width}px, ${here[1] * box.height}px)`;
+  }
+
+  function describe() {
+    const n = tiles, total = n * n;
+    if (settings.byMass) {
+      note.textContent = `${n} x ${n} tiles, each 1/${total} of the prior's mass in this plane; together 100 %.`;
+    } else if (prior) {
+      const mass = ((2 * normalCdf(reach) - 1) ** 2 * 100).toFixed(1);
+      note.textContent = `${n} x ${n} tiles in even steps over ±${reach}: ${mass} % of the prior's mass.`;
+    } else {
+      const [[x, y], r] = [settings.centre, settings.reach];
+      const ends = (middle) => `${(middle - r).toFixed(1)} to ${(middle + r).toFixed(1)}`;
+      note.textContent = `${n} x ${n} tiles in even steps over most codes: ${ends(x)} across, ${ends(y)} up. `
+        + "An autoencoder has no prior to say what is likely.";
+    }
+  }
+
+  const clamp = (share) => Math.min(1, Math.max(0, share));
+  const move = (u, v) => onMove(...toPlane(clamp(u), clamp(v)));
+  const drag = (event) => {
+    const box = canvas.getBoundingClientRect();
+    move((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || !event.isPrimary) return;
+    canvas.setPointerCapture(event.pointerId);
+    canvas.focus({ preventScroll: true });
+    event.preventDefault();
+    drag(event);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (canvas.hasPointerCapture(event.pointerId)) drag(event);
+  });
+  const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  canvas.addEventListener("keydown", (event) => {
+    const arrow = arrows[event.key];
+    if (!arrow || event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = (event.shiftKey ? 5 : 1) / tiles;
+    move(here[0] + arrow[0] * step, here[1] + arrow[1] * step);
+    event.preventDefault();
+  });
+  new ResizeObserver(place).observe(canvas);
+
+  return {
+    tiles,
+    setCursor(x, y) { here = toPlace(x, y); place(); },
+    // Decodes anew; lift(x, y) gives the z of a point of the plane.
+    draw(lift, changes = {}) {
+      Object.assign(settings, changes);
+      describe();
+      canvas.setAttribute("aria-label", `${tiles} by ${tiles} decoded pictures of the plane; arrow keys move z`);
+      canvas.dataset.vwTiles = "0";
+      canvas.setAttribute("aria-busy", "true");
+      const shares = Array.from({ length: tiles }, (_, k) => (k + 0.5) / tiles);
+      const across = shares.map((share) => coordinate(share, 0)), up = shares.map((share) => coordinate(1 - share, 1));
+      const points = order.map(([row, column]) => lift(across[column], up[row]));
+      if (!worker) start();
+      job += 1;
+      worker.postMessage({ id: job, points: Float64Array.from(points.flat()) });
+    },
+  };
+}

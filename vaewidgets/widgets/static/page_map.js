@@ -1,0 +1,307 @@
+// The map of encoded images on one canvas. The cursor is an element above it, on a layer of its own, so that
+// moving it redraws nothing.
+
+function makeMap({ canvas, ring, codes, sigmas, labels, classes, latentDim, prior, low, high, onMove, onSelect }) {
+  const MARGIN = { left: 46, right: 10, top: 10, bottom: 42 };
+  const count = codes.length / latentDim;
+  const shown = classes.map(() => true);
+  const view = { x: 0, y: 0, reach: 1 };
+  let across = 0, up = latentDim > 1 ? 1 : -1, side = 1, size = 1, here = [0, 0], selected = null, waiting = false;
+
+  const x = (row) => codes[row * latentDim + across];
+  const y = (row) => (up < 0 ? 0 : codes[row * latentDim + up]);
+  const classOf = (row) => (labels ? labels[row] : 0);
+  const sigma = (row, k) => (k < 0 ? 0 : sigmas[row * latentDim + k]);
+  const left = (u) => MARGIN.left + ((u - view.x + view.reach) * side) / (2 * view.reach);
+  const top = (v) => MARGIN.top + ((view.y + view.reach - v) * side) / (2 * view.reach);
+
+  function home() {
+    const span = (k) => (k < 0 ? [0, 0] : [low[k], high[k]]);
+    const [[a, b], [c, d]] = [span(across), span(up)];
+    return { x: (a + b) / 2, y: (c + d) / 2, reach: Math.max(b - a, d - c) / 2 };
+  }
+
+  function look(to) {
+    // Closer than this, doubles would run out; farther, nothing is to be seen.
+    const reach = Math.min(20 * home().reach, Math.max(1e-4 * home().reach, to.reach));
+    Object.assign(view, to, { reach });
+    place();
+    redraw();
+  }
+
+  function zoom(factor, u, v) {
+    look({ x: u + (view.x - u) * factor, y: v + (view.y - v) * factor, reach: view.reach * factor });
+  }
+
+  function redraw() {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => { waiting = false; draw(); });
+  }
+
+  function place() {
+    const [u, v] = [left(here[0]), top(here[1])];
+    ring.style.transform = `translate(${u - MARGIN.left}px, ${v - MARGIN.top}px)`;
+  }
+
+  function resize() {
+    size = canvas.getBoundingClientRect().width || 300;
+    side = Math.max(50, size - MARGIN.left - MARGIN.right);
+    const height = side + MARGIN.top + MARGIN.bottom, scale = window.devicePixelRatio || 1;
+    canvas.style.height = `${height}px`;
+    canvas.width = Math.round(size * scale);
+    canvas.height = Math.round(height * scale);
+    const plot = ring.parentNode.style;
+    for (const edge of ["left", "top", "right", "bottom"]) plot[edge] = `${MARGIN[edge]}px`;
+    place();
+    draw();
+  }
+
+  function sprite(colour, radius, scale) {
+    const dot = document.createElement("canvas"), r = radius * scale;
+    dot.width = dot.height = Math.ceil(2 * r) + 2;
+    const c = dot.getContext("2d");
+    c.fillStyle = colour;
+    c.beginPath();
+    c.arc(dot.width / 2, dot.height / 2, r, 0, 2 * Math.PI);
+    c.fill();
+    return dot;
+  }
+
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  function draw() {
+    const c = canvas.getContext("2d"), scale = window.devicePixelRatio || 1;
+    const ink = css("--ink"), quiet = css("--quiet"), paper = css("--paper"), accent = css("--accent");
+    const font = getComputedStyle(document.body).fontFamily;
+    c.setTransform(scale, 0, 0, scale, 0, 0);
+    c.clearRect(0, 0, canvas.width, canvas.height);
+    drawAxes(c, ink, quiet, font);
+    c.save();
+    c.beginPath();
+    c.rect(MARGIN.left, MARGIN.top, side, side);
+    c.clip();
+    drawPoints(c, scale);
+    if (prior && up >= 0) {
+      c.font = `12px ${font}`;
+      for (const [r, mass] of [[1, "39 %"], [2, "86 %"]]) {
+        ellipse(c, 0, 0, r, r, quiet, paper, 1.5, []);
+        halo(c, mass, left(0), top(r) + 12, quiet, paper);
+      }
+    }
+    c.font = `bold 17px ${font}`;
+    classes.forEach(({ name }, k) => {
+      const at = shown[k] && labels && median(k);
+      if (at) halo(c, name.length > 24 ? `${name.slice(0, 23)}…` : name, left(at[0]), top(at[1]), ink, paper);
+    });
+    if (selected !== null && sigmas) {
+      for (const [k, dash] of [[1, []], [2, [6, 4]]]) {
+        const [a, b] = [k * sigma(selected, across), k * sigma(selected, up)];
+        ellipse(c, x(selected), y(selected), a, b, accent, paper, 2, dash);
+      }
+    }
+    if (selected !== null) {
+      c.beginPath();
+      c.arc(left(x(selected)), top(y(selected)), 4, 0, 2 * Math.PI);
+      c.fillStyle = accent;
+      c.fill();
+    }
+    c.restore();
+  }
+
+  function drawPoints(c, scale) {
+    const radius = count > 2000 ? 2 : 3.5;
+    c.globalAlpha = 0.8;
+    const dots = classes.map(({ colour }) => sprite(colour, radius, scale));
+    for (let k = 0; k < classes.length; k++) {
+      if (!shown[k]) continue;
+      const extent = dots[k].width / scale, half = extent / 2;
+      for (const row of rows[k]) {
+        const u = left(x(row)), v = top(y(row));
+        const near = u > -9 && v > -9 && u < size + 9 && v < size + 9;
+        if (near) c.drawImage(dots[k], u - half, v - half, extent, extent);
+      }
+    }
+    c.globalAlpha = 1;
+  }
+
+  const rows = classes.map(() => []);
+  for (let row = 0; row < count; row++) rows[classOf(row)].push(row);
+
+  const medians = new Map();
+  function median(k) {
+    const key = `${k} ${across} ${up}`;
+    if (!medians.has(key)) {
+      const middle = (values) => {
+        const sorted = Float64Array.from(values).sort(), n = sorted.length;
+        return (sorted[(n - 1) >> 1] + sorted[n >> 1]) / 2;
+      };
+      medians.set(key, rows[k].length ? [middle(rows[k].map(x)), middle(rows[k].map(y))] : null);
+    }
+    return medians.get(key);
+  }
+
+  function halo(c, text, u, v, colour, paper) {
+    c.textAlign = "center";
+    c.textBaseline = "middle";
+    c.lineJoin = "round";
+    c.lineWidth = 4;
+    c.strokeStyle = paper;
+    c.strokeText(text, u, v);
+    c.fillStyle = colour;
+    c.fillText(text, u, v);
+  }
+
+  // Drawn twice: a thin line over thousands of coloured points needs an edge of its own.
+  function ellipse(c, u, v, a, b, colour, paper, width, dash) {
+    const unit = side / (2 * view.reach);
+    c.beginPath();
+    c.ellipse(left(u), top(v), a * unit, b * unit, 0, 0, 2 * Math.PI);
+    c.setLineDash(dash);
+    for (const [style, line] of [[paper, width + 2], [colour, width]]) {
+      c.strokeStyle = style;
+      c.lineWidth = line;
+      c.stroke();
+    }
+    c.setLineDash([]);
+  }
+
+  function drawAxes(c, ink, quiet, font) {
+    const rough = (2 * view.reach) / Math.max(3, side / 70), power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].find((m) => m * power >= rough) * power;
+    const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+    const text = (value) => value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1");
+    const ticks = (middle) => {
+      const first = Math.ceil((middle - view.reach) / step), last = Math.floor((middle + view.reach) / step);
+      return Array.from({ length: last - first + 1 }, (_, k) => (first + k) * step);
+    };
+    const bottom = MARGIN.top + side, right = MARGIN.left + side;
+    c.font = `12px ${font}`;
+    c.fillStyle = quiet;
+    c.lineWidth = 1;
+    const line = (value, a, b, d, e) => {
+      c.strokeStyle = Math.abs(value) < step / 2 ? quiet : css("--faint");
+      c.beginPath();
+      c.moveTo(a, b);
+      c.lineTo(d, e);
+      c.stroke();
+    };
+    c.textAlign = "center";
+    c.textBaseline = "top";
+    for (const t of ticks(view.x)) {
+      line(t, left(t), MARGIN.top, left(t), bottom);
+      c.fillText(text(t), left(t), bottom + 5);
+    }
+    c.textAlign = "right";
+    c.textBaseline = "middle";
+    if (up >= 0) {
+      for (const t of ticks(view.y)) {
+        line(t, MARGIN.left, top(t), right, top(t));
+        c.fillText(text(t), MARGIN.left - 6, top(t));
+      }
+    }
+    c.fillStyle = ink;
+    c.font = `13px ${font}`;
+    c.textAlign = "center";
+    c.fillText(`z${across + 1}`, MARGIN.left + side / 2, bottom + 31);
+    if (up >= 0) {
+      c.save();
+      c.translate(10, MARGIN.top + side / 2);
+      c.rotate(-Math.PI / 2);
+      c.fillText(`z${up + 1}`, 0, 0);
+      c.restore();
+    }
+  }
+
+  // The row of the nearest point in sight within `radius` screen pixels of a place on the plane, or null.
+  function nearest(u, v, radius) {
+    let best = null, least = radius * radius * ((2 * view.reach) / side) ** 2;
+    for (let k = 0; k < classes.length; k++) {
+      if (!shown[k]) continue;
+      for (const row of rows[k]) {
+        const distance = (x(row) - u) ** 2 + (y(row) - v) ** 2;
+        if (distance <= least) [best, least] = [row, distance];
+      }
+    }
+    return best;
+  }
+
+  const clamp = (value, a, b) => Math.min(b, Math.max(a, value));
+  function planeAt(event) {
+    const box = canvas.getBoundingClientRect();
+    const u = event.clientX - box.left - MARGIN.left, v = event.clientY - box.top - MARGIN.top;
+    const inside = u >= 0 && v >= 0 && u <= side && v <= side, unit = (2 * view.reach) / side;
+    return {
+      inside,
+      u: view.x - view.reach + clamp(u, 0, side) * unit,
+      v: up < 0 ? 0 : view.y + view.reach - clamp(v, 0, side) * unit,
+    };
+  }
+
+  let press = null;
+  canvas.addEventListener("pointerdown", (event) => {
+    const at = planeAt(event);
+    if (event.button !== 0 || !event.isPrimary || !at.inside) return;
+    canvas.setPointerCapture(event.pointerId);
+    canvas.focus({ preventScroll: true });
+    event.preventDefault();
+    press = { x: event.clientX, y: event.clientY, dragged: false };
+    onMove(at.u, at.v);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!press || !canvas.hasPointerCapture(event.pointerId)) return;
+    // A hand that clicks trembles.
+    press.dragged ||= Math.hypot(event.clientX - press.x, event.clientY - press.y) > 4;
+    const at = planeAt(event);
+    if (press.dragged) onMove(at.u, at.v);
+  });
+  canvas.addEventListener("pointerup", (event) => {
+    if (!press || !event.isPrimary) return;
+    const click = !press.dragged, at = planeAt(event);
+    press = null;
+    const row = click ? nearest(at.u, at.v, event.pointerType === "touch" ? 18 : 8) : null;
+    if (row !== null) onSelect(row);
+  });
+  canvas.addEventListener("pointercancel", () => { press = null; });
+  canvas.addEventListener("wheel", (event) => {
+    const at = planeAt(event);
+    if (!at.inside) return;
+    event.preventDefault();
+    const lines = event.deltaMode === 1 ? 30 : 1;
+    zoom(Math.exp(clamp(event.deltaY * lines, -150, 150) * 0.002), at.u, at.v);
+  }, { passive: false });
+  const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+  canvas.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const arrow = arrows[event.key], step = (view.reach / 70) * (event.shiftKey ? 10 : 1);
+    if (arrow) onMove(here[0] + arrow[0] * step, up < 0 ? 0 : here[1] + arrow[1] * step);
+    else if (event.key === "Enter") {
+      const row = nearest(here[0], here[1], Infinity);
+      if (row !== null) onSelect(row);
+    } else if (event.key === "+" || event.key === "=") zoom(0.8, ...here);
+    else if (event.key === "-") zoom(1.25, ...here);
+    else if (event.key === "0") look(home());
+    else return;
+    event.preventDefault();
+  });
+  new ResizeObserver(() => {
+    if (Math.abs(canvas.getBoundingClientRect().width - size) > 0.5) resize();
+  }).observe(canvas);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+
+  return {
+    // Where a point of the plane is, in pixels from the canvas's corner.
+    pixel: (u, v) => [left(u), top(v)],
+    setCursor(u, v) { here = [u, v]; place(); },
+    select(row) { selected = row; redraw(); },
+    setAxes(i, j) { [across, up] = [i, j]; look(home()); },
+    show(k, on) { shown[k] = on; redraw(); },
+    zoom: (factor) => zoom(factor, ...here),
+    reset: () => look(home()),
+    zoomToCloud() {
+      const widest = Math.max(sigma(selected, across), sigma(selected, up));
+      look({ x: x(selected), y: y(selected), reach: 6 * widest });
+    },
+    start() { Object.assign(view, home()); resize(); },
+  };
+}
