@@ -80,6 +80,15 @@ def _parser() -> argparse.ArgumentParser:
         "the decoder to NAME-decoder.onnx (z to the mean image), for any batch size.",
     )
 
+    _add_format(
+        formats,
+        "html",
+        _export_html,
+        file="NAME.html",
+        help="the explorer as one page that needs no kernel and no network",
+        description="Write the explorer of a model and its atlas as one file that browsers open from disk.",
+    )
+
     doctor = commands.add_parser("doctor", help="look for what is wrong with this installation")
     doctor.add_argument("--json", action="store_true", help="for programs")
     doctor.set_defaults(run=_doctor)
@@ -150,6 +159,16 @@ def _export_onnx(args) -> int:
     onnx_paths(args.file, overwrite=args.overwrite)  # a refusal need not wait for torch and the model
     for path in to_onnx(_model(args.model), args.file, overwrite=args.overwrite):
         print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
+    return 0
+
+
+def _export_html(args) -> int:
+    from .widgets.page import html_path, to_html
+
+    html_path(args.file, overwrite=args.overwrite)
+    title = f"Latent explorer: {Path(args.model).stem}"
+    path = to_html(_model(args.model), args.file, title=title, overwrite=args.overwrite)
+    print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
     return 0
 
 
