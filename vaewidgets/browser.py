@@ -165,10 +165,19 @@ class LabServer:
 class Sweep:
     """What a synthetic drag did, seen in the page. Times are in ms from the first move.
 
-    ``pictures`` holds one entry for each change of ``data-vw-frame`` on or below ``watch``.
+    Attributes
+    ----------
+    moves : list of float
+        One for each frame of the page while the handle was dragged.
+    changes : int
+        How many of the moves gave the slider another value.
+    pictures : list of float
+        One for each frame that brought a new picture on or below the watched element: another
+        ``data-vw-frame``, or an image with another ``src``.
     """
 
     moves: list[float]
+    changes: int
     pictures: list[float]
 
     @property
@@ -176,8 +185,40 @@ class Sweep:
         return self.moves[-1] / 1000
 
     @property
+    def frames_per_second(self) -> float:
+        return (len(self.moves) - 1) / self.seconds
+
+    @property
     def pictures_per_second(self) -> float:
         return len(self.pictures) / self.seconds
+
+
+# A hand on a slider, and an eye on an element's pictures. Shared by sweep and steps.
+_HAND = """
+    const box = handle.getBoundingClientRect();
+    const x = box.x + box.width / 2, clientY = box.y + box.height / 2, root = document.documentElement;
+    const send = (target, type, clientX) => target.dispatchEvent(new MouseEvent(type, {
+        bubbles: true, cancelable: true, view: window, clientX, clientY,
+        pageX: clientX, pageY: clientY, button: 0, buttons: type === 'mouseup' ? 0 : 1,
+    }));
+    const press = () => send(handle.querySelector('.noUi-touch-area') ?? handle, 'mousedown', x);
+    const nextFrame = () => new Promise(resolve => requestAnimationFrame(resolve));
+    // Outputs are replaced and images get a new address: what counts is that another picture is there.
+    const look = () => watch
+        ? [watch, ...watch.querySelectorAll('[data-vw-frame], img')]
+            .map(element => element.dataset.vwFrame ?? element.src ?? '').join('')
+        : '';
+    let last = look(), seen = () => {};
+    const observer = new MutationObserver(() => {
+        const now = look();
+        if (now === '' || now === last) return;
+        last = now;
+        seen(performance.now());
+    });
+    if (watch) observer.observe(watch, {
+        attributes: true, childList: true, subtree: true, attributeFilter: ['data-vw-frame', 'src'],
+    });
+"""
 
 
 class Notebook:
@@ -349,49 +390,108 @@ class Notebook:
         """Drag a slider's handle to and fro, ``distance`` px from where it is, one move in each frame.
 
         Faster than a test tool's mouse can go: the events are made in the page. ``turns`` counts the
-        ways there and back. ``watch`` is the element whose pictures (``data-vw-frame``) are counted.
+        ways there and back. ``watch`` is the element whose pictures are counted.
         """
         self.show(handle)
         record = self._await(
-            """async ([handle, distance, seconds, watch, turns]) => {
-                const box = handle.getBoundingClientRect();
-                const x = box.x + box.width / 2, clientY = box.y + box.height / 2;
-                const send = (target, type, clientX) => target.dispatchEvent(new MouseEvent(type, {
-                    bubbles: true, cancelable: true, view: window, clientX, clientY,
-                    pageX: clientX, pageY: clientY, button: 0, buttons: type === 'mouseup' ? 0 : 1,
-                }));
-                const moves = [], pictures = [], root = document.documentElement;
-                let begin;
-                const observer = new MutationObserver(records => {
-                    if (begin === undefined) return;
-                    for (const _ of records) pictures.push(performance.now() - begin);
-                });
-                const options = {attributes: true, subtree: true, attributeFilter: ['data-vw-frame']};
-                if (watch) observer.observe(watch, options);
-                send(handle.querySelector('.noUi-touch-area') ?? handle, 'mousedown', x);
-                await new Promise(resolve => {
-                    const step = () => {
-                        const now = performance.now();
-                        begin ??= now;
-                        const phase = Math.min((now - begin) / (1000 * seconds), 1);
-                        moves.push(now - begin);
-                        const part = (1 - Math.cos(2 * Math.PI * turns * phase)) / 2;
-                        send(root, 'mousemove', x + distance * part);
-                        if (phase < 1) requestAnimationFrame(step); else resolve();
-                    };
-                    requestAnimationFrame(step);
-                });
+            """async ([handle, distance, seconds, watch, turns]) => {"""
+            + _HAND
+            + """
+                const moves = [], pictures = [];
+                let begin, changes = 0, painted = 0, counted = -1;
+                seen = now => {
+                    // Of two pictures before one paint, nobody sees the first.
+                    if (begin === undefined || counted === painted) return;
+                    counted = painted;
+                    pictures.push(now - begin);
+                };
+                const afterPaint = new MessageChannel();
+                afterPaint.port1.onmessage = () => { painted += 1; };
+                press();
+                let phase = 0;
+                while (phase < 1) {
+                    await nextFrame();
+                    afterPaint.port2.postMessage(null);
+                    const now = performance.now();
+                    begin ??= now;
+                    phase = Math.min((now - begin) / (1000 * seconds), 1);
+                    moves.push(now - begin);
+                    // At a constant speed: a handle that turns slowly rests on one pixel for some frames,
+                    // and then there is no other value whose picture could be shown.
+                    const way = (turns * phase) % 1, before = handle.ariaValueText;
+                    send(root, 'mousemove', x + distance * (1 - Math.abs(1 - 2 * way)));
+                    if (handle.ariaValueText !== before) changes += 1;
+                    await null; // the observer's turn: also after the last move
+                }
+                seen = () => {};
                 send(root, 'mouseup', x);
                 observer.disconnect();
-                return {moves, pictures};
+                afterPaint.port1.close();
+                return {moves, changes, pictures};
             }""",
-            [
-                handle.element_handle(), distance, seconds,
-                watch.element_handle() if watch is not None else None, turns,
-            ],
+            [handle.element_handle(), distance, seconds, watch and watch.element_handle(), turns],
             timeout_ms=TIMEOUT_MS + 1000 * seconds,
-        )  # fmt: skip
+        )
         return Sweep(**record)
+
+    def steps(
+        self,
+        handle: Locator,
+        distance: float,
+        count: int,
+        *,
+        watch: Locator,
+        rest: float,
+        patience: float = 5,
+    ) -> tuple[list[float], list[float]]:
+        """Move a slider's handle one step at a time, and wait for the picture of each step.
+
+        Parameters
+        ----------
+        handle, watch : Locator
+        distance : float
+            The steps stay within this many px to the right of where the handle is.
+        count : int
+        rest : float
+            Seconds between a picture and the next step: a page that still redraws, or a kernel that still
+            owes an answer, would add what the last step left behind.
+        patience : float
+            Seconds to wait for a picture before the next step is made without it.
+
+        Returns
+        -------
+        (moves, pictures) : lists of float
+            Times of the events and of all pictures, in ms of the page's clock.
+        """
+        self.show(handle)
+        moves, pictures = self._await(
+            """async ([handle, distance, count, watch, rest, patience]) => {"""
+            + _HAND
+            + """
+                const moves = [], pictures = [];
+                const sleep = seconds => new Promise(resolve => setTimeout(resolve, 1000 * seconds));
+                press();
+                for (let i = 1; i <= count; i++) {
+                    await nextFrame();
+                    const picture = new Promise(resolve => {
+                        seen = now => { pictures.push(now); resolve(); };
+                    });
+                    moves.push(performance.now());
+                    // The golden ratio: neighbours lie far apart, and no place comes twice.
+                    send(root, 'mousemove', x + distance * ((0.618034 * i) % 1));
+                    await Promise.race([picture, sleep(patience)]);
+                    await sleep(rest);
+                }
+                // Back to where it was: the next drag needs the same room.
+                send(root, 'mousemove', x);
+                send(root, 'mouseup', x);
+                observer.disconnect();
+                return [moves, pictures];
+            }""",
+            [handle.element_handle(), distance, count, watch.element_handle(), rest, patience],
+            timeout_ms=TIMEOUT_MS + 1000 * count * (rest + patience),
+        )
+        return moves, pictures
 
     # --- inside
 

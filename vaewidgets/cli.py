@@ -1,4 +1,4 @@
-"""The command line: ``vaewidgets lab | copy | train | export | doctor``.
+"""The command line: ``vaewidgets lab | copy | train | export | bench | doctor``.
 
 Here is only what the words mean. Each command imports what it needs when it runs, so that
 ``vaewidgets lab`` does not wait for torch.
@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import __version__, recipes
+from . import __version__, bench, recipes
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -88,6 +88,17 @@ def _parser() -> argparse.ArgumentParser:
         help="the explorer as one page that needs no kernel and no network",
         description="Write the explorer of a model and its atlas as one file that browsers open from disk.",
     )
+
+    measure = commands.add_parser("bench", help="measure how fast the panels are (for who changes them)")
+    subjects = measure.add_subparsers(dest="subject", metavar="WHAT", required=True)
+    drag = subjects.add_parser(
+        "drag",
+        help="how soon and how often a picture follows a slider",
+        description="Drag a slider in JupyterLab and headless Chromium, of the explorer and of others, "
+        "and print how soon and how often the picture followed. Needs the extra [bench].",
+    )
+    bench.add_arguments(drag)
+    drag.set_defaults(run=bench.run)
 
     doctor = commands.add_parser("doctor", help="look for what is wrong with this installation")
     doctor.add_argument("--json", action="store_true", help="for programs")

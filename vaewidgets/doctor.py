@@ -210,10 +210,14 @@ def webgl() -> Finding:
 
 
 def chromium() -> Finding:
-    """Look for the browser of the tests; nobody else needs it."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    detail = found or "not found: only the browser tests need it, and skip without it"
+    """Look for the browser that a program can drive; nobody else needs it."""
+    detail = chromium_path() or "not found: only vaewidgets bench and the browser tests need it"
     return Finding("info", "Chromium", detail)
+
+
+def chromium_path() -> str | None:
+    """Return the Chromium on the PATH, under any of its names."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def _ask(python: str, code: str) -> tuple[int, str]:
