@@ -2,11 +2,13 @@
 
 import re
 import threading
+import unittest.mock
 
 import numpy as np
 import pytest
 import torch
 import traitlets
+from torch import nn
 
 import vaewidgets as vw
 from vaewidgets.checkpoints import Atlas
@@ -60,12 +62,59 @@ def test_a_slider_move_sends_one_message_to_each_widget_that_changes_and_none_to
     wire.clear()
     from_page(panel.sliders[0], value=0.5)
     assert len(wire.updates(panel.canvas)) == 1
-    assert wire.updates(panel.cursor) == [{"position": [0.5, 0.0], "z": [0.5, 0.0]}]
     assert wire.updates(panel.boxes[0]) == [{"value": 0.5}]
     assert wire.updates(panel.figure) == [] == wire.updates(panel.boxes[1])
-    # canvas, map cursor, grid cursor, box, state line; ipywidgets may echo the slider itself
-    others = [c for c, m in wire.messages if m["method"] == "update" and c != panel.sliders[0].comm.comm_id]
-    assert len(others) == len(set(others)) == 5
+    # The page moved its cursors itself. Canvas, box, state line; ipywidgets may echo the slider.
+    assert len(moved := updated(wire, panel)) == len(set(moved)) == 3
+    assert panel.cursor.position == [0.5, 0.0]
+
+
+def updated(wire, panel) -> list[str]:
+    """The widgets that got an update, but for the first slider."""
+    own = panel.sliders[0].comm.comm_id
+    return [c for c, message in wire.messages if message["method"] == "update" and c != own]
+
+
+def test_what_the_page_can_decode_is_not_sent_to_it(wire):
+    model = vw.VAE(2, (1, 6, 5), hidden=(16,), seed=0)
+    panel = vw.LatentExplorer(model)
+    assert "in this page" in panel.where.value
+    assert panel.latent.weights == describe(model).weights
+    assert panel.canvas.key == panel.cursor.key == panel.grid.picture.key == panel.latent.key
+    wire.clear()
+    with unittest.mock.patch.object(nn.Module, "__call__", side_effect=AssertionError("the kernel decoded")):
+        from_page(panel.sliders[0], value=0.5)
+        from_page(panel.latent, moved=[0.25, -1.0])
+    assert panel.error_line.value == ""
+    assert panel.z == (0.25, -1.0)
+    np.testing.assert_array_equal(panel.image, decoded(model, (0.25, -1.0)))
+    assert wire.updates(panel.canvas) == [] == wire.updates(panel.latent)
+    panel.z = (1, 2)
+    assert wire.updates(panel.latent) == [{"z": [1.0, 2.0]}]
+    assert wire.updates(panel.canvas) == []
+
+
+def test_weights_that_were_trained_on_are_sent_again(wire, digits, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("vaewidgets.widgets.latent.time.monotonic", lambda: clock[0])
+    model = vw.VAE(2, (1, 8, 8), hidden=(8,), seed=0)
+    panel = vw.LatentExplorer(model)
+    before = panel.latent.weights
+    for _ in vw.fit(model, digits.train.images[:100], epochs=1):
+        pass
+    wire.clear()
+    from_page(panel.sliders[0], value=0.5)
+    assert panel.latent.weights == before  # a hand moves often: looked at twice a second
+    clock[0] = 0.6
+    from_page(panel.sliders[0], value=0.6)
+    assert panel.latent.weights == describe(model).weights != before
+    clock[0] = 1.2
+    from_page(panel.sliders[0], value=0.7)
+    assert len(wire.updates(panel.latent)) == 1
+    with torch.no_grad():
+        model.decoder[0].bias += 1
+    panel.z = (0, 0)  # Python does not move often
+    assert panel.latent.weights == describe(model).weights
 
 
 def test_the_same_z_again_decodes_nothing(wire, model):
@@ -98,8 +147,13 @@ def test_a_number_typed_in_the_box_moves_z_and_its_echo_does_not_round_z(wire, m
     assert panel.z == (-2.0, 0.0)
 
 
-def test_the_page_rounding_a_slider_to_its_step_does_not_round_z(wire, model):
-    panel = vw.LatentExplorer(model, z=(0.123456, 0.987654))
+def test_the_page_rounding_a_slider_to_its_step_does_not_round_z(wire, model, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("vaewidgets.widgets.explorer.time.monotonic", lambda: clock[0])
+    panel = vw.LatentExplorer(model)
+    panel.z = (0.654321, 0)
+    panel.z = (0.123456, 0.987654)
+    from_page(panel.sliders[0], value=0.65)  # what the page answers to 0.654321, late
     from_page(panel.sliders[0], value=0.12)  # what the page answers to 0.123456
     assert panel.z == (0.123456, 0.987654)
     wire.clear()
@@ -108,6 +162,10 @@ def test_the_page_rounding_a_slider_to_its_step_does_not_round_z(wire, model):
     assert wire.updates(panel.sliders[0]) == []
     from_page(panel.sliders[0], value=0.13)  # one press of an arrow key
     assert panel.z == (0.13, 0.5)
+    clock[0] += 2
+    from_page(panel.sliders[0], value=0.65)  # a hand, long after
+    assert panel.z == (0.65, 0.5)
+    from_page(panel.sliders[0], value=0.13)
     panel.sliders[0].value = 0.132  # Python may move by less than a step
     assert panel.z == (0.132, 0.5)
 
@@ -124,14 +182,12 @@ def test_z_beyond_the_sliders_widens_them_and_is_not_clipped(model):
 
 def test_cursor_and_grid_move_z(wire, model):
     panel = vw.LatentExplorer(model)
-    from_page(panel.cursor, moved=[0.3, -0.4])
+    from_page(panel.latent, moved=[0.3, -0.4])
     assert panel.z == pytest.approx((0.3, -0.4))
-    from_page(panel.grid.picture, pointer=[0.5, 0.5])
-    assert panel.z == pytest.approx((0, 0), abs=1e-12)
     # a quarter from the left, a tenth from the top: the quartile and the upper decile of N(0, 1)
-    from_page(panel.grid.picture, pointer=[0.25, 0.1])
-    assert panel.z == pytest.approx((-0.6744898, 1.2815516))
+    panel.z = (-0.6744898, 1.2815516)
     assert panel.grid.picture.cursor == pytest.approx([0.25, 0.1])
+    assert panel.grid.to_plane([0.25, 0.1]) == pytest.approx(panel.z)
 
 
 def test_two_explorers_can_be_linked(model):
@@ -250,30 +306,14 @@ def test_unlabelled_images_make_a_map_without_legend(model, images):
     assert not trace.showlegend
 
 
-def test_hovering_sends_the_decoder_once_and_only_when_asked(wire):
-    model = vw.VAE(2, (1, 6, 5), hidden=(16,), seed=0)
-    panel = vw.LatentExplorer(model)
-    assert panel.cursor.weights == b""
-    from_page(panel.hover, value=True)
-    assert panel.cursor.hover
-    assert panel.cursor.weights == describe(model).weights
-    wire.clear()
-    from_page(panel.sliders[0], value=1.0)
-    assert all("weights" not in state for state in wire.updates(panel.cursor))
-    from_page(panel.hover, value=False)
-    with torch.no_grad():
-        model.decoder[0].weight += 1
-    from_page(panel.hover, value=True)  # trained on in the meantime: the weights of now
-    assert panel.cursor.weights == describe(model).weights
-
-
-def test_a_model_that_the_page_cannot_run_says_so_when_hovering_is_asked_for(wire):
+def test_a_model_that_the_page_cannot_run_is_decoded_by_the_kernel_which_says_so(wire):
     panel = vw.LatentExplorer(Plasma())
-    from_page(panel.hover, value=True)
-    assert "CannotDescribe" in panel.error_line.value
-    assert not panel.hover.value and not panel.cursor.hover
+    assert "by the kernel" in panel.where.value and "Plasma" in panel.where.value
+    assert panel.hover.disabled
+    assert panel.latent.weights == b""
     from_page(panel.sliders[0], value=1.0)
-    assert panel.error_line.value == ""
+    assert len(wire.updates(panel.canvas)) >= 1
+    assert shown(panel.canvas)[0, 0] == round(255 / (1 + np.exp(-1)))
 
 
 # -- the grid ------------------------------------------------------------------------------------------
@@ -340,8 +380,9 @@ def test_chosen_coordinates_and_principal_components(images):
     panel.across.index = 3
     assert panel.figure.layout.xaxis.title.text == "z4"
     assert panel.cursor.position == pytest.approx([0.4, 0.2])
-    panel.cursor.moved = [1.0, -1.0]
-    assert panel.z == pytest.approx((0.1, -1.0, 0.3, 1.0, 0.5))
+    assert panel.plane.lift([[1.0, -1.0]], panel.z)[0] == pytest.approx((0.1, -1.0, 0.3, 1.0, 0.5))
+    basis = np.array(panel.latent.plane["basis"])
+    assert basis.tolist() == [[0, 0, 0, 1, 0], [0, 1, 0, 0, 0]]
 
     panel.map_mode.index = 1
     assert "principal component 1" in panel.figure.layout.xaxis.title.text
@@ -350,8 +391,9 @@ def test_chosen_coordinates_and_principal_components(images):
     expected = PCA(2).fit_transform(panel.mu)
     for trace in panel.figure.select_traces({"meta": "points"}):
         np.testing.assert_allclose(np.stack([trace.x, trace.y], 1), expected[trace.customdata], atol=1e-4)
-    panel.cursor.moved = [0.5, 0.25]
-    assert panel.plane.project(panel.z) == pytest.approx([0.5, 0.25])
+    np.testing.assert_allclose(panel.latent.plane["basis"], panel.plane.basis)
+    assert panel.plane.project(panel.plane.lift([0.5, 0.25], panel.z)) == pytest.approx([0.5, 0.25])
+    assert panel.cursor.position == pytest.approx(panel.plane.project(panel.z))
 
 
 def test_the_same_coordinate_twice_is_refused_and_the_panel_goes_on(wire, images):
@@ -531,8 +573,11 @@ def test_the_grid_of_an_autoencoder_takes_even_steps_over_its_codes(wire, autoen
     assert panel.grid.spacing not in panel.grid.children
     assert "no prior" in panel.grid.note.value
     (left, right), (low, high) = panel.figure.layout.xaxis.range, panel.figure.layout.yaxis.range
-    from_page(panel.grid.picture, pointer=[0.25, 0.25])
-    assert panel.z == pytest.approx((left + (right - left) / 4, high - (high - low) / 4))
+    place = (left + (right - left) / 4, high - (high - low) / 4)
+    assert panel.grid.to_plane([0.25, 0.25]) == pytest.approx(place)
+    mapping = panel.grid.picture.mapping
+    assert mapping["centre"] == pytest.approx(((left + right) / 2, (low + high) / 2))
+    assert mapping["reach"] == pytest.approx((right - left) / 2) and not mapping["byMass"]
     picture = shown(panel.grid.picture)
     corner = (left + (right - left) / 60, high - (high - low) / 60)
     np.testing.assert_allclose(picture[:6, :5].astype(int), decoded(autoencoder, corner).astype(int), atol=1)

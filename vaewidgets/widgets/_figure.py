@@ -40,7 +40,7 @@ def map_figure(
     """
     figure = go.FigureWidget()
     figure.update_layout(
-        width=520, height=470, margin=dict(l=52, r=8, t=10, b=44), dragmode="pan", hovermode="closest",
+        width=520, height=470, margin=dict(l=52, r=8, t=10, b=44), dragmode=False, hovermode="closest",
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font=dict(color=NEUTRAL, size=12),
         legend=dict(itemsizing="constant", title=dict(text=""), bgcolor="rgba(0,0,0,0)"), uirevision="vw",
         modebar=dict(

@@ -12,7 +12,7 @@ from torch import Tensor
 from vaewidgets.images import tile, to_uint8
 
 from ._figure import REACH
-from ._panel import note_html, title
+from ._panel import note_html, set_quietly, title
 from .picture import Picture
 
 _NORMAL = NormalDist()
@@ -77,10 +77,13 @@ class ManifoldGrid(widgets.VBox):
             mass = (2 * _NORMAL.cdf(REACH) - 1) ** 2
             note = f"{n} x {n} tiles in even steps over +-{REACH:g}: {mass:.1%} of the prior's mass."
         self.note.value = note_html(note)
+        self.picture.mapping = dict(
+            centre=self.centre.tolist(), reach=float(self.reach), byMass=bool(self._by_mass)
+        )
 
     def place_cursor(self, point: np.ndarray) -> None:
-        """Move the cursor to a point of the plane."""
-        self.picture.cursor = [float(v) for v in self.to_place(point)]
+        """Say where the cursor is; the page has it there already, since it knows z and the plane."""
+        set_quietly(self.picture, cursor=[float(v) for v in self.to_place(point)])
 
     # A place is (u, v): shares of the picture's width and height from its top left corner.
 

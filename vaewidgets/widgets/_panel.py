@@ -16,6 +16,12 @@ import ipywidgets as widgets
 
 STATIC = Path(__file__).parent / "static"
 
+
+def read_static(*names: str) -> str:
+    """Join hand-written modules to one: anywidget takes a single one, and they share what they define."""
+    return "\n".join((STATIC / name).read_text("utf-8") for name in names)
+
+
 _locks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _locks_guard = threading.Lock()
 
@@ -90,6 +96,13 @@ def is_from_page(control: widgets.Widget) -> bool:
     """Tell whether the change being handled came from the page, not from Python."""
     # ipywidgets holds this lock exactly while it applies a message from the page.
     return bool(control._property_lock)
+
+
+def set_quietly(widget: widgets.Widget, **state) -> None:
+    """Set traits without telling the page, which knows already."""
+    with widget._lock_property(**state):
+        for name, value in state.items():
+            setattr(widget, name, value)
 
 
 def format_point(z) -> str:

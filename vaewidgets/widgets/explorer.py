@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections import deque
 
 import ipywidgets as widgets
 import numpy as np
@@ -13,7 +15,6 @@ from vaewidgets.data import Images, check_images, load_test_images
 from vaewidgets.images import tile, to_uint8
 from vaewidgets.metrics import encode_all
 
-from ._describe import CannotDescribe
 from ._figure import (
     REACH,
     code_range,
@@ -27,10 +28,11 @@ from ._figure import (
     span,
 )
 from ._grid import ManifoldGrid
-from ._panel import Panel, format_point, is_from_page, model_lock, note_html, title
+from ._panel import Panel, format_point, is_from_page, model_lock, note_html, set_quietly, title
 from ._plane import Plane
 from ._traits import Latent
 from .cursor import MapCursor
+from .latent import PageLatent
 from .picture import Picture
 
 FILM = 9
@@ -86,8 +88,9 @@ class LatentExplorer(Panel):
         self._originals = None
         self._load_codes(images)
         self.plane = Plane.coordinates(self.latent_dim)
-        self.image = to_uint8(self._decode(np.zeros((1, self.latent_dim)))[0])
+        self._shape = to_uint8(self._decode(np.zeros((1, self.latent_dim)))[0]).shape
 
+        self._page_knows, self._given = False, deque(maxlen=256)
         self._build_controls()
         self._build_map()
         self._build_grid()
@@ -97,6 +100,7 @@ class LatentExplorer(Panel):
                 widgets.HBox([self._controls, self._map_box], layout=_ROW),
                 widgets.HBox([self.grid, self._details], layout=_ROW),
                 self.cursor,
+                self.latent,
             ],
             **layout,
         )
@@ -123,6 +127,11 @@ class LatentExplorer(Panel):
 
     def __repr__(self) -> str:
         return f"LatentExplorer(latent_dim={self.latent_dim}, z={format_point(self.z)})"
+
+    @property
+    def image(self) -> np.ndarray:
+        """The picture of z, (H, W) or (H, W, 3) uint8; decoded when it is asked for."""
+        return self._decode_one(self.z)
 
     # -- what the model says --------------------------------------------------------------------
 
@@ -169,6 +178,9 @@ class LatentExplorer(Panel):
             )
         return x.cpu()
 
+    def _decode_one(self, z) -> np.ndarray:
+        return to_uint8(self._decode(np.array([z]))[0])
+
     def _original(self, row: int) -> torch.Tensor | None:
         """Return the image behind a point, or None where its dataset is not on this machine."""
         if self._originals is None:
@@ -181,7 +193,7 @@ class LatentExplorer(Panel):
 
     def _build_controls(self) -> None:
         self.canvas = Picture()
-        self.canvas.fit_width(self.image.shape[1], at_least=250)
+        self.canvas.fit_width(self._shape[1], at_least=250)
         self.sliders, self.boxes, rows = [], [], []
         for i, (low, high, step) in enumerate(self._ranges()):
             slider = widgets.FloatSlider(
@@ -195,11 +207,15 @@ class LatentExplorer(Panel):
             self.sliders.append(slider)
             self.boxes.append(box)
             rows.append(widgets.HBox([slider, box]))
-        self.state = widgets.HTML()
+        self.state, self.where = widgets.HTML(), widgets.HTML()
+        self.latent = PageLatent(self.model, self.sliders)
+        self.canvas.key = self.latent.key
+        self.listen(self.latent, self._on_moved, "moved")
         self._controls = widgets.VBox(
             [
                 title("The decoder's picture of z"),
                 self.canvas,
+                self.where,
                 self.state,
                 widgets.VBox(rows, layout=dict(max_height="190px", overflow="auto")),
             ],
@@ -211,8 +227,8 @@ class LatentExplorer(Panel):
         self.figure = map_figure(points, self.labels, self.classes, self.plane.names, *self._frame(points))
         for trace in self.figure.select_traces(selector=is_points):
             trace.on_click(self._on_click)
-        self.cursor = MapCursor(key_step=0.05 * self._frame(points)[1] / REACH)
-        self.listen(self.cursor, self._on_map_cursor, "moved")
+        self.cursor = MapCursor(key=self.latent.key, key_step=0.05 * self._frame(points)[1] / REACH)
+        self.latent.show(self.plane)
         names = [f"z{i + 1}" for i in range(self.latent_dim)]
         self.map_mode = widgets.ToggleButtons(
             options=["two coordinates", "principal components"], style=dict(button_width="auto"),
@@ -226,9 +242,10 @@ class LatentExplorer(Panel):
         for control in (self.map_mode, self.across, self.up):
             self.listen(control, lambda _: self._change_plane())
         self.hover = widgets.ToggleButton(
-            description="decode under the pointer", icon="eye", layout=dict(width="200px")
-        )
-        self.listen(self.hover, self._set_hover)
+            description="decode under the pointer", icon="eye", layout=dict(width="200px"),
+            disabled=bool(self.latent.reason), tooltip=self.latent.reason,
+        )  # fmt: skip
+        self.listen(self.hover, lambda on: self.cursor.set_trait("hover", on))
         choices = [self.map_mode, self.across, self.up] if self.latent_dim > 2 else []
         axes_row = [widgets.HBox([self.hover, *choices], layout=_ROW)]
         what = "mu" if self._has_prior else "the code z"
@@ -238,11 +255,11 @@ class LatentExplorer(Panel):
     def _build_grid(self) -> None:
         self.grid = ManifoldGrid(
             lambda points: self._decode(self.plane.lift(points, self.z)),
-            self.image.shape[:2],
+            self._shape[:2],
             self._has_prior,
         )
         self.grid.layout.width = "440px"
-        self.listen(self.grid.picture, self._on_grid_cursor, "pointer")
+        self.grid.picture.key = self.latent.key
         self.listen(self.grid.spacing, lambda _: self._draw_grid())
         self.redraw = widgets.Button(
             description="redraw through z", tooltip="Decode the plane that z lies on now"
@@ -252,7 +269,7 @@ class LatentExplorer(Panel):
             self.grid.children = (*self.grid.children, self.redraw)
 
     def _build_details(self) -> None:
-        width = self.image.shape[1]
+        width = self._shape[1]
         self.original, self.reconstruction, self.film = Picture(), Picture(), Picture()
         for picture in (self.original, self.reconstruction):
             picture.fit_width(width, at_least=96)
@@ -299,31 +316,37 @@ class LatentExplorer(Panel):
         self.z = (*self.z[:i], value, *self.z[i + 1 :])
 
     def _slide_coordinate(self, i: int, value: float) -> None:
-        # The page rounds a value that it is sent to the slider's step, and sends that back: not a move.
-        slider = self.sliders[i]
-        if not is_from_page(slider) or abs(value - self.z[i]) > slider.step / 2:
+        if not is_from_page(self.sliders[i]):
             self._move_coordinate(i, value)
+        elif not self._is_echo(i, value):
+            self._follow((*self.z[:i], value, *self.z[i + 1 :]))
+
+    def _is_echo(self, i: int, value: float) -> bool:
+        """Tell a slider's answer from a hand: it rounds what it is given to its step, and sends that back.
+
+        The answer may come when z is elsewhere again, so what was given in the last second counts too.
+        """
+        since = time.monotonic() - 1
+        given = [self.z, *(z for at, z in list(self._given) if at > since)]
+        return any(abs(value - z[i]) <= self.sliders[i].step / 2 for z in given)
 
     def _type_coordinate(self, i: int, value: float) -> None:
         # The box shows four decimals: hearing what it was set to must not round z.
         if value != round(self.z[i], 4):
             self._move_coordinate(i, value)
 
-    def _on_map_cursor(self, position) -> None:
-        self.z = self.plane.lift([position], self.z)[0]
+    def _on_moved(self, z) -> None:
+        self._given.append((time.monotonic(), tuple(z)))
+        self._follow(z)
 
-    def _set_hover(self, on: bool) -> None:
-        if on:
+    def _follow(self, z) -> None:
+        """Go where a hand has taken z in the page, without sending there what came from there."""
+        with self._lock:
+            self._page_knows = True
             try:
-                with self._lock:
-                    self.cursor.preview(self.model)
-            except CannotDescribe:
-                self.hover.value = False
-                raise
-        self.cursor.hover = on
-
-    def _on_grid_cursor(self, pointer) -> None:
-        self.z = self.plane.lift(self.grid.to_plane([pointer]), self.z)[0]
+                self.z = z
+            finally:
+                self._page_knows = False
 
     def _on_t(self, t: float) -> None:
         a, b = np.array(self._a), np.array(self._b)
@@ -374,14 +397,25 @@ class LatentExplorer(Panel):
         with self.report(from_page=False), self._lock:
             # Another thread may have moved z since: the last one is what counts.
             z = self.z
-            self.image = to_uint8(self._decode(np.array([z]))[0])
-            self.canvas.show(self.image, f"decoded picture of z = {format_point(z)}")
+            # Looking at every weight costs more than a picture, and a hand moves often.
+            self.latent.refresh(pause=0.5 if self._page_knows else 0.0)
+            if not self._page_knows:
+                self._given.append((time.monotonic(), z))
+                self.latent.z = list(z)
+            if self.latent.reason:
+                self.canvas.show(self._decode_one(z), f"decoded picture of z = {format_point(z)}")
+            by = f"by the kernel: {self.latent.reason}" if self.latent.reason else "in this page"
+            self.where.value = note_html(f"decoded {by}")
             for i, value in enumerate(z):
                 # A coordinate that stayed is not sent again: the page would round it and answer.
                 if self._shown is None or self._shown[i] != value:
-                    for control, to in ((self.sliders[i], value), (self.boxes[i], round(value, 4))):
+                    for control in (self.sliders[i], self.boxes[i]):
                         _widen(control, value)
-                        control.value = to
+                    if self._page_knows:
+                        set_quietly(self.sliders[i], value=value)
+                    else:
+                        self.sliders[i].value = value
+                    self.boxes[i].value = round(value, 4)
             self._shown = z
             self._place_cursors()
             self.state.value = note_html(self._describe(z), "state")
@@ -397,8 +431,9 @@ class LatentExplorer(Panel):
         )
 
     def _place_cursors(self) -> None:
-        self.cursor.place(self.plane, self.z)
-        self.grid.place_cursor(self.plane.project(self.z))
+        point = self.plane.project(self.z)
+        set_quietly(self.cursor, position=[float(v) for v in point])
+        self.grid.place_cursor(point)
 
     def _on_selected(self, _=None) -> None:
         with self.report(from_page=False), self._lock:
@@ -466,6 +501,7 @@ class LatentExplorer(Panel):
             else Plane.coordinates(self.latent_dim, self.across.index, self.up.index)
         )  # fmt: skip
         points = self.plane.project(self.mu)
+        self.latent.show(self.plane)
         with self._lock, self.figure.batch_update():
             move_points(self.figure, points)
             self._draw_axes()

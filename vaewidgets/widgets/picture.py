@@ -6,7 +6,7 @@ import anywidget
 import numpy as np
 import traitlets
 
-from ._panel import STATIC
+from ._panel import read_static
 
 
 class Picture(anywidget.AnyWidget):
@@ -21,9 +21,14 @@ class Picture(anywidget.AnyWidget):
     cursor : tuple (u, v), or ()
         Shares of width and height from the top left corner. A picture with `interactive` set lets
         pointer and arrow keys move it, and then `pointer` says where to.
+    key : str
+        Of a `PageLatent`: its z is decoded here in the page, where the page can decode.
+    mapping : dict
+        With a key, of an interactive picture: how places on it map to the plane, see `ManifoldGrid`. Then
+        the cursor is where the plane has z, and moves that instead of `pointer`.
     """
 
-    _esm = STATIC / "picture.js"
+    _esm = read_static("shared.js", "picture.js")
     pixels = traitlets.Bytes().tag(sync=True)
     rows = traitlets.Int(0).tag(sync=True)
     columns = traitlets.Int(0).tag(sync=True)
@@ -32,6 +37,8 @@ class Picture(anywidget.AnyWidget):
     serial = traitlets.Int(0).tag(sync=True)
     display_width = traitlets.Int(252).tag(sync=True)
     label = traitlets.Unicode("").tag(sync=True)
+    key = traitlets.Unicode("").tag(sync=True)
+    mapping = traitlets.Dict().tag(sync=True)
     interactive = traitlets.Bool(False).tag(sync=True)
     key_step = traitlets.Float(0.01).tag(sync=True)
     cursor = traitlets.List(traitlets.Float()).tag(sync=True)

@@ -1,15 +1,46 @@
 // A canvas that shows the kernel's pixels, and a cursor that can be dragged over it.
 
-function toRGBA(bytes, pixels, channels) {
-  const rgba = new Uint8ClampedArray(4 * pixels);
-  for (let i = 0; i < pixels; i++) {
-    for (let c = 0; c < 3; c++) rgba[4 * i + c] = bytes[i * channels + (channels === 3 ? c : 0)];
-    rgba[4 * i + 3] = 255;
+const clamp = (x) => Math.min(1, Math.max(0, x));
+
+// Bytes in rows of pixels, channels last, as the kernel sends them.
+function fromBytes(bytes, width, height, channels) {
+  const image = new ImageData(width, height);
+  for (let i = 0; i < width * height; i++) {
+    for (let c = 0; c < 3; c++) image.data[4 * i + c] = bytes[i * channels + (channels === 3 ? c : 0)];
+    image.data[4 * i + 3] = 255;
   }
-  return rgba;
+  return image;
 }
 
-const clamp = (x) => Math.min(1, Math.max(0, x));
+// The standard normal's distribution function (Abramowitz & Stegun 26.2.17, error under 1e-7), and its
+// inverse by bisection: exact to the last bit of the former, and fast enough for a hand.
+function normalCdf(x) {
+  const t = 1 / (1 + 0.2316419 * Math.abs(x));
+  const series = t * (0.31938153 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))));
+  const tail = (Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI)) * series;
+  return x > 0 ? 1 - tail : tail;
+}
+function normalQuantile(p) {
+  let [low, high] = [-6, 6];
+  for (let i = 0; i < 50; i++) {
+    const middle = (low + high) / 2;
+    if (normalCdf(middle) < p) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
+}
+
+// As ManifoldGrid.to_place and to_plane have them: shares of width and height from the top left corner.
+function toPlace({ centre, reach, byMass }, point) {
+  const share = point.map((v, k) => (byMass ? normalCdf(v - centre[k]) : ((v - centre[k]) / reach + 1) / 2));
+  return [share[0], 1 - share[1]];
+}
+function toPlane({ centre, reach, byMass }, [u, v]) {
+  return [u, 1 - v].map((share, k) => {
+    if (!byMass) return centre[k] + reach * (2 * share - 1);
+    return centre[k] + Math.min(reach, Math.max(-reach, normalQuantile(share)));
+  });
+}
 
 function render({ model, el }) {
   const frame = document.createElement("div");
@@ -27,12 +58,16 @@ function render({ model, el }) {
     const data = model.get("pixels");
     const channels = model.get("channels");
     if (!width || !height || data.byteLength !== width * height * channels) return;
-    if (canvas.width !== width) canvas.width = width;
-    if (canvas.height !== height) canvas.height = height;
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    const image = new ImageData(toRGBA(bytes, width * height, channels), width, height);
-    canvas.getContext("2d").putImageData(image, 0, 0);
-    canvas.dataset.vwFrame = String(Number(canvas.dataset.vwFrame) + 1);
+    paint(canvas, fromBytes(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), width, height, channels));
+    size();
+  };
+  const latent = model.get("key") ? latentOf(model.get("key")) : null;
+  const mapped = () => latent && latent.plane && model.get("interactive");
+  const live = () => latent && latent.network && !model.get("interactive");
+  const decode = () => {
+    if (!live()) return;
+    paint(canvas, toRGBA(latent.network.decode(latent.z), latent.network.imageShape));
+    canvas.setAttribute("aria-label", `decoded picture of z = (${latent.z.map((v) => v.toFixed(2)).join(", ")})`);
     size();
   };
   const size = () => {
@@ -46,7 +81,7 @@ function render({ model, el }) {
   const ring = document.createElement("div");
   ring.className = "vw-cursor";
   const place = () => {
-    const cursor = model.get("cursor");
+    const cursor = mapped() ? toPlace(model.get("mapping"), project(latent.plane, latent.z)) : model.get("cursor");
     ring.hidden = cursor.length !== 2;
     if (ring.hidden) return;
     ring.style.left = `${100 * clamp(cursor[0])}%`;
@@ -56,6 +91,10 @@ function render({ model, el }) {
   // The cursor follows the hand at once; the kernel hears of it through the ordinary sync.
   const send = (u, v) => {
     const to = [clamp(u), clamp(v)];
+    if (mapped()) {
+      latent.move(lift(latent.plane, toPlane(model.get("mapping"), to), latent.z), true);
+      return;
+    }
     model.set("cursor", to);
     model.set("pointer", to);
     model.save_changes();
@@ -84,7 +123,7 @@ function render({ model, el }) {
       const arrow = arrows[event.key];
       if (!arrow) return;
       const step = model.get("key_step") * (event.shiftKey ? 5 : 1);
-      const [u, v] = model.get("cursor");
+      const [u, v] = mapped() ? toPlace(model.get("mapping"), project(latent.plane, latent.z)) : model.get("cursor");
       send(u + arrow[0] * step, v + arrow[1] * step);
       event.preventDefault();
       event.stopPropagation();
@@ -92,12 +131,18 @@ function render({ model, el }) {
   }
 
   const listeners = [["change:serial", draw], ["change:display_width", size], ["change:label", name],
-                     ["change:cursor", place]];
+                     ["change:cursor", place], ["change:mapping", place]];
   for (const [event, listener] of listeners) model.on(event, listener);
+  const follow = () => (model.get("interactive") ? place() : decode());
+  if (latent) latent.listeners.add(follow);
   draw();
   name();
   place();
-  return () => listeners.forEach(([event, listener]) => model.off(event, listener));
+  decode();
+  return () => {
+    if (latent) latent.listeners.delete(follow);
+    listeners.forEach(([event, listener]) => model.off(event, listener));
+  };
 }
 
 export default { render };

@@ -1,0 +1,60 @@
+// The latent point of a panel, as the page holds it: sliders and cursors move it, pictures follow.
+
+async function initialize({ model }) {
+  const key = model.get("key");
+  const latent = latentOf(key);
+  const equip = () => {
+    const weights = model.get("weights");
+    latent.network = weights.byteLength ? makeNetwork(model.get("spec"), weights) : null;
+    latent.move(latent.z);
+  };
+  const turn = () => {
+    latent.plane = model.get("plane");
+    latent.move(latent.z);
+  };
+  const follow = () => latent.move(model.get("z").slice());
+  latent.plane = model.get("plane");
+  latent.z = model.get("z").slice();
+
+  const sliders = await Promise.all(
+    model.get("sliders").map((id) => model.widget_manager.get_model(id.replace("IPY_MODEL_", ""))),
+  );
+  const close = (slider, i) => Math.abs(slider.get("value") - latent.z[i]) <= slider.get("step") / 2;
+  const handlers = sliders.map((slider, i) => () => {
+    // Values that the kernel sends come with z too. And a slider rounds what it is given to its step.
+    if (slider._state_lock || close(slider, i)) return;
+    const z = latent.z.slice();
+    z[i] = slider.get("value");
+    latent.move(z);
+  });
+  latent.tell = (z) => {
+    sliders.forEach((slider, i) => {
+      if (close(slider, i)) return;
+      // As the kernel will: a slider clips what lies beyond its range, and would send that back.
+      if (z[i] > slider.get("max")) slider.set("max", Math.ceil(2 * z[i]) / 2);
+      if (z[i] < slider.get("min")) slider.set("min", Math.floor(2 * z[i]) / 2);
+      slider.set("value", z[i]);
+      // Sent too: else the kernel's echo of an earlier value would count as the newest, and undo this one.
+      slider.save_changes();
+    });
+    model.set("moved", z);
+    model.save_changes();
+  };
+  // A page that was reloaded finds the sliders where the hand left them, and z where Python last put it.
+  latent.z = latent.z.map((value, i) => (close(sliders[i], i) ? value : sliders[i].get("value")));
+  sliders.forEach((slider, i) => slider.on("change:value", handlers[i]));
+  const listeners = [["change:weights", equip], ["change:plane", turn], ["change:z", follow]];
+  for (const [event, listener] of listeners) model.on(event, listener);
+  equip();
+  return () => {
+    sliders.forEach((slider, i) => slider.off("change:value", handlers[i]));
+    listeners.forEach(([event, listener]) => model.off(event, listener));
+    globalThis.vaewidgetsLatents.delete(key);
+  };
+}
+
+function render({ el }) {
+  el.style.display = "none";
+}
+
+export default { initialize, render };
