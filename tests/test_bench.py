@@ -95,9 +95,10 @@ def test_every_design_is_python_and_says_what_to_watch(webgl):
             ast.parse("\n".join(line for line in cell.splitlines() if not line.startswith("%")))
 
 
-def test_without_webgl_the_naive_figure_draws_what_can_be_seen():
-    assert "go.Scattergl(" in bench.designs(True)["naive-figure"].cells[0]
-    assert "Scattergl" not in bench.designs(False)["naive-figure"].cells[0]
+def test_without_webgl_the_figures_draw_what_can_be_seen():
+    for name in ("naive-figure", "batched-figure"):
+        assert "go.Scattergl(" in bench.designs(True)[name].cells[0]
+        assert "Scattergl" not in bench.designs(False)[name].cells[0]
 
 
 # --- what is refused -------------------------------------------------------------------------------------
