@@ -185,6 +185,15 @@ def test_a_layer_that_the_page_cannot_run_is_refused_by_name(tmp_path):
     model.decoder = nn.Sequential(nn.Linear(2, 16), nn.Dropout(), nn.Unflatten(1, (1, 4, 4)))
     with pytest.raises(CannotDescribe, match=r"decoder\.1 is a Dropout, which the page cannot run"):
         to_html(model, tmp_path / "m.html")
+
+    class Other:
+        latent_dim = 2
+
+        def decode(self, z):
+            return z.view(-1, 1, 1, 2)
+
+    with pytest.raises(CannotDescribe, match=r"Other\.decode is not that of a VAE"):
+        to_html(Other(), tmp_path / "m.html")
     with pytest.raises(ValueError, match="1 or 3 channels"):
         to_html(vw.VAE(2, (2, 4, 4), hidden=(8,), seed=0), tmp_path / "m.html")
     assert not list(tmp_path.iterdir())

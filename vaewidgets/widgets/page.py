@@ -71,7 +71,7 @@ def to_html(
     return write_page(
         path,
         model=model,
-        mu=np.zeros((0, model.latent_dim)) if mu is None else mu,
+        mu=mu,
         logvar=logvar,
         labels=labels,
         z=z,
@@ -93,7 +93,7 @@ def write_page(
     path: str | os.PathLike,
     *,
     model,
-    mu,
+    mu=None,
     logvar=None,
     labels=None,
     classes: Sequence[str] = (),
@@ -108,7 +108,8 @@ def write_page(
     path, model, overwrite
         As for `to_html`.
     mu, logvar : arrays of shape (N, d)
-        The codes of N images, written as float16; ``logvar`` may be None.
+        The codes of N images, written as float16. Without ``mu`` the map is empty, without ``logvar`` it
+        has no ellipses.
     labels : array of shape (N,), optional
         Class indices from 0.
     classes : sequence of str
@@ -126,7 +127,7 @@ def write_page(
     with model_lock(model):
         description = _describe(model)
     d = model.latent_dim
-    mu = _codes("mu", mu, d)
+    mu = np.zeros((0, d)) if mu is None else _codes("mu", mu, d)
     if logvar is not None:
         logvar = _codes("logvar", logvar, d)
         if len(logvar) != len(mu):
