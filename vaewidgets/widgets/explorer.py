@@ -33,6 +33,7 @@ from ._plane import Plane
 from ._traits import Latent
 from .cursor import MapCursor
 from .latent import PageLatent
+from .page import write_page
 from .picture import Picture
 
 FILM = 9
@@ -208,7 +209,7 @@ class LatentExplorer(Panel):
             self.boxes.append(box)
             rows.append(widgets.HBox([slider, box]))
         self.state, self.where = widgets.HTML(), widgets.HTML()
-        self.latent = PageLatent(self.model, self.sliders)
+        self.latent = PageLatent(self.model, self.sliders, self.z)
         self.canvas.key = self.latent.key
         self.listen(self.latent, self._on_moved, "moved")
         self._controls = widgets.VBox(
@@ -368,6 +369,30 @@ class LatentExplorer(Panel):
         """
         self.selected = row
         self.z = self.mu[row]
+
+    def to_html(self, path, *, title: str | None = None, overwrite: bool = False):
+        """Write this explorer as one HTML file that needs no kernel, no server and no network.
+
+        Parameters
+        ----------
+        path : path
+            Ends in .html.
+        title : str, optional
+            Heading of the page.
+        overwrite : bool
+            Replace a file that is there.
+
+        Raises
+        ------
+        ValueError
+            The page cannot run this model; the message names the part.
+        FileExistsError
+        """
+        with self._lock:
+            return write_page(
+                path, model=self.model, mu=self.mu, logvar=self.logvar, labels=self.labels,
+                classes=self.classes, z=self.z, title=title or "Latent explorer", overwrite=overwrite,
+            )  # fmt: skip
 
     def interpolate(self, a, b) -> None:
         """Set both ends of the interpolation, each a latent point of d numbers, and go to A."""

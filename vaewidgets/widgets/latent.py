@@ -23,6 +23,8 @@ class PageLatent(anywidget.AnyWidget):
     model : object with ``decode``
     sliders : list of FloatSlider
         One for each latent dimension: the page listens to them without the kernel.
+    z : d floats
+        Where to begin.
 
     Attributes
     ----------
@@ -43,9 +45,10 @@ class PageLatent(anywidget.AnyWidget):
     spec = traitlets.Dict().tag(sync=True)
     weights = traitlets.Bytes().tag(sync=True)
 
-    def __init__(self, model, sliders) -> None:
+    def __init__(self, model, sliders, z) -> None:
         self._model, self._sent, self._looked = model, None, -math.inf
-        super().__init__(key=uuid4().hex, sliders=[f"IPY_MODEL_{slider.model_id}" for slider in sliders])
+        names = [f"IPY_MODEL_{slider.model_id}" for slider in sliders]
+        super().__init__(key=uuid4().hex, sliders=names, z=list(z))
         self.reason = ""
         self.refresh()
 
