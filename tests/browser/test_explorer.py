@@ -287,6 +287,29 @@ def test_the_grid_takes_a_press_and_arrow_keys(notebook, panel):
     notebook.until("0.9 < explorer.z[1] < 1.15")
 
 
+def test_every_tile_of_the_grid_is_decoded_in_the_page(notebook, panel):
+    grid = notebook.show(panel.locator(".vw-interactive canvas"))
+    for spacing in ("even steps", "equal prior mass"):
+        before = frames(grid)
+        panel.get_by_role("button", name=spacing).click()
+        notebook.until(f"explorer.grid.spacing.value == {spacing!r}")
+        wait_for_more(grid, before)
+        expect(grid).to_have_attribute("data-vw-tiles", "900")
+        expect(grid).to_have_attribute("aria-busy", "false")
+        for row, column in ((0, 0), (4, 17), (29, 29)):
+            tile = grid.evaluate(
+                """(canvas, [x, y]) => Array.from(canvas.getContext('2d').getImageData(x, y, 28, 28).data)
+                    .filter((_, i) => i % 4 === 0)""",
+                [28 * column, 28 * row],
+            )
+            place = f"explorer.grid.to_plane([{(column + 0.5) / 30}, {(row + 0.5) / 30}])"
+            decode = f"model.decode(torch.tensor([[*{place}]]).float())"
+            expected = ast.literal_eval(
+                notebook.evaluate(f"({decode} * 255).round().int().flatten().tolist()")
+            )
+            assert tile == pytest.approx(expected, abs=1), (spacing, row, column)
+
+
 def test_a_busy_kernel_does_not_break_the_panel(notebook, panel):
     canvas = panel.locator("[data-vw=picture]").first
     handle = panel.locator(".noUi-handle").first

@@ -27,9 +27,11 @@ def notebook(lab, open_notebook):
     cells = [SETUP, "explorer", "other", "explorer", "'the end'"]
     notebook = open_notebook(lab.write("hand.ipynb", cells))
     notebook.run_all()
+    figures = [notebook.evaluate(f"{name}.figure.comm.comm_id").strip("'") for name in ("explorer", "other")]
     yield notebook
     assert notebook.console_errors == []
-    assert notebook.kernel_errors == []
+    # Plotly's own view writes once more to its figure when that is closed.
+    assert {error.removeprefix("No such comm: ") for error in notebook.kernel_errors} <= set(figures)
 
 
 def main_canvas(panel):
@@ -106,5 +108,7 @@ def test_views_kernel_and_page_agree_and_nothing_stays_behind(lab, notebook):
 
     # Closing leaves no listener behind.
     assert len(page.evaluate(LISTENERS)) == 2
-    notebook.evaluate("other.close(); other.latent.close(); other.cursor.close(); other.canvas.close()")
+    notebook.evaluate("other.close()")
     page.wait_for_function(f"() => ({LISTENERS})().length === 1")
+    notebook.evaluate("explorer.close()")
+    page.wait_for_function(f"() => ({LISTENERS})().length === 0")

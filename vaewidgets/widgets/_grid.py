@@ -13,7 +13,8 @@ from vaewidgets.images import tile, to_uint8
 
 from ._figure import REACH
 from ._panel import note_html, set_quietly, title
-from .picture import Picture
+from .latent import PageLatent
+from .picture import GridPicture, Picture
 
 _NORMAL = NormalDist()
 
@@ -28,17 +29,27 @@ class ManifoldGrid(widgets.VBox):
     tile_shape : (H, W)
     prior : bool
         Whether the model has one: N(0, I) about `centre` on the plane.
+    latent : PageLatent, optional
+        The panel's: where the page can decode, it does; else `decode` is called.
     """
 
     def __init__(
-        self, decode: Callable[[np.ndarray], Tensor], tile_shape: tuple[int, int], prior: bool
+        self,
+        decode: Callable[[np.ndarray], Tensor],
+        tile_shape: tuple[int, int],
+        prior: bool,
+        latent: PageLatent | None = None,
     ) -> None:
         self._decode, self._prior = decode, prior
         #: Even steps span centre +- reach, in plane coordinates.
         self.centre, self.reach = np.zeros(2), REACH
         # One picture of at most about 900 pixels a side, whatever the size of an image.
         self.tiles = int(np.clip(900 // max(tile_shape), 5, 30))
-        self.picture = Picture(interactive=True, key_step=1 / self.tiles)
+        if latent is not None and not latent.reason:
+            self.picture = GridPicture(prior=prior, key=latent.key)
+        else:
+            key = latent.key if latent is not None else ""
+            self.picture = Picture(interactive=True, key_step=1 / self.tiles, key=key)
         self.picture.fit_width(self.tiles * tile_shape[1], at_most=420)
         self.spacing = widgets.ToggleButtons(
             options=["equal prior mass", "even steps"],
@@ -57,14 +68,14 @@ class ManifoldGrid(widgets.VBox):
         return self._prior and self.spacing.index == 0
 
     def draw(self) -> None:
-        """Decode every tile anew."""
+        """Decode every tile anew, or let the page do it."""
         n = self.tiles
-        middle = (np.arange(n) + 0.5) / n
-        u, v = np.meshgrid(middle, middle)
-        images = self._decode(self.to_plane(np.stack([u.ravel(), v.ravel()], 1)))
-        self.picture.show(
-            to_uint8(tile(images, n)), f"{n} by {n} decoded pictures of the plane; arrow keys move z"
-        )
+        if isinstance(self.picture, Picture):
+            middle = (np.arange(n) + 0.5) / n
+            u, v = np.meshgrid(middle, middle)
+            images = self._decode(self.to_plane(np.stack([u.ravel(), v.ravel()], 1)))
+            label = f"{n} by {n} decoded pictures of the plane; arrow keys move z"
+            self.picture.show(to_uint8(tile(images, n)), label)
         if self._by_mass:
             note = f"{n} x {n} tiles, each 1/{n * n} of the prior's mass in this plane; together 100 %."
         elif not self._prior:

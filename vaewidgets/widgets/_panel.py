@@ -78,6 +78,17 @@ class Panel(widgets.VBox):
 
         button.on_click(callback)
 
+    def close(self) -> None:
+        """Close the panel and all that it is made of: nothing of it goes on in the page or in the kernel."""
+        parts, seen = [self], []
+        while parts:
+            part = parts.pop()
+            seen.append(part)
+            parts += [child for child in getattr(part, "children", ()) if child not in seen]
+        for part in seen[1:]:
+            part.close()
+        super().close()
+
     @contextmanager
     def report(self, *, from_page: bool):
         """Show an exception in the error line; raise it again unless the page made the call."""

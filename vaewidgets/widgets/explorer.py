@@ -17,7 +17,6 @@ from vaewidgets.metrics import encode_all
 
 from ._figure import (
     REACH,
-    code_range,
     is_points,
     map_figure,
     move_points,
@@ -33,7 +32,7 @@ from ._plane import Plane
 from ._traits import Latent
 from .cursor import MapCursor
 from .latent import PageLatent
-from .page import write_page
+from .page import slider_ranges, write_page
 from .picture import Picture
 
 FILM = 9
@@ -196,7 +195,7 @@ class LatentExplorer(Panel):
         self.canvas = Picture()
         self.canvas.fit_width(self._shape[1], at_least=250)
         self.sliders, self.boxes, rows = [], [], []
-        for i, (low, high, step) in enumerate(self._ranges()):
+        for i, (low, high, step) in enumerate(slider_ranges(self.mu, self._has_prior, self.latent_dim)):
             slider = widgets.FloatSlider(
                 low, min=low, max=high, step=step, description=f"z{i + 1}", readout=False,
                 layout=dict(width="180px"), style=dict(description_width="28px"),
@@ -258,15 +257,16 @@ class LatentExplorer(Panel):
             lambda points: self._decode(self.plane.lift(points, self.z)),
             self._shape[:2],
             self._has_prior,
+            self.latent,
         )
         self.grid.layout.width = "440px"
-        self.grid.picture.key = self.latent.key
         self.listen(self.grid.spacing, lambda _: self._draw_grid())
         self.redraw = widgets.Button(
             description="redraw through z", tooltip="Decode the plane that z lies on now"
         )
         self.press(self.redraw, self._draw_grid)
-        if self.latent_dim > 2:
+        # In the page the grid follows z by itself.
+        if self.latent_dim > 2 and self.latent.reason:
             self.grid.children = (*self.grid.children, self.redraw)
 
     def _build_details(self) -> None:
@@ -536,16 +536,6 @@ class LatentExplorer(Panel):
     def _frame(self, points: np.ndarray) -> tuple[np.ndarray, float]:
         """Centre and reach of the square that the map shows."""
         return span(points, self.plane.project(np.zeros(self.latent_dim)) if self._has_prior else None)
-
-    def _ranges(self) -> list[tuple[float, float, float]]:
-        """Lowest and highest value and step of each slider; clicking a point beyond them widens them."""
-        if self._has_prior or not len(self.mu):
-            return [(-REACH, REACH, 0.01)] * self.latent_dim
-        ranges = []
-        for low, high in zip(*code_range(self.mu), strict=True):
-            step = 10.0 ** math.floor(math.log10(max(float(high - low), 1e-3) / 100))
-            ranges.append((step * math.floor(low / step), step * math.ceil(high / step), step))
-        return ranges
 
     def _draw_grid(self) -> None:
         with self._lock:

@@ -28,7 +28,7 @@ class Picture(anywidget.AnyWidget):
         the cursor is where the plane has z, and moves that instead of `pointer`.
     """
 
-    _esm = read_static("shared.js", "picture.js")
+    _esm = read_static("shared.js", "page_normal.js", "picture.js")
     pixels = traitlets.Bytes().tag(sync=True)
     rows = traitlets.Int(0).tag(sync=True)
     columns = traitlets.Int(0).tag(sync=True)
@@ -60,3 +60,26 @@ class Picture(anywidget.AnyWidget):
             self.display_width = columns * max(1, -(-at_least // columns))
         else:
             self.display_width = columns * (at_most // columns) if columns <= at_most else at_most
+
+
+class GridPicture(anywidget.AnyWidget):
+    """The manifold grid, decoded in the page by a worker: coarse first, then every tile.
+
+    Attributes
+    ----------
+    key : str
+        Of the `PageLatent` whose plane it shows.
+    mapping : dict
+        How places on it map to the plane, see `ManifoldGrid`.
+    cursor : list (u, v)
+        Where the cursor is, for Python alone: the page works it out from z.
+    """
+
+    _esm = read_static("decoder.js", "shared.js", "page_normal.js", "page_grid.js", "grid.js")
+    key = traitlets.Unicode("").tag(sync=True)
+    mapping = traitlets.Dict().tag(sync=True)
+    prior = traitlets.Bool(True).tag(sync=True)
+    display_width = traitlets.Int(420).tag(sync=True)
+    cursor = traitlets.List(traitlets.Float())
+
+    fit_width = Picture.fit_width

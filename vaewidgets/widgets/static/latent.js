@@ -5,7 +5,8 @@ async function initialize({ model }) {
   const latent = latentOf(key);
   const equip = () => {
     const weights = model.get("weights");
-    latent.network = weights.byteLength ? makeNetwork(model.get("spec"), weights) : null;
+    Object.assign(latent, { spec: model.get("spec"), weights });
+    latent.network = weights.byteLength ? makeNetwork(latent.spec, weights) : null;
     latent.move(latent.z);
   };
   const turn = () => {

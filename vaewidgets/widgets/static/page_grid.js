@@ -145,10 +145,20 @@ function makeGrid({ canvas, ring, note, spec, weights, reach, prior, toImage, on
     move(here[0] + arrow[0] * step, here[1] + arrow[1] * step);
     event.preventDefault();
   });
-  new ResizeObserver(place).observe(canvas);
+  const resized = new ResizeObserver(place);
+  resized.observe(canvas);
 
   return {
     tiles,
+    // Other weights of the same shapes, for the next draw.
+    equip(changed) {
+      weights = changed;
+      if (worker) worker.postMessage({ spec: { ...spec, encoder: null }, weights });
+    },
+    close() {
+      resized.disconnect();
+      if (worker) worker.terminate();
+    },
     setCursor(x, y) { here = toPlace(x, y); place(); },
     // Decodes anew; lift(x, y) gives the z of a point of the plane.
     draw(lift, changes = {}) {

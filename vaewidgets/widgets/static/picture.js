@@ -12,24 +12,6 @@ function fromBytes(bytes, width, height, channels) {
   return image;
 }
 
-// The standard normal's distribution function (Abramowitz & Stegun 26.2.17, error under 1e-7), and its
-// inverse by bisection: exact to the last bit of the former, and fast enough for a hand.
-function normalCdf(x) {
-  const t = 1 / (1 + 0.2316419 * Math.abs(x));
-  const series = t * (0.31938153 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))));
-  const tail = (Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI)) * series;
-  return x > 0 ? 1 - tail : tail;
-}
-function normalQuantile(p) {
-  let [low, high] = [-6, 6];
-  for (let i = 0; i < 50; i++) {
-    const middle = (low + high) / 2;
-    if (normalCdf(middle) < p) low = middle;
-    else high = middle;
-  }
-  return (low + high) / 2;
-}
-
 // As ManifoldGrid.to_place and to_plane have them: shares of width and height from the top left corner.
 function toPlace({ centre, reach, byMass }, point) {
   const share = point.map((v, k) => (byMass ? normalCdf(v - centre[k]) : ((v - centre[k]) / reach + 1) / 2));
