@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from .harness import expect
+from .harness import NO_WEBGL_ARGS, expect
 from .test_explorer import cursor_in_axis_units, on_the_plane, set_ranges
 
 SETUP = """
@@ -94,7 +94,10 @@ def test_views_kernel_and_page_agree_and_nothing_stays_behind(lab, notebook):
         assert cursor_in_axis_units(panel) == pytest.approx(z, abs=0.01)
         assert main_canvas(panel).evaluate(PIXELS) == pytest.approx(expected_pixels(notebook, z), abs=1)
 
-    # A narrower window, then the keyboard.
+    # Another theme, a narrower window.
+    notebook.set_theme("JupyterLab Dark")
+    notebook.show(first.locator(".js-plotly-plot"))
+    assert cursor_in_axis_units(first) == pytest.approx(z, abs=0.01)
     page.set_viewport_size({"width": 900, "height": 800})
     notebook.show(first.locator(".js-plotly-plot"))
     assert cursor_in_axis_units(first) == pytest.approx(z, abs=0.01)
@@ -106,9 +109,73 @@ def test_views_kernel_and_page_agree_and_nothing_stays_behind(lab, notebook):
     )
     notebook.until("explorer.z == final")
 
+    # The walk from A to B is under the hand too.
+    notebook.evaluate("explorer.interpolate((-1, 0), (1, 1))")
+    walk = notebook.show(first.locator(".widget-slider", has_text="t").locator(".noUi-handle").last)
+    with notebook.dragging(walk, dx=80):
+        pass
+    notebook.until("explorer.t.value > 0.1 and abs(explorer.z[0] + 1 - 2 * explorer.z[1]) < 1e-9")
+    notebook.until("abs(explorer.z[1] - explorer.t.value) < 1e-9")
+    z = ast.literal_eval(notebook.evaluate("explorer.z"))
+    assert main_canvas(first).evaluate(PIXELS) == pytest.approx(expected_pixels(notebook, z), abs=1)
+
     # Closing leaves no listener behind.
     assert len(page.evaluate(LISTENERS)) == 2
     notebook.evaluate("other.close()")
     page.wait_for_function(f"() => ({LISTENERS})().length === 1")
     notebook.evaluate("explorer.close()")
     page.wait_for_function(f"() => ({LISTENERS})().length === 0")
+
+
+def test_without_webgl_every_point_is_there(lab, open_notebook):
+    notebook = open_notebook(lab.write("plain.ipynb", [SETUP, "explorer"]), args=NO_WEBGL_ARGS)
+    assert not notebook.page.evaluate("() => !!document.createElement('canvas').getContext('webgl')")
+    notebook.run_all()
+    panel = notebook.show(notebook.page.locator(".vw-panel"))
+    points = panel.locator(".scatterlayer .points path")
+    expect(points).to_have_count(10_000)
+    colours = points.evaluate_all("points => new Set(points.map(point => point.style.fill)).size")
+    assert colours == 10
+    canvas = main_canvas(panel)
+    before = canvas.get_attribute("data-vw-frame")
+    with notebook.dragging(panel.locator(".noUi-handle").first, dx=30):
+        expect(canvas).not_to_have_attribute("data-vw-frame", before)
+
+
+def test_with_more_dimensions_the_grid_follows_what_the_plane_goes_through(lab, open_notebook):
+    setup = """
+import torch, vaewidgets as vw
+model = vw.VAE(4, (1, 10, 9), hidden=(16,), seed=0)
+explorer = vw.LatentExplorer(model, torch.rand(30, 1, 10, 9, generator=torch.Generator().manual_seed(0)))
+"""
+    notebook = open_notebook(lab.write("four.ipynb", [setup, "explorer"]))
+    notebook.run_all()
+    panel = notebook.page.locator(".vw-panel")
+    grid = notebook.show(panel.locator(".vw-interactive canvas"))
+
+    def expected() -> list[int]:
+        place = "explorer.plane.lift(explorer.grid.to_plane([[1 / 60, 1 / 60]]), explorer.z)"
+        decode = f"model.decode(torch.tensor({place}).float())"
+        return ast.literal_eval(notebook.evaluate(f"({decode} * 255).round().int().flatten().tolist()"))
+
+    def settles() -> None:
+        """Wait until the grid is complete and its top left tile is what torch makes of that point."""
+        notebook.page.wait_for_function(
+            """([canvas, expected]) => canvas.getAttribute('aria-busy') === 'false'
+                && Array.from(canvas.getContext('2d').getImageData(0, 0, 9, 10).data)
+                    .filter((_, i) => i % 4 === 0).every((v, i) => Math.abs(v - expected[i]) <= 1)""",
+            arg=[grid.element_handle(), expected()],
+        )
+
+    settles()
+    first = expected()
+    notebook.press(panel.locator(".noUi-handle").nth(2), "ArrowRight", times=40)  # z3 is not on the plane
+    notebook.until("explorer.z[2] > 0.39")
+    assert expected() != pytest.approx(first, abs=2)
+    settles()
+    second = expected()
+    panel.get_by_label("across").select_option("z4")
+    notebook.until("explorer.plane.names[0] == 'z4'")
+    assert expected() != pytest.approx(second, abs=2)
+    settles()
+    assert notebook.console_errors == []

@@ -94,6 +94,14 @@ def test_what_the_page_can_decode_is_not_sent_to_it(wire):
     assert wire.updates(panel.canvas) == []
 
 
+def test_the_sliders_are_made_where_z_is(wire):
+    panel = vw.LatentExplorer(vw.VAE(2, (1, 6, 5), hidden=(16,), seed=0), z=(1.5, -7.25))
+    assert [slider.value for slider in panel.sliders] == [1.5, -7.25] == panel.latent.z
+    assert panel.sliders[1].min == -7.5
+    for slider in panel.sliders:
+        assert wire.updates(slider) == []
+
+
 def test_weights_that_were_trained_on_are_sent_again(wire, digits, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr("vaewidgets.widgets.latent.time.monotonic", lambda: clock[0])

@@ -87,6 +87,8 @@ class LatentExplorer(Panel):
         self._a = self._b = self._shown = None
         self._originals = None
         self._load_codes(images)
+        if z is not None:
+            self.z = z
         self.plane = Plane.coordinates(self.latent_dim)
         self._shape = to_uint8(self._decode(np.zeros((1, self.latent_dim)))[0]).shape
 
@@ -104,8 +106,6 @@ class LatentExplorer(Panel):
             ],
             **layout,
         )
-        if z is not None:
-            self.z = z
         self.observe(self._on_z, "z")
         self.observe(self._on_selected, "selected")
         self._on_z()
@@ -196,11 +196,16 @@ class LatentExplorer(Panel):
         self.canvas.fit_width(self._shape[1], at_least=250)
         self.sliders, self.boxes, rows = [], [], []
         for i, (low, high, step) in enumerate(slider_ranges(self.mu, self._has_prior, self.latent_dim)):
+            # The page takes z from where the sliders are made: nothing may move them there afterwards.
+            value = self.z[i]
+            low, high = min(low, math.floor(2 * value) / 2), max(high, math.ceil(2 * value) / 2)
             slider = widgets.FloatSlider(
-                low, min=low, max=high, step=step, description=f"z{i + 1}", readout=False,
+                value, min=low, max=high, step=step, description=f"z{i + 1}", readout=False,
                 layout=dict(width="180px"), style=dict(description_width="28px"),
             )  # fmt: skip
-            box = widgets.BoundedFloatText(low, min=low, max=high, step=10 * step, layout=dict(width="78px"))
+            box = widgets.BoundedFloatText(
+                round(value, 4), min=low, max=high, step=10 * step, layout=dict(width="78px")
+            )
             box.add_class("vw-number")
             self.listen(slider, lambda value, i=i: self._slide_coordinate(i, value))
             self.listen(box, lambda value, i=i: self._type_coordinate(i, value))
@@ -208,7 +213,12 @@ class LatentExplorer(Panel):
             self.boxes.append(box)
             rows.append(widgets.HBox([slider, box]))
         self.state, self.where = widgets.HTML(), widgets.HTML()
-        self.latent = PageLatent(self.model, self.sliders, self.z)
+        self.t = widgets.FloatSlider(
+            0, min=0, max=1, step=0.01, description="t", disabled=True, readout_format=".2f",
+            layout=dict(width="330px"), style=dict(description_width="28px"),
+        )  # fmt: skip
+        self.listen(self.t, self._on_t)
+        self.latent = PageLatent(self.model, self.sliders, self.t, self.z)
         self.canvas.key = self.latent.key
         self.listen(self.latent, self._on_moved, "moved")
         self._controls = widgets.VBox(
@@ -286,11 +296,6 @@ class LatentExplorer(Panel):
             button.layout.width = "90px"
         self.press(self.set_a, lambda: self._set_ends(a=self.z))
         self.press(self.set_b, lambda: self._set_ends(b=self.z))
-        self.t = widgets.FloatSlider(
-            0, min=0, max=1, step=0.01, description="t", disabled=True, readout_format=".2f",
-            layout=dict(width="330px"), style=dict(description_width="28px"),
-        )  # fmt: skip
-        self.listen(self.t, self._on_t)
         self.ends = widgets.HTML()
         self._film_box = widgets.VBox([self.film])
         self._pair = widgets.HBox(
@@ -337,6 +342,7 @@ class LatentExplorer(Panel):
             self._move_coordinate(i, value)
 
     def _on_moved(self, z) -> None:
+        """Follow a cursor, or t: the page has set the sliders too, and they will answer."""
         self._given.append((time.monotonic(), tuple(z)))
         self._follow(z)
 
@@ -350,8 +356,11 @@ class LatentExplorer(Panel):
                 self._page_knows = False
 
     def _on_t(self, t: float) -> None:
-        a, b = np.array(self._a), np.array(self._b)
-        self.z = (1 - t) * a + t * b
+        z = (1 - t) * np.array(self._a) + t * np.array(self._b)
+        if is_from_page(self.t):
+            self._on_moved(z)
+        else:
+            self.z = z
 
     def _on_click(self, trace, points, _) -> None:
         # Plotly calls every trace; only the one that was hit has points.
@@ -409,6 +418,7 @@ class LatentExplorer(Panel):
         ready = self._a is not None and self._b is not None
         self.t.disabled = not ready
         if ready:
+            self.latent.ends = [list(self._a), list(self._b)]
             t = np.linspace(0, 1, FILM)[:, None]
             z = (1 - t) * np.array(self._a) + t * np.array(self._b)
             self.film.show(to_uint8(tile(self._decode(z), FILM)), f"{FILM} pictures from A to B")

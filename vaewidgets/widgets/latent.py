@@ -23,6 +23,8 @@ class PageLatent(anywidget.AnyWidget):
     model : object with ``decode``
     sliders : list of FloatSlider
         One for each latent dimension: the page listens to them without the kernel.
+    walk : FloatSlider
+        From 0 to 1: takes z along the straight line between `ends`, once there are two.
     z : d floats
         Where to begin.
 
@@ -41,14 +43,17 @@ class PageLatent(anywidget.AnyWidget):
     z = traitlets.List(traitlets.Float()).tag(sync=True)
     moved = traitlets.List(traitlets.Float()).tag(sync=True)
     sliders = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    walk = traitlets.Unicode().tag(sync=True)
+    ends = traitlets.List().tag(sync=True)
     plane = traitlets.Dict().tag(sync=True)
     spec = traitlets.Dict().tag(sync=True)
     weights = traitlets.Bytes().tag(sync=True)
 
-    def __init__(self, model, sliders, z) -> None:
+    def __init__(self, model, sliders, walk, z) -> None:
         self._model, self._sent, self._looked = model, None, -math.inf
         names = [f"IPY_MODEL_{slider.model_id}" for slider in sliders]
-        super().__init__(key=uuid4().hex, sliders=names, z=list(z))
+        walk = f"IPY_MODEL_{walk.model_id}"
+        super().__init__(key=uuid4().hex, sliders=names, walk=walk, z=list(z))
         self.reason = ""
         self.refresh()
 

@@ -44,11 +44,21 @@ async function initialize({ model }) {
   // A page that was reloaded finds the sliders where the hand left them, and z where Python last put it.
   latent.z = latent.z.map((value, i) => (close(sliders[i], i) ? value : sliders[i].get("value")));
   sliders.forEach((slider, i) => slider.on("change:value", handlers[i]));
+  // t walks from A to B, in the page too.
+  const walk = await model.widget_manager.get_model(model.get("walk").replace("IPY_MODEL_", ""));
+  const step = () => {
+    const [a, b] = model.get("ends");
+    if (walk._state_lock || !b) return;
+    const t = walk.get("value");
+    latent.move(a.map((from, i) => (1 - t) * from + t * b[i]), true);
+  };
+  walk.on("change:value", step);
   const listeners = [["change:weights", equip], ["change:plane", turn], ["change:z", follow]];
   for (const [event, listener] of listeners) model.on(event, listener);
   equip();
   return () => {
     sliders.forEach((slider, i) => slider.off("change:value", handlers[i]));
+    walk.off("change:value", step);
     listeners.forEach(([event, listener]) => model.off(event, listener));
     globalThis.vaewidgetsLatents.delete(key);
   };
