@@ -204,8 +204,8 @@ def memory(available: float | None = None) -> Finding:
 def webgl() -> Finding:
     """Say what only the browser knows."""
     return Finding(
-        "info", "WebGL", "large maps are drawn with it, and only the browser knows whether it is there",
-        "If a map stays empty: turn on hardware acceleration in the browser's settings, or use another one.",
+        "info", "WebGL", "not needed: every map is drawn without it; only the browser knows if it is there",
+        "If a figure of your own stays empty: turn on hardware acceleration in the browser's settings.",
     )  # fmt: skip
 
 

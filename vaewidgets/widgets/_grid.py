@@ -14,7 +14,7 @@ from vaewidgets.images import tile, to_uint8
 from ._figure import REACH
 from ._panel import note_html, set_quietly, title
 from .latent import PageLatent
-from .picture import GridPicture, Picture
+from .picture import GridPicture, PlanePicture
 
 _NORMAL = NormalDist()
 
@@ -49,7 +49,7 @@ class ManifoldGrid(widgets.VBox):
             self.picture = GridPicture(prior=prior, key=latent.key)
         else:
             key = latent.key if latent is not None else ""
-            self.picture = Picture(interactive=True, key_step=1 / self.tiles, key=key)
+            self.picture = PlanePicture(interactive=True, key_step=1 / self.tiles, key=key)
         self.picture.fit_width(self.tiles * tile_shape[1], at_most=420)
         self.spacing = widgets.ToggleButtons(
             options=["equal prior mass", "even steps"],
@@ -70,7 +70,7 @@ class ManifoldGrid(widgets.VBox):
     def draw(self) -> None:
         """Decode every tile anew, or let the page do it."""
         n = self.tiles
-        if isinstance(self.picture, Picture):
+        if isinstance(self.picture, PlanePicture):
             middle = (np.arange(n) + 0.5) / n
             u, v = np.meshgrid(middle, middle)
             images = self._decode(self.to_plane(np.stack([u.ravel(), v.ravel()], 1)))

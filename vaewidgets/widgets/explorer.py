@@ -252,7 +252,7 @@ class LatentExplorer(Panel):
         for control in (self.map_mode, self.across, self.up):
             self.listen(control, lambda _: self._change_plane())
         self.hover = widgets.ToggleButton(
-            description="decode under the pointer", icon="eye", layout=dict(width="200px"),
+            description="decode under the pointer", icon="eye", layout=dict(width="230px"),
             disabled=bool(self.latent.reason), tooltip=self.latent.reason,
         )  # fmt: skip
         self.listen(self.hover, lambda on: self.cursor.set_trait("hover", on))

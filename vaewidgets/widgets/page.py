@@ -19,7 +19,7 @@ from vaewidgets.writing import check_free, write
 
 from ._describe import CannotDescribe, Description, describe
 from ._figure import PALETTE, REACH, code_range
-from ._panel import STATIC, model_lock
+from ._panel import STATIC, model_lock, read_static
 
 #: In this order: each uses names of those before it, and all are one module of the page.
 _SCRIPTS = ("decoder.js", "page_normal.js", "page_map.js", "page_grid.js", "page.js")
@@ -239,7 +239,7 @@ def _base64(data: bytes) -> str:
 
 def _join(title: str, data: dict, weights: bytes) -> str:
     style = (STATIC / "page.css").read_text("utf-8")
-    script = "\n".join((STATIC / name).read_text("utf-8") for name in _SCRIPTS)
+    script = read_static(*_SCRIPTS)
     policy = (
         "default-src 'none'; "
         f"script-src '{_digest(script)}'; style-src '{_digest(style)}'; "

@@ -28,7 +28,7 @@ class Picture(anywidget.AnyWidget):
         the cursor is where the plane has z, and moves that instead of `pointer`.
     """
 
-    _esm = read_static("shared.js", "page_normal.js", "picture.js")
+    _esm = read_static("shared.js", "picture.js")
     pixels = traitlets.Bytes().tag(sync=True)
     rows = traitlets.Int(0).tag(sync=True)
     columns = traitlets.Int(0).tag(sync=True)
@@ -62,6 +62,12 @@ class Picture(anywidget.AnyWidget):
             self.display_width = columns * (at_most // columns) if columns <= at_most else at_most
 
 
+class PlanePicture(Picture):
+    """A picture of a plane that the kernel decodes: it maps places to the plane, and moves z."""
+
+    _esm = read_static("shared.js", "page_normal.js", "picture.js")
+
+
 class GridPicture(anywidget.AnyWidget):
     """The manifold grid, decoded in the page by a worker: coarse first, then every tile.
 
@@ -75,7 +81,7 @@ class GridPicture(anywidget.AnyWidget):
         Where the cursor is, for Python alone: the page works it out from z.
     """
 
-    _esm = read_static("decoder.js", "shared.js", "page_normal.js", "page_grid.js", "grid.js")
+    _esm = read_static("shared.js", "page_normal.js", "page_grid.js", "grid.js")
     key = traitlets.Unicode("").tag(sync=True)
     mapping = traitlets.Dict().tag(sync=True)
     prior = traitlets.Bool(True).tag(sync=True)

@@ -25,7 +25,8 @@ function render({ model, el }) {
       if (grid) grid.equip(latent.weights);
       else {
         grid = makeGrid({
-          canvas, ring, note: document.createElement("div"), spec: latent.spec, weights: latent.weights,
+          canvas, ring, note: document.createElement("div"),
+          source: latent.source, spec: latent.spec, weights: latent.weights,
           reach: model.get("mapping").reach, prior: model.get("prior"),
           toImage: (pixels) => toRGBA(pixels, latent.spec.imageShape),
           onMove: (x, y) => latent.move(lift(latent.plane, [x, y], latent.z), true),

@@ -5,7 +5,7 @@ async function initialize({ model }) {
   const latent = latentOf(key);
   const equip = () => {
     const weights = model.get("weights");
-    Object.assign(latent, { spec: model.get("spec"), weights });
+    Object.assign(latent, { source: makeNetwork.source, spec: model.get("spec"), weights });
     latent.network = weights.byteLength ? makeNetwork(latent.spec, weights) : null;
     latent.move(latent.z);
   };

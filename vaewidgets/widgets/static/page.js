@@ -153,8 +153,8 @@ const map = makeMap({
   onMove: (x, y) => go(lift(x, y)), onSelect: select,
 });
 const grid = makeGrid({
-  canvas: byId("grid"), ring: byId("grid-ring"), note: byId("grid-note"), spec: data.spec, weights, reach, prior,
-  toImage, onMove: (x, y) => go(lift(x, y)), onError: alarm,
+  canvas: byId("grid"), ring: byId("grid-ring"), note: byId("grid-note"), source: makeNetwork.source,
+  spec: data.spec, weights, reach, prior, toImage, onMove: (x, y) => go(lift(x, y)), onError: alarm,
 });
 
 // -- the map's and the grid's own controls --------------------------------------------------------------

@@ -25,7 +25,8 @@ function serveDecodes(scope) {
   };
 }
 
-function makeGrid({ canvas, ring, note, spec, weights, reach, prior, toImage, onMove, onError }) {
+// `source` is text that defines makeNetwork in the worker.
+function makeGrid({ canvas, ring, note, source, spec, weights, reach, prior, toImage, onMove, onError }) {
   const [, height, width] = spec.imageShape;
   const tiles = Math.min(30, Math.max(5, Math.floor(900 / Math.max(height, width))));
   canvas.width = tiles * width;
@@ -94,8 +95,8 @@ function makeGrid({ canvas, ring, note, spec, weights, reach, prior, toImage, on
   }
 
   function start() {
-    const source = [makeNetwork.source, `(${serveDecodes})(self);`];
-    worker = new Worker(URL.createObjectURL(new Blob(source, { type: "text/javascript" })));
+    const text = [source, `(${serveDecodes})(self);`];
+    worker = new Worker(URL.createObjectURL(new Blob(text, { type: "text/javascript" })));
     worker.onmessage = ({ data }) => paint(data);
     worker.onerror = (event) => onError(`the grid's worker failed: ${event.message || "it could not start"}`);
     worker.postMessage({ spec: { ...spec, encoder: null }, weights });
