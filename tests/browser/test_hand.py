@@ -179,3 +179,36 @@ explorer = vw.LatentExplorer(model, torch.rand(30, 1, 10, 9, generator=torch.Gen
     assert expected() != pytest.approx(second, abs=2)
     settles()
     assert notebook.console_errors == []
+
+
+def test_what_the_page_cannot_run_the_kernel_decodes_with_the_same_hand(lab, open_notebook):
+    setup = """
+import torch, vaewidgets as vw
+class Mine(vw.VAE):
+    def decode(self, z):
+        return super().decode(z) ** 2
+explorer = vw.LatentExplorer(Mine(2, (1, 10, 9), hidden=(16,), seed=0))
+"""
+    notebook = open_notebook(lab.write("mine.ipynb", [setup, "explorer"]))
+    notebook.run_all()
+    panel = notebook.page.locator(".vw-panel")
+    expect(panel.locator(".vw-note", has_text="decoded by the kernel: Mine")).to_be_visible()
+    canvas, grid = main_canvas(panel), notebook.show(panel.locator(".vw-interactive canvas"))
+    before = canvas.get_attribute("data-vw-frame")
+    box = grid.bounding_box()
+    notebook.page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.1)
+    notebook.until("abs(explorer.z[0] + 0.674) < 0.02 and abs(explorer.z[1] - 1.28) < 0.05")
+    expect(canvas).not_to_have_attribute("data-vw-frame", before)
+    grid.press("ArrowRight")
+    notebook.until("explorer.z[0] > -0.6")
+    before = canvas.get_attribute("data-vw-frame")
+    with notebook.dragging(panel.locator(".noUi-handle").first, dx=30):
+        expect(canvas).not_to_have_attribute("data-vw-frame", before)
+    notebook.wait_idle()
+    image = ast.literal_eval(notebook.evaluate("explorer.image.ravel().tolist()"))
+    notebook.page.wait_for_function(
+        f"([canvas, image]) => JSON.stringify(({PIXELS})(canvas)) === JSON.stringify(image)",
+        arg=[canvas.element_handle(), image],
+    )
+    assert notebook.console_errors == []
+    assert notebook.kernel_errors == []

@@ -12,7 +12,7 @@ from torch import Tensor
 from vaewidgets.images import tile, to_uint8
 
 from ._figure import REACH
-from ._panel import note_html, set_quietly, title
+from ._panel import note_html, title
 from .latent import PageLatent
 from .picture import GridPicture, PlanePicture
 
@@ -49,7 +49,7 @@ class ManifoldGrid(widgets.VBox):
             self.picture = GridPicture(prior=prior, key=latent.key)
         else:
             key = latent.key if latent is not None else ""
-            self.picture = PlanePicture(interactive=True, key_step=1 / self.tiles, key=key)
+            self.picture = PlanePicture(key_step=1 / self.tiles, key=key)
         self.picture.fit_width(self.tiles * tile_shape[1], at_most=420)
         self.spacing = widgets.ToggleButtons(
             options=["equal prior mass", "even steps"],
@@ -94,7 +94,7 @@ class ManifoldGrid(widgets.VBox):
 
     def place_cursor(self, point: np.ndarray) -> None:
         """Say where the cursor is; the page has it there already, since it knows z and the plane."""
-        set_quietly(self.picture, cursor=[float(v) for v in self.to_place(point)])
+        self.picture.cursor = [float(v) for v in self.to_place(point)]
 
     # A place is (u, v): shares of the picture's width and height from its top left corner.
 

@@ -1,4 +1,4 @@
-"""A canvas that shows pixels, with an optional cursor that can be dragged over it."""
+"""Canvases that show pixels, sent by the kernel or decoded in the page."""
 
 from __future__ import annotations
 
@@ -18,17 +18,11 @@ class Picture(anywidget.AnyWidget):
     ----------
     label : str
         What the picture is, for those who do not see it.
-    cursor : tuple (u, v), or ()
-        Shares of width and height from the top left corner. A picture with `interactive` set lets
-        pointer and arrow keys move it, and then `pointer` says where to.
     key : str
         Of a `PageLatent`: its z is decoded here in the page, where the page can decode.
-    mapping : dict
-        With a key, of an interactive picture: how places on it map to the plane, see `ManifoldGrid`. Then
-        the cursor is where the plane has z, and moves that instead of `pointer`.
     """
 
-    _esm = read_static("shared.js", "picture.js")
+    _esm = read_static("shared.js", "pixels.js", "picture.js")
     pixels = traitlets.Bytes().tag(sync=True)
     rows = traitlets.Int(0).tag(sync=True)
     columns = traitlets.Int(0).tag(sync=True)
@@ -38,11 +32,6 @@ class Picture(anywidget.AnyWidget):
     display_width = traitlets.Int(252).tag(sync=True)
     label = traitlets.Unicode("").tag(sync=True)
     key = traitlets.Unicode("").tag(sync=True)
-    mapping = traitlets.Dict().tag(sync=True)
-    interactive = traitlets.Bool(False).tag(sync=True)
-    key_step = traitlets.Float(0.01).tag(sync=True)
-    cursor = traitlets.List(traitlets.Float()).tag(sync=True)
-    pointer = traitlets.List(traitlets.Float()).tag(sync=True)
 
     def show(self, pixels: np.ndarray, label: str | None = None) -> None:
         """Show an array of shape (H, W) or (H, W, 3), uint8, in one message."""
@@ -63,9 +52,22 @@ class Picture(anywidget.AnyWidget):
 
 
 class PlanePicture(Picture):
-    """A picture of a plane that the kernel decodes: it maps places to the plane, and moves z."""
+    """The manifold grid, decoded by the kernel.
 
-    _esm = read_static("shared.js", "page_normal.js", "picture.js")
+    Attributes
+    ----------
+    mapping : dict
+        How places on it map to the plane, see `ManifoldGrid`.
+    cursor : list (u, v)
+        Where the cursor is, for Python alone: the page works it out from z.
+    key_step : float
+        Share of width and height that one arrow key moves the cursor.
+    """
+
+    _esm = read_static("shared.js", "page_normal.js", "pixels.js", "plane.js")
+    mapping = traitlets.Dict().tag(sync=True)
+    key_step = traitlets.Float(0.01).tag(sync=True)
+    cursor = traitlets.List(traitlets.Float())
 
 
 class GridPicture(anywidget.AnyWidget):

@@ -1,8 +1,23 @@
 // The latent point of a panel, as the page holds it: sliders and cursors move it, pictures follow.
 
-async function initialize({ model }) {
+function initialize({ model }) {
   const key = model.get("key");
   const latent = latentOf(key);
+  // Not awaited: anywidget gives a model two seconds to begin, and a busy page may need more to find another.
+  let closed = false;
+  let detach = () => {};
+  attach(model, latent).then((undo) => {
+    detach = undo;
+    if (closed) detach();
+  });
+  return () => {
+    closed = true;
+    detach();
+    globalThis.vaewidgetsLatents.delete(key);
+  };
+}
+
+async function attach(model, latent) {
   const equip = () => {
     const weights = model.get("weights");
     Object.assign(latent, { source: makeNetwork.source, spec: model.get("spec"), weights });
@@ -14,8 +29,6 @@ async function initialize({ model }) {
     latent.move(latent.z);
   };
   const follow = () => latent.move(model.get("z").slice());
-  latent.plane = model.get("plane");
-  latent.z = model.get("z").slice();
 
   const sliders = await Promise.all(
     model.get("sliders").map((id) => model.widget_manager.get_model(id.replace("IPY_MODEL_", ""))),
@@ -41,6 +54,8 @@ async function initialize({ model }) {
     model.set("moved", z);
     model.save_changes();
   };
+  latent.plane = model.get("plane");
+  latent.z = model.get("z").slice();
   // A page that was reloaded finds the sliders where the hand left them, and z where Python last put it.
   latent.z = latent.z.map((value, i) => (close(sliders[i], i) ? value : sliders[i].get("value")));
   sliders.forEach((slider, i) => slider.on("change:value", handlers[i]));
@@ -60,7 +75,6 @@ async function initialize({ model }) {
     sliders.forEach((slider, i) => slider.off("change:value", handlers[i]));
     walk.off("change:value", step);
     listeners.forEach(([event, listener]) => model.off(event, listener));
-    globalThis.vaewidgetsLatents.delete(key);
   };
 }
 
