@@ -14,6 +14,7 @@ import traitlets
 from vaewidgets.data import Images, check_images, load_test_images
 from vaewidgets.images import tile, to_uint8
 from vaewidgets.metrics import encode_all
+from vaewidgets.models import Posterior
 
 from ._figure import (
     REACH,
@@ -51,7 +52,7 @@ class LatentExplorer(Panel):
         What the map shows, encoded; ``data.test`` for example. Without it the map shows the atlas
         that a pretrained model carries, and is empty for a model without one.
     z : d numbers, optional
-        Where to start; the origin if None.
+        Where to start. If None the origin, or of an autoencoder the middle of its codes.
 
     Attributes
     ----------
@@ -497,8 +498,8 @@ class LatentExplorer(Panel):
             text += f", labelled {self.classes[self.labels[row]]}"
         text += f": {'mu' if self._has_prior else 'z'} = {format_point(self.mu[row])}"
         if self.logvar is not None:
-            sigma, logvar = np.exp(self.logvar[row] / 2), self.logvar[row]
-            nats = 0.5 * (self.mu[row] ** 2 + np.expm1(logvar) - logvar).sum()
+            q = Posterior(torch.from_numpy(self.mu[row]), torch.from_numpy(self.logvar[row]))
+            sigma, nats = q.sigma.tolist(), q.kl().sum().item()
             text += f", sigma = ({', '.join(f'{s:.3f}' for s in sigma)}), KL = {nats:.2f} nats"
         if not at_hand:
             text += ". Its own picture is not on this machine: the reconstruction is shown."
