@@ -507,7 +507,7 @@ class LatentExplorer(Panel):
 
     def _draw_marks(self) -> None:
         """Circles of the prior, ellipses of the chosen posterior, the line from A to B."""
-        shapes = prior_circles(self.plane.project(np.zeros(self.latent_dim))) if self._has_prior else []
+        shapes = prior_circles(self._prior_mean) if self._has_prior else []
         if self.selected is not None and self.logvar is not None:
             sigma = np.exp(self.logvar[self.selected] / 2)
             shapes += posterior_ellipses(
@@ -544,14 +544,19 @@ class LatentExplorer(Panel):
         self._draw_marks()
         self._draw_grid()
 
+    @property
+    def _prior_mean(self) -> np.ndarray:
+        """Where the plane has the mean of the prior, shape (2,)."""
+        return self.plane.project(np.zeros(self.latent_dim))
+
     def _frame(self, points: np.ndarray) -> tuple[np.ndarray, float]:
         """Centre and reach of the square that the map shows."""
-        return span(points, self.plane.project(np.zeros(self.latent_dim)) if self._has_prior else None)
+        return span(points, self._prior_mean if self._has_prior else None)
 
     def _draw_grid(self) -> None:
         with self._lock:
             if self._has_prior:
-                self.grid.centre = self.plane.project(np.zeros(self.latent_dim))
+                self.grid.centre = self._prior_mean
             else:
                 self.grid.centre, self.grid.reach = self._frame(self.plane.project(self.mu))
             self.grid.draw()
