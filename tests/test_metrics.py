@@ -1,11 +1,14 @@
 """Measurements on held-out images."""
 
+import math
+
 import pytest
 import torch
-from oracles import generator
+from oracles import LinearGaussian, generator, scalar_model
 
 import vaewidgets as vw
-from vaewidgets.metrics import encode_all, held_out_elbo
+from vaewidgets import objectives
+from vaewidgets.metrics import active_units, encode_all, held_out_elbo, held_out_iwae, standard_error
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 100, 1000])
@@ -35,3 +38,93 @@ def test_the_seed_is_the_only_noise_and_no_gradient_is_kept(digits):
     assert torch.equal(a, b) and not torch.equal(a, c)
     assert torch.equal(torch.get_rng_state(), before)
     assert not a.requires_grad and not encode_all(model, x).mu.requires_grad
+
+
+# Importance-weighted bound
+
+
+@pytest.fixture
+def linear():
+    """A linear Gaussian model whose posterior is diagonal, so that q is exact, and seven of its images."""
+    model = LinearGaussian(torch.diag(torch.tensor([2.0, 0.5])), 0.5)
+    model.register_parameter("anchor", torch.nn.Parameter(torch.zeros(1, dtype=torch.float64)))
+    return model, torch.randn(7, 1, 1, 2, generator=generator(), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("k", [1, 2, 50])
+def test_with_the_exact_posterior_the_bound_is_the_evidence_whatever_the_noise(linear, k):
+    model, x = linear
+    for seed in (0, 1):
+        torch.testing.assert_close(held_out_iwae(model, x, k, seed=seed), model.log_marginal(x))
+
+
+def test_with_another_posterior_it_lies_below_and_rises_with_k():
+    model = scalar_model()
+    model.register_parameter("anchor", torch.nn.Parameter(torch.zeros(1, dtype=torch.float64)))
+    x = torch.ones(4000, 1, 1, 1, dtype=torch.float64)
+    for k, expected in [(1, -1.989724), (2, -1.855756)]:
+        bounds = held_out_iwae(model, x, k)
+        assert bounds.mean().item() == pytest.approx(expected, abs=4 * standard_error(bounds))
+    assert -1.855756 < held_out_iwae(model, x, 200).mean().item() < -1.782088
+
+
+def test_how_the_work_is_cut_changes_no_bound(trained, digits, monkeypatch):
+    x = objectives.binarize(digits.test.images[:40], generator())
+    whole = held_out_iwae(trained, x, 6000, seed=3)
+    torch.testing.assert_close(held_out_iwae(trained, x[:23], 6000, seed=3), whole[:23])
+    monkeypatch.setattr(objectives, "CHUNK_PIXELS", 64 * 1000)
+    torch.testing.assert_close(held_out_iwae(trained, x, 6000, seed=3), whole)
+    assert not torch.equal(held_out_iwae(trained, x, 6000, seed=4), whole)
+    copies = held_out_iwae(trained, x[:1].expand(40, -1, -1, -1), 6000)
+    assert len(copies.unique()) > 30, "pieces of the work share their noise"
+
+
+def test_progress_counts_every_image_once(trained, digits):
+    x = objectives.binarize(digits.test.images[:40], generator())
+    told = []
+    assert held_out_iwae(trained, x, 6000, progress=told.append).shape == (40,)
+    assert sum(told) == 40 and len(told) > 1
+
+
+def test_what_has_no_bound(trained, digits):
+    with pytest.raises(ValueError, match="Autoencoder has no q"):
+        held_out_iwae(vw.Autoencoder(2, (1, 8, 8), hidden=(4,)), digits.test.images[:2], 1)
+    for k in (0, -1):
+        with pytest.raises(ValueError, match=f"must be at least 1; got {k}"):
+            held_out_iwae(trained, digits.test.images[:2], k)
+    with pytest.raises(ValueError, match="zeros and ones"):
+        held_out_iwae(trained, digits.test.images[:2], 2)
+
+
+def test_the_standard_error_of_a_mean():
+    """Of 1, 2, 3, 4: deviation sqrt(5/3), over sqrt(4)."""
+    assert standard_error(torch.tensor([1.0, 2, 3, 4])) == pytest.approx(math.sqrt(5 / 3) / 2)
+    assert math.isnan(standard_error(torch.tensor([1.0])))
+
+
+# Active units
+
+
+def test_a_dimension_is_active_if_mu_varies_by_more_than_the_threshold():
+    """Columns of +-a have variance a^2 N / (N - 1): 1.0, just above and just below 0.01, and 0."""
+    signs = torch.tensor([1.0, -1.0] * 500, dtype=torch.float64)
+    wanted = torch.tensor([1.0, 0.0101, 0.0099, 0.0], dtype=torch.float64)
+    mu = signs[:, None] * (wanted * 999 / 1000).sqrt() + 5
+    count, variance = active_units(mu)
+    assert count == 2
+    torch.testing.assert_close(variance, wanted)
+    assert active_units(mu, threshold=0.5).count == 1
+    assert active_units(mu, threshold=0.001).count == 3
+
+
+def test_active_units_of_an_encoder_with_a_dead_dimension(trained, digits):
+    mu = encode_all(trained, digits.test.images).mu
+    assert active_units(mu).count == 2
+    mu[:, 1] = 0.7
+    assert active_units(mu).count == 1
+
+
+@pytest.mark.parametrize("mu", [torch.zeros(3), torch.zeros(1, 2), torch.tensor([[1.0], [math.nan]])])
+def test_what_has_no_units(mu):
+    with pytest.raises(ValueError, match="at least 2 images"):
+        active_units(mu)

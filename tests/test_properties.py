@@ -162,11 +162,10 @@ def _folder(tmp_path_factory):
 
 @quick
 @given(st.integers(1, 3), st.integers(2, 5), st.integers(1, 2), seeds)
-def test_training_keeps_weights_finite_and_counts_images(epochs, n, batch_size, seed):
+def test_training_keeps_weights_finite_and_counts_steps(epochs, n, batch_size, seed):
     model = vw.VAE(2, (1, 3, 3), hidden=(4,), seed=0)
     x = torch.rand(n, 1, 3, 3, generator=generator(seed))
     steps = list(vw.fit(model, x, epochs=epochs, batch_size=batch_size, lr=0.1, seed=seed))
-    assert sum(len(step.terms.total) for step in steps) == epochs * n
     assert len(steps) == steps[-1].total_steps == epochs * math.ceil(n / batch_size)
     assert all(p.isfinite().all() for p in model.parameters())
 

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from .models import Autoencoder, Posterior
-from .objectives import Elbo, autoencoding, elbo
+from .objectives import Elbo, autoencoding, elbo, iwae
+
+
+class ActiveUnits(NamedTuple):
+    """How many latent dimensions say something of the image.
+
+    Attributes
+    ----------
+    count : int
+        Dimensions whose variance is above the threshold.
+    variance : Tensor of shape (d,)
+        Variance over images of mu, per dimension; float64.
+    """
+
+    count: int
+    variance: Tensor
 
 
 @torch.no_grad()
@@ -38,6 +57,79 @@ def held_out_elbo(model, images: Tensor, *, seed: int = 0, batch_size: int = 100
         epsilons = noise.to(device).split(batch_size)
         parts = [elbo(model, x, epsilon=e) for x, e in zip(batches, epsilons, strict=True)]
     return Elbo(*(torch.cat(terms) for terms in zip(*parts, strict=True)))
+
+
+@torch.no_grad()
+def held_out_iwae(
+    model, images: Tensor, k: int, *, seed: int = 0, progress: Callable[[int], object] | None = None
+) -> Tensor:
+    """Estimate the importance-weighted bound L_k of every image, with fixed noise.
+
+    Burda et al. 2016 (arXiv 1509.00519), equation 8. With k = 5000 it is the usual estimate of log p(x)
+    (their table 1).
+
+    Parameters
+    ----------
+    model : VAE
+    images : Tensor of shape (N, C, H, W)
+        Zeros and ones under the Bernoulli likelihood when k > 1: `objectives.binarize` makes them.
+    k : int
+        Samples per image; time grows with it, memory does not.
+    seed : int
+        Of the noise: on one kind of device the same seed gives the same numbers.
+    progress : callable, optional
+        Told, about once a second, how many images have been done since it was last told.
+
+    Returns
+    -------
+    Tensor of shape (N,)
+        Nats per image.
+
+    Raises
+    ------
+    ValueError
+        k < 1; greys under the Bernoulli likelihood with k > 1; an autoencoder, which bounds nothing.
+    """
+    if isinstance(model, Autoencoder):
+        raise ValueError("an Autoencoder has no q(z|x) to draw from, so no bound; held_out_iwae takes a VAE.")
+    device = next(model.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
+    bounds = []
+    for part in images.split(max(1, 100_000 // max(1, k))):
+        bounds.append(iwae(model, part.to(device), k, generator=generator))
+        if progress is not None:
+            progress(len(part))
+    return torch.cat(bounds)
+
+
+def standard_error(values: Tensor) -> float:
+    """Standard error of the mean of N independent values: their deviation / sqrt(N); nan of a single one."""
+    if len(values) < 2:
+        return math.nan
+    return (values.double().std() / math.sqrt(len(values))).item()
+
+
+def active_units(mu: Tensor, *, threshold: float = 0.01) -> ActiveUnits:
+    """Count the latent dimensions that the encoder uses: those where Cov_x(E[z|x]) > threshold.
+
+    Burda et al. 2016 (arXiv 1509.00519), section 5.2. A dimension that has collapsed to the prior has
+    one and the same mu for every image.
+
+    Parameters
+    ----------
+    mu : Tensor of shape (N, d)
+        E[z|x] of N images, as `encode_all` gives it.
+    threshold : float
+
+    Raises
+    ------
+    ValueError
+        mu is no table of at least two finite rows.
+    """
+    if mu.dim() != 2 or len(mu) < 2 or not mu.isfinite().all():
+        raise ValueError(f"mu must be (N, d), finite, of at least 2 images; got shape {tuple(mu.shape)}.")
+    variance = mu.cpu().double().var(0)
+    return ActiveUnits(int((variance > threshold).sum()), variance)
 
 
 @torch.no_grad()

@@ -109,7 +109,8 @@ class _Model(nn.Module):
         z of shape (..., d) gives a Tensor of shape (..., C, H, W).
         """
         _check_latents(z, self.latent_dim)
-        return self.decoder(z.reshape(-1, self.latent_dim)).view(*z.shape[:-1], *self.image_shape)
+        # Under autocast the layers answer at half width; the sums that follow want the full one.
+        return self.decoder(z.reshape(-1, self.latent_dim)).view(*z.shape[:-1], *self.image_shape).to(z.dtype)
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in self.config.items() if value is not None)
@@ -161,7 +162,8 @@ class VAE(_Model):
     def encode(self, x: Tensor) -> Posterior:
         """Infer q(z|x) for images x, a Tensor of shape (B, C, H, W)."""
         h = self.encoder(_check_images(x, self.image_shape))
-        return Posterior(self.mu(h), LOGVAR_BOUND * torch.tanh(self.logvar(h) / LOGVAR_BOUND))
+        mu, logvar = self.mu(h).to(x.dtype), self.logvar(h).to(x.dtype)
+        return Posterior(mu, LOGVAR_BOUND * torch.tanh(logvar / LOGVAR_BOUND))
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct x through the mean of its posterior."""
@@ -191,7 +193,7 @@ class Autoencoder(_Model):
 
     def encode(self, x: Tensor) -> Tensor:
         """Compute the codes z, a Tensor of shape (B, d), of images x of shape (B, C, H, W)."""
-        return self.code(self.encoder(_check_images(x, self.image_shape)))
+        return self.code(self.encoder(_check_images(x, self.image_shape))).to(x.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct x."""

@@ -5,52 +5,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
 
-from .data import check_images
+from .arguments import check_knob, check_seed, check_training
+from .capture import Capture
+from .devices import Team, pick_device
+from .keeper import KEEP_EVERY, Keeper, explain
 from .models import Autoencoder
-from .objectives import Elbo, autoencoding, binarize, elbo
-
-SCHEDULES = ("constant", "cosine")
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """What one optimizer step saw. The numbers stay tensors until they are read.
-
-    Attributes
-    ----------
-    epoch, step, total_steps : int
-        Counted from 1.
-    terms : Elbo
-        Per-image terms of the batch, detached, computed before the weights moved.
-    images_per_second : float
-        Since the start of training, without the time the caller spent between steps.
-    """
-
-    epoch: int
-    step: int
-    total_steps: int
-    terms: Elbo = field(repr=False)
-    images_per_second: float = field(repr=False)
-
-    @property
-    def loss(self) -> float:
-        """Minus the mean of `Elbo.total`, nats per image."""
-        return -self.terms.total.mean().item()
-
-    @property
-    def reconstruction(self) -> float:
-        """Mean of log p(x|z), nats per image."""
-        return self.terms.reconstruction.mean().item()
-
-    @property
-    def kl(self) -> float:
-        """Mean of KL(q(z|x) || p(z)) summed over dimensions, nats per image."""
-        return self.terms.kl.sum(1).mean().item()
+from .objectives import Elbo, autoencoding, binarize, elbo, floor_kl, importance_weighted
+from .optimizer import make_adam, set_rate
+from .steps import Diverged, Snapshot, Step, Terms, summarise
 
 
 def fit(
@@ -63,15 +31,22 @@ def fit(
     schedule: str = "constant",
     weight_decay: float = 0.0,
     beta: float = 1.0,
+    kl_warmup: float = 0.0,
+    free_bits: float = 0.0,
+    iwae: int | None = None,
     binarize: str | None = None,
+    validation: Tensor | None = None,
+    patience: int | None = None,
+    precision: str = "float32",
+    device: str | None = None,
     seed: int = 0,
-) -> Iterator[Step]:
+) -> Training:
     """Train `model` in place, one `Step` per batch.
 
     Parameters
     ----------
     model : VAE or Autoencoder
-        It stays on its device; the images are moved there once.
+        Of an autoencoder the reconstruction alone is trained: it has no KL.
     images : Tensor of shape (N, C, H, W)
         Kept in memory and indexed. In [0, 1] for the Bernoulli likelihoods.
     epochs, batch_size : int
@@ -81,97 +56,346 @@ def fit(
     schedule : "constant" or "cosine"
         "cosine" takes the learning rate to zero over the whole run.
     beta : float
-        Weight of the KL; an autoencoder has none.
+        Weight of the KL.
+    kl_warmup : float
+        Epochs over which the weight of the KL rises in a line to `beta` (Bowman et al. 2016, arXiv
+        1511.06349; Sonderby et al. 2016, arXiv 1602.02282).
+    free_bits : float
+        Nats that each latent dimension may cost for free, on the mean of a batch (`floor_kl`).
+    iwae : int, optional
+        Train the importance-weighted bound with so many samples per image in place of the ELBO. Under the
+        Bernoulli likelihood it needs zeros and ones: ``binarize="dynamic"``.
     binarize : None or "dynamic"
         "dynamic" draws zeros and ones from the greys for every batch; that one draw is encoded and scored.
+    validation : Tensor of shape (M, C, H, W), optional
+        Measured after every epoch, with the same noise every time: `Step.held_out`.
+    patience : int, optional
+        Stop when the loss of `validation` has not fallen for so many epochs; the model then has the weights
+        of its best epoch.
+    precision : "float32" or "bfloat16"
+        "bfloat16" multiplies matrices at half width (torch.autocast); weights and sums stay float32.
+    device : "auto", "cpu", "cuda", "mps", optional
+        Move the model there; by default it stays where it is. The images are moved to it once.
     seed : int
         Seed of the order and of the noise: same seed, same steps.
 
-    Yields
-    ------
-    Step
-        Stopping early, or closing the iterator, leaves a usable model.
+    Returns
+    -------
+    Training
+        An iterator of `Step`; stopping early, or closing it, leaves a usable model.
 
     Raises
     ------
     ValueError, TypeError
         At the call, before any step: arguments or images that cannot be trained on.
+    Diverged
+        At a step: the loss is no finite number any more.
     """
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a whole number, at least 1; got {value!r}.")
-    if not (math.isfinite(lr) and lr > 0):
-        raise ValueError(f"lr must be a positive number; got {lr!r}.")
-    for name, value in (("beta", beta), ("weight_decay", weight_decay)):
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} must be a number, at least 0; got {value!r}.")
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise ValueError(f"seed must be a whole number from 0 up; got {seed!r}.")
-    if schedule not in SCHEDULES:
-        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; got {schedule!r}.")
-    if binarize not in (None, "dynamic"):
-        raise ValueError(f'binarize must be None or "dynamic"; got {binarize!r}.')
-    check_images(images, model.image_shape, (0.0, 1.0) if binarize else model.likelihood.support)
-    return _steps(model, images, epochs, batch_size, lr, schedule, weight_decay, beta, binarize, seed)
+    settings = dict(
+        epochs=epochs, batch_size=batch_size, lr=lr, schedule=schedule, weight_decay=weight_decay, beta=beta,
+        kl_warmup=kl_warmup, free_bits=free_bits, iwae=iwae, binarize=binarize, patience=patience,
+        precision=precision, seed=seed,
+    )  # fmt: skip
+    check_training(model, images, validation, settings)
+    return Training(model, images, validation, device, settings)
 
 
-def _steps(model, images, epochs, batch_size, lr, schedule, weight_decay, beta, binary, seed):
-    weight = next(model.parameters())
-    device = weight.device
-    images = images.to(device, weight.dtype)
-    order = torch.Generator().manual_seed(seed)
-    noise = torch.Generator(device).manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
-    optimal_sigma = getattr(model.likelihood, "optimal", False)
-    total = epochs * math.ceil(len(images) / batch_size)
-    step = seen = 0
-    busy = 0.0
-    for epoch in range(1, epochs + 1):
-        # Moved once an epoch: a copy per step would make the device wait at every step.
-        for index in torch.randperm(len(images), generator=order).to(device).split(batch_size):
-            started = time.perf_counter()
-            if schedule == "cosine":
-                optimizer.param_groups[0]["lr"] = lr * 0.5 * (1 + math.cos(math.pi * step / total))
-            x = images[index]
-            if binary:
-                x = binarize(x, noise)
-            if isinstance(model, Autoencoder):
-                terms = autoencoding(model, x)
-            else:
-                terms = elbo(model, x, beta=beta, generator=noise)
-            optimizer.zero_grad(set_to_none=True)
-            (-terms.total.mean()).backward()
-            optimizer.step()
-            terms = Elbo(*(term.detach() for term in terms))
-            if optimal_sigma:
-                model.likelihood.update_sigma(terms.reconstruction, math.prod(model.image_shape))
-            step, seen = step + 1, seen + len(x)
-            busy += time.perf_counter() - started
-            yield Step(epoch, step, total, terms, seen / busy)
+class Training(Iterator[Step]):
+    """A training run: an iterator of `Step` that can be steered, copied, taken back and left. `fit` makes it.
 
+    Of a team of processes (``torchrun``) each has one; what is set in one must be set in all.
 
-def paced(steps: Iterator[Step], seconds: float = 0.5) -> Iterator[Step]:
-    """Pass on a step at most every `seconds`, and always the first and the last; the others still train.
-
-    Parameters
+    Attributes
     ----------
-    steps : iterator of Step
-        Of `fit`. Closing the pace closes it.
-    seconds : float
-        Time between two steps that are passed on; 0 passes on all.
-
-    Yields
-    ------
-    Step
+    model : VAE or Autoencoder
+    beta, lr : float
+        May be set between two steps; the warm-up and the schedule scale them.
+    step, epoch, batches, total_steps : int
+        Steps taken, epochs begun, steps in an epoch, and the steps there would be without an early stop.
+    finished : bool
     """
-    passed, step, due = None, None, -math.inf
-    try:
-        for step in steps:
-            if time.monotonic() >= due:
-                passed = step
-                yield step
-                due = time.monotonic() + seconds
-        if step is not passed:
-            yield step
-    finally:
-        steps.close()
+
+    def __init__(self, model, images: Tensor, validation: Tensor | None, device, settings: dict) -> None:
+        self._s = s = SimpleNamespace(**settings)
+        weight = next(model.parameters())
+        self._device = weight.device if device is None else pick_device(device)
+        self._team = Team.join(self._device)
+        self.model = model.to(self._device)
+        # Live: training changes these very tensors.
+        self._model_state = model.state_dict()
+        seed = torch.tensor(s.seed, device=self._device)
+        self._team.follow([*self._model_state.values(), seed])
+        s.seed = seed.item()
+        self._images = images.to(self._device, weight.dtype)
+        self._validation = None if validation is None else validation.to(self._device, weight.dtype)
+        self._order = torch.Generator().manual_seed(s.seed)
+        self._noise = torch.Generator(self._device).manual_seed(s.seed)
+        self._lr, self._beta = float(s.lr), float(s.beta)
+        self._graphed = self._device.type == "cuda" and self._team.size == 1
+        self._weight_of_kl = torch.full((), self._beta, device=self._device, dtype=weight.dtype)
+        self._knobs = None
+        self._weights = list(model.parameters())
+        self._optimizer = make_adam(self._weights, self._lr, s.weight_decay, self._graphed)
+        self._replay = None
+
+        self.batches = math.ceil(len(images) / s.batch_size)
+        self.step, self.total_steps, self.finished = 0, s.epochs * self.batches, False
+        self._order_state, self._epoch_order = None, None
+        self._seen, self._busy = 0, 0.0
+        self._best = {} if s.patience is None else {n: t.clone() for n, t in self._model_state.items()}
+        self._best_loss, self._stale = math.inf, 0
+        # Reading a number makes a GPU wait, so there many steps are looked at together.
+        every = 1 if self._device.type == "cpu" else KEEP_EVERY
+        self._keeper = Keeper(list(self._model_state.values()), every)
+
+    def __next__(self) -> Step:
+        if self.finished:
+            raise StopIteration
+        started = time.perf_counter()
+        self._keeper.keep(self.step)
+        index = self._next_batch()
+        beta, lr = self._set_knobs()
+        numbers = self._run(index)
+        self.step += 1
+        measured = self.step % self.batches == 0 and self._validation is not None
+        # Before the weights are measured or handed over, what they came from must have been seen.
+        self._check(numbers, now=measured or self.step == self.total_steps)
+        self._seen += len(index)
+        self._busy += time.perf_counter() - started
+        held_out = self._end_epoch() if measured else None
+        if self.step == self.total_steps:
+            self.close()
+        rate = self._seen / self._busy
+        return Step(self.epoch, self.step, self.total_steps, beta, lr, rate, numbers, held_out)
+
+    def _learn(self, index: Tensor) -> Tensor:
+        """Take one optimizer step on the images of `index`; return its summary."""
+        terms = self._objective(*self._draw(self._images, index, self._noise))
+        if self._s.free_bits:
+            mean = terms.kl.detach().sum(0) / len(index)
+            self._team.add([mean])
+            cost = floor_kl(terms.kl, self._s.free_bits, mean).sum(1)
+            terms = terms._replace(total=terms.reconstruction - self._weight_of_kl * cost)
+        self._optimizer.zero_grad(set_to_none=True)
+        (-terms.total.sum() / len(index)).backward()
+        numbers = summarise(terms, len(index))
+        self._team.add([*(weight.grad for weight in self._weights), numbers])
+        self._optimizer.step()
+        if getattr(self.model.likelihood, "optimal", False):
+            self.model.likelihood.update_sigma(numbers[1], math.prod(self.model.image_shape))
+        return numbers
+
+    def _draw(self, images: Tensor, index: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Pick images and their noise: drawn for the whole batch, so that a team sees what one would."""
+        x = images[self._team.share(index)]
+        options = {"generator": noise, "device": x.device, "dtype": x.dtype}
+        if self._s.binarize:
+            uniform = torch.rand(len(index), *x.shape[1:], **options)
+            x = binarize(x, uniform=self._team.share(uniform))
+        if isinstance(self.model, Autoencoder):
+            return x, None
+        if self._s.iwae is None:
+            return x, self._team.share(torch.randn(len(index), self.model.latent_dim, **options))
+        epsilon = torch.randn(self._s.iwae, len(index), self.model.latent_dim, **options)
+        return x, self._team.share(epsilon, dim=1)
+
+    def _objective(self, x: Tensor, epsilon: Tensor | None, beta: Tensor | float | None = None) -> Elbo:
+        low = self._s.precision == "bfloat16"
+        with torch.autocast(self._device.type, dtype=torch.bfloat16) if low else nullcontext():
+            if epsilon is None:
+                return autoencoding(self.model, x)
+            if self._s.iwae is not None:
+                return importance_weighted(self.model, x, self._s.iwae, epsilon=epsilon)
+            beta = self._weight_of_kl if beta is None else beta
+            return elbo(self.model, x, beta=beta, epsilon=epsilon)
+
+    # -- what happens around a step
+
+    def _run(self, index: Tensor) -> Tensor:
+        if not self._graphed or len(index) < self._s.batch_size:
+            return self._learn(index)
+        if self._replay is None:
+            before = {name: tensor.clone() for name, tensor in self._tensors().items()}
+            noise = self._noise.get_state()
+            self._replay = Capture(self._learn, index, self._noise)
+            self._put_back(before, noise)
+        return self._replay(index)
+
+    def _next_batch(self) -> Tensor:
+        batch = self.step % self.batches
+        if batch == 0 or self._epoch_order is None:
+            if batch == 0:
+                self._order_state = self._order.get_state()
+            self._order.set_state(self._order_state)
+            order = torch.randperm(len(self._images), generator=self._order)
+            # Moved once an epoch: a copy per step would make the device wait at every step.
+            self._epoch_order = order.to(self._device).split(self._s.batch_size)
+        return self._epoch_order[batch]
+
+    def _set_knobs(self) -> tuple[float, float]:
+        warm = self._s.kl_warmup * self.batches
+        beta = self._beta * min(1.0, (self.step + 1) / warm) if warm else self._beta
+        lr = self._lr
+        if self._s.schedule == "cosine":
+            lr *= 0.5 * (1 + math.cos(math.pi * self.step / self.total_steps))
+        if (beta, lr) != self._knobs:
+            self._knobs = beta, lr
+            self._weight_of_kl.fill_(beta)
+            set_rate(self._optimizer, lr)
+        return beta, lr
+
+    @torch.no_grad()
+    def _end_epoch(self) -> Terms:
+        held_out = Terms.read(self._measure(self._validation))
+        if self._s.patience is not None:
+            if held_out.loss < self._best_loss:
+                self._best_loss, self._stale = held_out.loss, 0
+                _copy(self._best, self._model_state)
+            else:
+                self._stale += 1
+            if self._stale >= self._s.patience:
+                self.close()
+        return held_out
+
+    def _measure(self, images: Tensor) -> Tensor:
+        """Sum up the held-out terms, with noise that is the same at every call."""
+        noise = torch.Generator(self._device).manual_seed(self._s.seed)
+        parts = []
+        # So many decoded images fit into memory, whatever the number of samples of each.
+        size = max(1, 1000 // (self._s.iwae or 1))
+        for index in torch.arange(len(images), device=self._device).split(size):
+            terms = self._objective(*self._draw(images, index, noise), beta=1.0)
+            parts.append(summarise(terms, len(images)))
+        total = torch.stack(parts).sum(0)
+        self._team.add([total])
+        return total
+
+    def _check(self, numbers: Tensor | None = None, now: bool = False) -> None:
+        bad = self._keeper.look(self.step, numbers, now=now)
+        if bad is None:
+            return
+        at, term, loss = bad
+        sigma = getattr(self.model.likelihood, "sigma", None)
+        cause = explain(at, self._lr, self._weights, sigma)
+        self.finished = True
+        raise Diverged(
+            f"the loss became {loss} at step {at:,} of {self.total_steps:,}: the {term} is no finite number. "
+            f"{cause} The model has the weights it had after step {self._keeper.go_back(at):,}.",
+            at,
+            term,
+        )
+
+    # -- steering
+
+    @property
+    def beta(self) -> float:
+        """Weight of the KL, as set; the warm-up scales it."""
+        return self._beta
+
+    @beta.setter
+    def beta(self, value: float) -> None:
+        if self._s.iwae is not None:
+            raise ValueError("the importance-weighted bound has no beta: its KL is not a term apart.")
+        check_knob("beta", value)
+        self._beta = float(value)
+
+    @property
+    def lr(self) -> float:
+        """Learning rate, as set; the schedule scales it."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        check_knob("lr", value)
+        self._lr = float(value)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last step, from 1; 0 before the first."""
+        return math.ceil(self.step / self.batches)
+
+    def reseed(self, seed: int) -> None:
+        """Draw the noise of the steps to come from another seed; the order stays."""
+        check_seed(seed)
+        self._noise.manual_seed(seed)
+
+    def close(self) -> None:
+        """End the run: the model keeps its weights, or with a `patience` gets those of its best epoch.
+
+        Raises
+        ------
+        Diverged
+            On a GPU, where losses are looked at now and then: one not yet looked at was no finite number.
+        """
+        if self.finished:
+            return
+        self._check(now=True)
+        self.finished = True
+        if self._best_loss < math.inf:
+            _copy(self._model_state, self._best)
+
+    def state(self) -> Snapshot:
+        """Copy all that the next step depends on, to the processor's memory.
+
+        With a `patience` it is to be taken before `close`, which changes the weights.
+        """
+        tensors, *others = self._live_state()
+        return Snapshot({name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}, *others)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back, or on, to a `state` of this run or of one with the same arguments: the steps repeat.
+
+        Of the arguments, `lr` and `beta` may differ: the state has them, as set.
+
+        Raises
+        ------
+        ValueError
+            It does not fit this model and these arguments; nothing is changed then.
+        """
+        self._live_state().check(snapshot, self.total_steps)
+        tensors, numbers = snapshot.tensors, snapshot.numbers
+        for name, generator in (("order", self._order), ("noise", self._noise)):
+            try:
+                torch.Generator(generator.device).set_state(tensors[name])
+            except RuntimeError as error:
+                raise ValueError(f"{name} is no state of a random generator: {error}") from error
+        self._put_back(tensors, tensors["noise"])
+        self._order.set_state(tensors["order"])
+        self._order_state, self._epoch_order = tensors["order"].clone(), None
+        self.step, self._seen, self._busy = numbers["step"], numbers["seen"], numbers["busy"]
+        self._beta, self._lr = numbers["beta"], numbers["lr"]
+        self._best_loss, self._stale = numbers["best_loss"], numbers["stale"]
+        self._keeper.forget()
+        stopped = self._s.patience is not None and self._stale >= self._s.patience
+        self.finished = stopped or self.step == self.total_steps
+
+    def _live_state(self) -> Snapshot:
+        """What `state` copies: tensors that training goes on to change."""
+        # Within an epoch that from which its order is drawn again.
+        order = self._order_state if self.step % self.batches else self._order.get_state()
+        numbers = {
+            "step": self.step, "seen": self._seen, "busy": self._busy, "beta": self._beta, "lr": self._lr,
+            "best_loss": self._best_loss, "stale": self._stale,
+        }  # fmt: skip
+        generators = {"order": order, "noise": self._noise.get_state()}
+        asked = {name: value for name, value in vars(self._s).items() if name not in ("beta", "lr")}
+        asked["images"] = len(self._images)
+        asked["validation"] = None if self._validation is None else len(self._validation)
+        return Snapshot(self._tensors() | generators, numbers, asked)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {f"model.{name}": tensor for name, tensor in self._model_state.items()}
+        for i, weight in enumerate(self._weights):
+            tensors |= {f"adam.{i}.{name}": t for name, t in self._optimizer.state[weight].items()}
+        return tensors | {f"best.{name}": tensor for name, tensor in self._best.items()}
+
+    def _put_back(self, tensors: dict[str, Tensor], noise: Tensor) -> None:
+        # In place: the page, a recorded graph and the optimizer all hold on to these very tensors.
+        _copy(self._tensors(), tensors)
+        self._noise.set_state(noise)
+
+
+@torch.no_grad()
+def _copy(to: dict[str, Tensor], source: dict[str, Tensor]) -> None:
+    for name, tensor in to.items():
+        tensor.copy_(source[name])
