@@ -39,3 +39,11 @@ def mnist() -> vw.Dataset:
             pytest.fail(f"no MNIST in {root}, and VAEWIDGETS_REQUIRE=1 makes it compulsory", pytrace=False)
         pytest.skip(f"no MNIST in {root}; VAEWIDGETS_DATA names a folder that holds MNIST/raw")
     return vw.load_data("mnist", root=root, download=False)
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    # --threads is for the whole process: other tests must not inherit it.
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)

@@ -1,206 +1,13 @@
-"""The command line: what it refuses, what a trained file says of itself, what the doctor finds."""
+"""The command line: what it refuses, and what the doctor finds. test_train_command.py has the training."""
 
-import functools
-import inspect
 import json
 import os
-import shlex
-import signal
-import subprocess
 import sys
-from collections import Counter
-from pathlib import Path
 
 import pytest
-import torch
 
 import vaewidgets as vw
-from vaewidgets import cli, doctor, metrics, recipes
-
-QUICK = ["--epochs", "2", "--hidden", "32", "16", "--lr", "2e-3"]
-
-
-def train(out, *more):
-    return cli.main(["train", "digits", "--out", str(out), *QUICK, *more])
-
-
-@pytest.fixture(autouse=True)
-def threads():
-    # --threads is for the whole process: other tests must not inherit it.
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-# --- train -------------------------------------------------------------------------------------------
-
-
-def test_the_file_holds_what_was_measured_on_the_stored_weights(tmp_path, capsys):
-    out = tmp_path / "m.safetensors"
-    assert train(out, "--half") == 0
-    model = vw.load(out)
-    data = vw.load_data("digits")
-    terms = metrics.held_out_elbo(model, data.test.images)
-    figures = model.info["figures"]
-    assert figures["split"] == "test" and figures["images"] == 360
-    assert figures["loss"] == pytest.approx(-terms.total.double().mean().item(), abs=1e-3)
-    assert figures["loss"] == pytest.approx(figures["kl"] - figures["reconstruction"], abs=2e-4)
-    assert sum(figures["kl_per_dimension"]) == pytest.approx(figures["kl"], abs=2e-4)
-    assert torch.equal(model.atlas.labels, data.test.labels)
-    torch.testing.assert_close(
-        model.atlas.mu, metrics.encode_all(model, data.test.images).mu, atol=2e-3, rtol=2e-3
-    )
-    assert f"{figures['loss']:.2f}" in capsys.readouterr().out
-
-
-def test_the_recipe_names_every_option_and_the_command_repeats_it(tmp_path, monkeypatch):
-    assert train(tmp_path / "first.safetensors", "--half", "--seed", "3", "--atlas", "none") == 0
-    first = vw.load(tmp_path / "first.safetensors")
-    recipe = first.info["recipe"]
-    assert {option.name for option in recipes.OPTIONS} < recipe.keys()
-    assert (recipe["hidden"], recipe["lr"], recipe["seed"], recipe["batch_size"]) == ([32, 16], 2e-3, 3, 128)
-    assert first.info["versions"] == {"vaewidgets": vw.__version__, "torch": torch.__version__}
-    assert not hasattr(first, "atlas")
-
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "again").mkdir()
-    monkeypatch.chdir(tmp_path / "again")
-    words = shlex.split(first.info["command"])
-    assert words[:5] == ["vaewidgets", "train", "digits", "--out", "first.safetensors"]
-    assert cli.main(words[1:]) == 0
-    assert Path("first.safetensors").read_bytes() == (tmp_path / "first.safetensors").read_bytes()
-
-
-def test_no_machine_path_reaches_the_file(tmp_path):
-    root = tmp_path / "secret-data-root"
-    assert train(tmp_path / "m.safetensors", "--data", str(root)) == 0
-    raw = (tmp_path / "m.safetensors").read_bytes()
-    assert b"secret-data-root" not in raw
-    assert os.fsencode(tmp_path) not in raw
-
-
-def test_holdout_trains_on_the_rest_and_reports_on_it(tmp_path, monkeypatch):
-    seen = {}
-
-    @functools.wraps(vw.fit)
-    def fit(model, images, *, original=vw.fit, **keywords):
-        seen["images"] = images
-        return original(model, images, **keywords)
-
-    monkeypatch.setattr(vw.training, "fit", fit)
-    assert train(tmp_path / "m.safetensors", "--holdout", "137") == 0
-    model = vw.load(tmp_path / "m.safetensors")
-    train_split = vw.load_data("digits").train
-    assert torch.equal(seen["images"], train_split.images[:-137])
-    assert (model.info["figures"]["split"], model.info["figures"]["images"]) == ("train[-137:]", 137)
-    assert torch.equal(model.atlas.labels, train_split.labels[-137:])
-
-
-def test_an_existing_file_is_refused_before_training(tmp_path, monkeypatch, capsys):
-    out = tmp_path / "m.safetensors"
-    out.write_text("dear")
-    with monkeypatch.context() as patch:
-        patch.setattr(recipes, "_drive", lambda steps: pytest.fail("trained"))
-        assert train(out) == 1
-        assert train(tmp_path) == 1
-        assert train(tmp_path / "no" / "m.safetensors") == 1
-    errors = capsys.readouterr().err.splitlines()
-    assert "--overwrite" in errors[0] and "is a folder" in errors[1] and "there is no folder" in errors[2]
-    assert out.read_text() == "dear"
-    assert train(out, "--overwrite") == 0
-    assert vw.load(out).latent_dim == 2
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--trunk", "transformer"], "trunk must be one of linear, mlp, conv; got 'transformer'"),
-        (["--sigma", "0.1"], "is for the Gaussian likelihood"),
-        (["--epochs", "0"], "epochs must be"),
-        (["--lr", "nan"], "lr must be"),
-        (["--holdout", "1437"], "must leave images on both sides of 1437"),
-        (["--holdout", "-1"], "must leave images"),
-        (["--threads", "0"], "--threads must be at least 1"),
-    ],
-)
-def test_what_cannot_be_trained_is_said_and_nothing_is_written(tmp_path, capsys, options, message):
-    assert train(tmp_path / "m.safetensors", *options) == 1
-    assert message in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_loss_that_leaves_the_numbers_stops_the_training(tmp_path, capsys):
-    assert train(tmp_path / "m.safetensors", "--lr", "1e30") == 1
-    assert "Try a smaller --lr" in capsys.readouterr().err
-    assert not (tmp_path / "m.safetensors").exists()
-
-
-def test_ctrl_c_stores_what_is_there(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(vw.training, "fit", interrupted_after(5))
-    assert train(tmp_path / "m.safetensors") == 130
-    assert "Stopped at step 5 of 24" in capsys.readouterr().err
-    model = vw.load(tmp_path / "m.safetensors")
-    assert model.info["recipe"]["stopped"] == {"step": 5, "total_steps": 24}
-
-    monkeypatch.setattr(vw.training, "fit", interrupted_after(0))
-    assert train(tmp_path / "none.safetensors") == 1
-    assert "before the first step" in capsys.readouterr().err
-    assert not (tmp_path / "none.safetensors").exists()
-
-
-def interrupted_after(count, fit=vw.fit):
-    @functools.wraps(fit)
-    def steps(*args, **keywords):
-        for step, _ in zip(fit(*args, **keywords), range(count), strict=False):
-            yield step
-        raise KeyboardInterrupt
-
-    return steps
-
-
-@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_a_real_signal_does_the_same(tmp_path):
-    out = tmp_path / "m.safetensors"
-    command = [sys.executable, "-m", "vaewidgets", "train", "digits", "--out", str(out), *QUICK]
-    process = subprocess.Popen(
-        [*command, "--epochs", "1000000"],
-        stderr=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        # A shell that starts us in the background has told us to ignore SIGINT; a student's has not.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    with process:
-        seen = b""
-        while b"images/s" not in seen:
-            seen += process.stderr.read1()
-            assert process.poll() is None, seen
-        process.send_signal(signal.SIGINT)
-        rest = process.stderr.read()
-    assert process.returncode == 130, seen + rest
-    assert vw.load(out).info["recipe"]["stopped"]["step"] >= 1
-
-
-def test_numbers_are_read_only_when_they_are_shown(tmp_path, monkeypatch):
-    reads = Counter()
-    monkeypatch.setattr(vw.Step, "loss", property(lambda step: reads.update("1") or 1.0))
-    clock = iter(range(10_000))
-    monkeypatch.setattr(recipes.time, "monotonic", lambda: next(clock) / 100)
-    assert train(tmp_path / "m.safetensors") == 0
-    assert reads.total() == 2, "24 steps in a quarter of a second of this clock: the first and the last"
-
-
-@pytest.mark.parametrize("option", recipes.OPTIONS, ids=lambda option: option.name)
-def test_every_option_is_a_keyword_of_its_owner(option):
-    owner = {"VAE": vw.VAE, "fit": vw.fit}[option.owner]
-    assert option.name in inspect.signature(owner).parameters
-
-
-def test_every_keyword_is_an_option():
-    elsewhere = {"VAE": {"image_shape", "seed"}, "fit": {"model", "images", "seed"}}
-    for owner in (vw.VAE, vw.fit):
-        options = {option.name for option in recipes.OPTIONS if option.owner == owner.__name__}
-        assert options == set(inspect.signature(owner).parameters) - elsewhere[owner.__name__]
-
+from vaewidgets import cli, doctor
 
 # --- doctor ------------------------------------------------------------------------------------------
 
@@ -317,7 +124,7 @@ def test_words_that_make_no_sense(capsys):
         [],
         ["trian"],
         ["train", "digits"],
-        ["train", "letters", "--out", "x"],
+        ["train", "digits", "--out", "x", "--model", "gan"],
         ["lab", "--port", "0"],
     ):
         with pytest.raises(SystemExit) as stopped:
@@ -335,3 +142,19 @@ def test_help_and_version(capsys):
         assert stopped.value.code == 0
     out = capsys.readouterr().out
     assert vw.__version__ in out and "--weight-decay" in out
+
+
+@pytest.mark.parametrize(
+    "theirs, ours",
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],
+)
+def test_threads_do_not_spin_long_unless_the_user_wants_it(monkeypatch, capsys, theirs, ours):
+    """Spinning ones starve each other on a processor that is shared; the kernels of ``lab`` inherit it."""
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        # Set first, so that what the command sets is taken back after the test.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in theirs.items():
+        monkeypatch.setenv(name, value)
+    cli.main(["export", "onnx", "no-such-model", "nowhere.onnx"])
+    assert os.environ.get("GOMP_SPINCOUNT") == ours

@@ -31,12 +31,12 @@ class Atlas(NamedTuple):
     ----------
     mu, logvar : Tensor of shape (N, d)
         Of an autoencoder mu holds the codes and logvar is None.
-    labels : Tensor of shape (N,), int64
+    labels : Tensor of shape (N,), int64, or None
     """
 
     mu: Tensor
     logvar: Tensor | None
-    labels: Tensor
+    labels: Tensor | None
 
 
 def save(model, path: str | os.PathLike, *, atlas: Atlas | None = None, half: bool = False, **info) -> None:
@@ -61,6 +61,11 @@ def save(model, path: str | os.PathLike, *, atlas: Atlas | None = None, half: bo
     OSError
         The file cannot be written.
     """
+    write({Path(path): serialise(model, path, atlas=atlas, half=half, **info)})
+
+
+def serialise(model, path: str | os.PathLike, *, atlas: Atlas | None, half: bool, **info) -> bytes:
+    """Make the bytes that `save` writes; `path` only names them in errors, which are those of `save`."""
     kind = next((name for name, cls in KINDS.items() if type(model) is cls), None)
     if kind is None:
         raise TypeError(f"save takes {' or '.join(KINDS)}; got {type(model).__name__}.")
@@ -87,7 +92,7 @@ def save(model, path: str | os.PathLike, *, atlas: Atlas | None = None, half: bo
         raise ValueError(
             f"info is too large: the header would exceed the {_HEADER_LIMIT} bytes that load reads."
         )
-    write({Path(path): data})
+    return data
 
 
 def load(path: str | os.PathLike) -> VAE | Autoencoder:
@@ -101,7 +106,7 @@ def load(path: str | os.PathLike) -> VAE | Autoencoder:
     FileNotFoundError
     """
     path = Path(path)
-    tensors, header = _read_header(path)
+    tensors, header = read_header(path)
     if not isinstance(header, dict) or type(header.get("format")) is not int or header["format"] < 1:
         raise ValueError(
             f"{path} is a safetensors file but no vaewidgets checkpoint: it has no header of ours."
@@ -111,7 +116,7 @@ def load(path: str | os.PathLike) -> VAE | Autoencoder:
             f"{path} has checkpoint format {header['format']}; this vaewidgets reads up to {FORMAT}: "
             "update it."
         )
-    model = _empty_model(path, header, len(tensors))
+    model = empty_model(path, header, len(tensors))
     expected = {_WEIGHTS + name: list(t.shape) for name, t in model.state_dict().items()}
     found = {name: t["shape"] for name, t in tensors.items() if not name.startswith(_ATLAS)}
     if found != expected:
@@ -138,7 +143,7 @@ def load(path: str | os.PathLike) -> VAE | Autoencoder:
     model.load_state_dict(state, assign=True)
     model.info = header["info"]
     if atlas:
-        model.atlas = Atlas(**{"logvar": None, **atlas})
+        model.atlas = Atlas(**{"logvar": None, "labels": None, **atlas})
     return model
 
 
@@ -169,8 +174,14 @@ def get_info(model) -> dict:
     return dict(getattr(model, "info", {}))
 
 
-def _read_header(path: Path) -> tuple[dict, object]:
-    """Return the tensors' descriptions and our JSON, without reading a weight."""
+def read_header(path: Path) -> tuple[dict, object]:
+    """Return the tensors' descriptions and our JSON, without reading a weight.
+
+    Raises
+    ------
+    ValueError
+        Not a safetensors file, cut short, or a header that is too large or cannot be read.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
@@ -191,8 +202,14 @@ def _read_header(path: Path) -> tuple[dict, object]:
         raise ValueError(f"{path} has a header that cannot be read: {error}.") from error
 
 
-def _empty_model(path: Path, header: dict, tensors: int):
-    """Build the model the header describes without memory for its weights."""
+def empty_model(path: Path, header: dict, tensors: int):
+    """Build the model the header describes without memory for its weights.
+
+    Raises
+    ------
+    ValueError
+        It describes none that is known, or that could have only so many `tensors`.
+    """
     kind, config = header.get("kind"), header.get("config")
     known = isinstance(kind, str) and kind in KINDS
     if not known or not isinstance(config, dict) or not isinstance(header.get("info"), dict):
@@ -213,10 +230,12 @@ def _check_atlas(path: Path, tensors: dict, model) -> list[str]:
     """Return the names of the atlas's tensors, none if there is no atlas."""
     shapes = {n.removeprefix(_ATLAS): t["shape"] for n, t in tensors.items() if n.startswith(_ATLAS)}
     if shapes:
-        n = (shapes.get("labels") or [None])[0]
+        n = (shapes.get("mu") or [None])[0]
         wanted = {"mu": [n, model.latent_dim], "logvar": [n, model.latent_dim], "labels": [n]}
         if isinstance(model, Autoencoder):
             del wanted["logvar"]
+        if "labels" not in shapes:
+            del wanted["labels"]
         if shapes != wanted:
             raise ValueError(f"{path} has an atlas that does not fit: {shapes}; expected {wanted}.")
     return list(shapes)

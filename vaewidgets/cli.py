@@ -1,4 +1,4 @@
-"""The command line: ``vaewidgets lab | copy | train | export | bench | doctor``.
+"""The command line: ``vaewidgets lab | copy | train | evaluate | export | bench | doctor``.
 
 Here is only what the words mean. Each command imports what it needs when it runs, so that
 ``vaewidgets lab`` does not wait for torch.
@@ -7,14 +7,26 @@ Here is only what the words mean. Each command imports what it needs when it run
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
-from . import __version__, bench, recipes
+from . import __version__, evaluation, recipes
+from .bench import cockpit as bench_cockpit
+from .bench import drag as bench_drag
+from .bench import train as bench_train
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; return its exit status: 0 done, 1 refused or failed, 2 not understood, 130 Ctrl-C."""
+    """Run one command; return its exit status.
+
+    0 done, 1 refused or failed, 2 not understood, 130 ended by Ctrl-C, 143 by SIGTERM.
+    """
+    # Before torch is loaded, here or in a kernel. Its threads wait for each other by spinning, milliseconds
+    # long: on cores that others use too, small steps then take many times as long. Waiting asleep from the
+    # start halves the speed of a machine that is idle. A short spin (about ten microseconds) does neither.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     argv = list(sys.argv[1:] if argv is None else argv)
     argv, extra = _split_extra(argv)
     parser = _parser()
@@ -63,10 +75,19 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser(
         "train",
         help="train a VAE, measure it on held-out images and store it",
-        description="Train a VAE, measure it on held-out images and store both. Ctrl-C stores what is there.",
+        description="Train a VAE, measure it on held-out images and store both. Ctrl-C stores what is there, "
+        "and --resume goes on from it.",
     )
     recipes.add_arguments(train)
     train.set_defaults(run=recipes.run)
+
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="measure a model on held-out images: ELBO, IWAE, KL, active units, neighbours",
+        description="Measure a stored model on images that it was not trained on, in nats per image.",
+    )
+    evaluation.add_arguments(evaluate)
+    evaluate.set_defaults(run=_evaluate)
 
     export = commands.add_parser("export", help="write a model for other tools")
     formats = export.add_subparsers(dest="format", metavar="FORMAT", required=True)
@@ -89,16 +110,28 @@ def _parser() -> argparse.ArgumentParser:
         description="Write the explorer of a model and its atlas as one file that browsers open from disk.",
     )
 
-    measure = commands.add_parser("bench", help="measure how fast the panels are (for who changes them)")
+    measure = commands.add_parser("bench", help="measure panels and training (for who changes them)")
     subjects = measure.add_subparsers(dest="subject", metavar="WHAT", required=True)
-    drag = subjects.add_parser(
-        "drag",
-        help="how soon and how often a picture follows a slider",
-        description="Drag a slider in JupyterLab and headless Chromium, of the explorer and of others, "
-        "and print how soon and how often the picture followed. Needs the extra [bench].",
-    )
-    bench.add_arguments(drag)
-    drag.set_defaults(run=bench.run)
+    for subject, measurement, what, how in (
+        (
+            "drag", bench_drag, "how soon and how often a picture follows a slider",
+            "Drag a slider in JupyterLab and headless Chromium, of the explorer and of others, and print how "
+            "soon and how often the picture followed. Needs the extra [bench].",
+        ),
+        (
+            "train", bench_train, "how fast a VAE trains, beside what people usually run",
+            "Train one VAE on MNIST by this package, by a DataLoader, by hand and by pythae (if it is "
+            "there), in turns, and print how fast each was and what it learned.",
+        ),
+        (
+            "cockpit", bench_cockpit, "what it costs a training to be watched",
+            "Train alone and under a cockpit in JupyterLab and headless Chromium, in turns, and print what "
+            "the display cost and how soon a slider was answered. Needs the extra [bench].",
+        ),
+    ):  # fmt: skip
+        chosen = subjects.add_parser(subject, help=what, description=how)
+        measurement.add_arguments(chosen)
+        chosen.set_defaults(run=measurement.run)
 
     doctor = commands.add_parser("doctor", help="look for what is wrong with this installation")
     doctor.add_argument("--json", action="store_true", help="for programs")
@@ -162,6 +195,10 @@ def _model(name: str):
         return pretrained(name)
     except ValueError as error:
         raise ValueError(f"{error} Or name a .safetensors file.") from error
+
+
+def _evaluate(args) -> int:
+    return evaluation.run(args, _model)
 
 
 def _export_onnx(args) -> int:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .files import read_npz
+from .folders import read_folder
 
 #: The environment variable that names a torchvision root (a folder that holds MNIST/raw).
 DATA_VARIABLE = "VAEWIDGETS_DATA"
@@ -47,6 +48,10 @@ class Images:
     def __len__(self) -> int:
         return len(self.images)
 
+    def take(self, rows: slice | Tensor) -> Images:
+        """Return some of the images, with their labels."""
+        return Images(self.images[rows], None if self.labels is None else self.labels[rows])
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -79,8 +84,11 @@ def load_data(
     test_fraction: float = 0.2,
     seed: int = 0,
     name: str = "array",
+    size: int | tuple[int, int] | None = None,
+    channels: int | None = None,
+    on_error: str = "refuse",
 ) -> Dataset:
-    """Load a named dataset, or take arrays, as tensors in memory.
+    """Load a named dataset or a folder of images, or take arrays, as tensors in memory.
 
     Parameters
     ----------
@@ -88,6 +96,9 @@ def load_data(
         - "digits": scikit-learn's 1,797 real 8 x 8 digits (Alpaydin & Kaynak 1998); always there, no
           network. The last 360 are the test set: in the file's order, so mostly by other writers.
         - "mnist", "fashion-mnist": 28 x 28, the published 60,000 / 10,000 split, through torchvision.
+        - the path of a folder: images (.png .jpg .jpeg .bmp .gif .webp .tif .tiff), or one folder of images
+          per class, in natural order (2 before 10); or train/ and test/, each laid out like that, which
+          are then the two splits. Its name is the dataset's (see `vaewidgets.folders`).
         - the path of an .npz that holds ``images`` and perhaps ``labels`` (see `vaewidgets.files`).
         - an array or tensor of shape (N, H, W), (N, C, H, W), (N, H, W, 1) or (N, H, W, 3): bytes, or
           floats in [0, 1].
@@ -98,9 +109,17 @@ def load_data(
     download : bool
         Whether to fetch MNIST if `root` does not hold it.
     test_fraction, seed : float, int
-        An array is split at random, the same way for the same seed.
+        What brings no split of its own (an array, an .npz, a folder without train/ and test/) is split at
+        random, the same way for the same seed.
     name : str
         Name given to a dataset made of an array.
+    size : int or (H, W), optional
+        Only with a folder, as the two below: every image is stretched to it, each pixel the mean of the
+        area that it covers. None: all must have one size.
+    channels : 1 or 3, optional
+        None: 1 if every file is stored in grey, else 3. Transparency is put on black.
+    on_error : "refuse" or "skip"
+        Raise for the first file that cannot be read, or leave such files out and warn which.
 
     Returns
     -------
@@ -109,24 +128,34 @@ def load_data(
     Raises
     ------
     ValueError, TypeError
-        Unknown name, pixels outside [0, 1], shapes or lengths that do not fit.
+        Unknown name, pixels outside [0, 1], shapes or lengths that do not fit; a folder without images, of
+        another layout, with images of several sizes or too large, or with a file that cannot be read.
+    OSError
+        A file or folder that is not there or may not be opened.
     RuntimeError
         MNIST is not there and could not be fetched; the message says what to do.
     """
-    if isinstance(source, os.PathLike) or (isinstance(source, str) and source.endswith(".npz")):
-        if labels is not None:
-            raise ValueError(f"labels go with an array; {source} brings its own.")
+    is_path, known = isinstance(source, (str, os.PathLike)), ("digits", *_TORCHVISION)
+    if is_path and labels is not None:
+        raise ValueError(f"labels go with an array; {os.fspath(source)!r} brings its own.")
+    # A folder that happens to be called "digits" is still reached as a Path, or as "./digits".
+    if is_path and source not in known and os.path.isdir(source):
+        return _folder(source, size, channels, on_error, test_fraction, seed)
+    if size is not None or channels is not None or on_error != "refuse":
+        what = repr(os.fspath(source)) if is_path else f"a {type(source).__name__}"
+        raise ValueError(f"size, channels and on_error go with a folder of images; {what} is none.")
+    if isinstance(source, os.PathLike) or (is_path and source.endswith(".npz")):
         images, labels = read_npz(source)
         return _arrays(images, labels, test_fraction, seed, Path(source).stem)
-    if isinstance(source, str):
-        if labels is not None:
-            raise ValueError(f"labels go with an array; {source!r} brings its own.")
-        if source == "digits":
-            return _digits()
-        if source in _TORCHVISION:
-            return _torchvision(source, root, download)
-        known = ", ".join(["digits", *_TORCHVISION])
-        raise ValueError(f"Unknown dataset {source!r}: expected one of {known}, an .npz file, or an array.")
+    if is_path and source == "digits":
+        return _digits()
+    if is_path and source in _TORCHVISION:
+        return _torchvision(source, root, download)
+    if is_path:
+        raise ValueError(
+            f"Unknown dataset {source!r}: expected one of {', '.join(known)}, a folder of images that is "
+            "there, an .npz file, or an array."
+        )
     return _arrays(source, labels, test_fraction, seed, name)
 
 
@@ -234,26 +263,52 @@ def _cache_folder() -> Path:
     return user_cache_path("vaewidgets")
 
 
+def _folder(folder, size, channels, on_error: str, test_fraction: float, seed: int) -> Dataset:
+    found = read_folder(folder, size, channels, on_error)
+    if found.held_out is None:
+        parts = _random_parts(len(found.images), test_fraction, seed)
+    else:
+        held_out = torch.from_numpy(found.held_out)
+        parts = ~held_out, held_out
+    labels = None if found.labels is None else torch.from_numpy(found.labels)
+    name = os.path.basename(os.path.abspath(folder))
+    return _dataset(torch.from_numpy(found.images), labels, parts, found.classes, name)
+
+
 def _arrays(source, labels, test_fraction: float, seed: int, name: str) -> Dataset:
     images = _as_images(source)
-    if len(images) < 2:
-        raise ValueError(f"a train and a test split need at least 2 images; got {len(images)}.")
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction must lie between 0 and 1; got {test_fraction!r}.")
+    parts = _random_parts(len(images), test_fraction, seed)
     if labels is not None:
         labels = np.asarray(labels)
         if labels.dtype.kind not in "iub" or (labels < 0).any():
             raise ValueError(f"labels must be integers from 0 up, one per image; got {labels.dtype}.")
         labels = torch.from_numpy(labels.astype(np.int64))
     whole = Images(images, labels)
-    order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(seed))
-    held_out = min(max(1, round(test_fraction * len(whole))), len(whole) - 1)
-
-    def split(index: Tensor) -> Images:
-        return Images(images[index], None if labels is None else labels[index])
-
     classes = () if labels is None else tuple(str(c) for c in range(int(labels.max()) + 1))
-    return Dataset(split(order[held_out:]), split(order[:held_out]), classes, name)
+    return _dataset(whole.images, whole.labels, parts, classes, name)
+
+
+def _random_parts(n: int, test_fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the indices of the training and of the test images."""
+    if n < 2:
+        raise ValueError(f"a train and a test split need at least 2 images; got {n}.")
+    if not 0 < test_fraction < 1:
+        raise ValueError(f"test_fraction must lie between 0 and 1; got {test_fraction!r}.")
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    held_out = min(max(1, round(test_fraction * n)), n - 1)
+    return order[held_out:], order[:held_out]
+
+
+def _dataset(images: Tensor, labels: Tensor | None, parts, classes: tuple[str, ...], name: str) -> Dataset:
+    """Take the training and the test images, given by index or mask, out of `images`."""
+    train, test = (
+        Images(_bytes_to_floats(images[part]), None if labels is None else labels[part]) for part in parts
+    )
+    return Dataset(train, test, classes, name)
+
+
+def _bytes_to_floats(images: Tensor) -> Tensor:
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
 def _as_images(source) -> Tensor:
@@ -275,7 +330,7 @@ def _as_images(source) -> Tensor:
     if array.dim() != 4:
         raise ValueError(f"images must have shape (N, H, W) or (N, C, H, W); got {tuple(array.shape)}.")
     if array.dtype == torch.uint8:
-        return array.float() / 255
+        return _bytes_to_floats(array)
     if array.dtype == torch.bool:
         return array.float()
     if not array.is_floating_point():

@@ -110,9 +110,6 @@ def launch(command: list[str]) -> int:
     # Else a kernelspec "python3" that another environment left in the user's folder would win, and its
     # Python has no vaewidgets.
     environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
-    # Kernel, server and browser share a laptop's cores. torch's threads wait for each other by spinning, and
-    # on cores that are busy that makes small steps up to a hundred times slower than waiting asleep.
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if os.name == "posix":
         # In place of this process: signals, job control and exit status are JupyterLab's own.
         sys.stdout.flush()

@@ -1,17 +1,18 @@
-"""``vaewidgets train``: from options to a checkpoint that says how it was made and how good it is."""
+"""``vaewidgets train``: what may be asked for, and what of that a file remembers."""
 
 from __future__ import annotations
 
 import inspect
 import math
+import os
 import shlex
-import sys
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from .writing import check_free
+from . import writing
+
+NAMED = ("digits", "mnist", "fashion-mnist")
 
 
 class Option(NamedTuple):
@@ -43,6 +44,17 @@ def _sigma(text: str) -> float | str:
         return text  # "learned", "optimal"; VAE says what it does not know
 
 
+#: What else is asked for, with its default. Of these, --resume lets the last two differ from the first time.
+OWN = {
+    "model": "vae", "size": None, "channels": None, "skip_corrupt": False, "seed": 0, "holdout": 0,
+    "half": False, "atlas": "test", "threads": None, "device": "auto",
+}  # fmt: skip
+FREE = ("threads", "device")
+_OWN_KINDS = {
+    "model": str, "size": [int], "channels": int, "skip_corrupt": bool, "seed": int, "holdout": int,
+    "half": bool, "atlas": str, "threads": int, "device": str,
+}  # fmt: skip
+
 #: A new keyword of `VAE` or `fit` becomes an option by one more line here.
 OPTIONS = (
     Option("VAE", "latent_dim", int, "number of latent coordinates"),
@@ -57,17 +69,42 @@ OPTIONS = (
     Option("fit", "schedule", str, "constant or cosine"),
     Option("fit", "weight_decay", float, "decoupled weight decay"),
     Option("fit", "beta", float, "weight of the KL"),
+    Option("fit", "kl_warmup", float, "epochs over which the KL's weight rises to beta"),
+    Option("fit", "free_bits", float, "nats that each latent dimension may cost for free"),
+    Option("fit", "iwae", int, "train the importance-weighted bound with so many samples"),
+    Option("fit", "patience", int, "stop after so many epochs without progress on the --holdout images"),
+    Option("fit", "precision", str, "float32, or bfloat16 for the matrix products"),
     Option("fit", "binarize", str, "dynamic: draw zeros and ones from the greys for every batch"),
 )
 
 
 def add_arguments(parser) -> None:
-    """Give an argparse parser the options of ``vaewidgets train``."""
-    parser.add_argument("dataset", choices=("digits", "mnist", "fashion-mnist"))
-    parser.add_argument("--model", choices=("vae", "ae"), default="vae", help="ae: an autoencoder, no KL")
+    """Give an argparse parser the options of ``vaewidgets train``.
+
+    None has a default here: what was asked for must be told from what was not.
+    """
+    parser.add_argument("dataset", nargs="?", help=f"{', '.join(NAMED)}, a folder of images or an .npz file")
+    parser.add_argument("--model", choices=("vae", "ae"), help="ae: an autoencoder, no KL")
     parser.add_argument("--out", required=True, metavar="FILE", help="the checkpoint, a .safetensors file")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with what ended early, from FILE.resume; alone, with --out",
+    )
+    parser.add_argument(
+        "--save-every",
+        type=float,
+        default=5.0,
+        metavar="MINUTES",
+        help="write FILE.resume so often; 0: never",
+    )
     parser.add_argument("--data", metavar="ROOT", help="folder that holds MNIST/raw; else $VAEWIDGETS_DATA")
+    parser.add_argument("--size", type=int, nargs="+", metavar="N", help="of a folder's images: N, or H W")
+    parser.add_argument("--channels", type=int, choices=(1, 3), help="make a folder's images grey, or colour")
+    parser.add_argument(
+        "--skip-corrupt", action="store_true", default=None, help="leave out files that cannot be read"
+    )
     for option in OPTIONS:
         parser.add_argument(
             f"--{option.name.replace('_', '-')}",
@@ -76,186 +113,151 @@ def add_arguments(parser) -> None:
             metavar=option.kind.__name__.strip("_").upper().replace("STR", "NAME"),
             help=option.help,
         )
-    parser.add_argument("--seed", type=int, default=0, help="of the first weights, the order and the noise")
+    parser.add_argument("--seed", type=int, help="of the first weights, the order and the noise")
     parser.add_argument(
         "--holdout",
         type=int,
-        default=0,
         metavar="N",
         help="do not train on the last N training images and measure on them: the test set is for the end",
     )
     parser.add_argument(
-        "--half", action="store_true", help="store float16; the figures are those of what is stored"
-    )
+        "--half", action="store_true", default=None,
+        help="store float16; the figures are those of what is stored",
+    )  # fmt: skip
     parser.add_argument(
         "--atlas",
         choices=("test", "none"),
-        default="test",
         help="test (the default): store where the model puts the images it is measured on, for the map",
     )
+    parser.add_argument("--device", metavar="NAME", help="auto (the default), cpu, cuda or mps")
     parser.add_argument("--threads", type=int, metavar="N", help="processor threads for torch")
 
 
 def run(args) -> int:
     """Train, measure, store: the command itself. Returns its exit status."""
     out = Path(args.out)
-    check_free(out, args.overwrite)
+    _check_asked(args, out)
     # Only now: importing torch takes seconds, and a refusal should not.
-    import torch
+    from . import resume
+    from .runs import train
 
-    from . import __version__
-    from .checkpoints import Atlas, save
-    from .data import load_data
-    from .metrics import encode_all
-    from .models import VAE, Autoencoder
-    from .training import fit
-
-    if args.threads is not None:
-        if args.threads < 1:
-            raise ValueError(f"--threads must be at least 1; got {args.threads}.")
-        torch.set_num_threads(args.threads)
-    data = load_data(args.dataset, root=args.data)
-    images, held_out, split = _split(data, args.holdout)
-    kind = Autoencoder if args.model == "ae" else VAE
-    model = kind(image_shape=tuple(images.shape[1:]), seed=args.seed, **_given(args, "VAE"))
-    steps = fit(model, images, seed=args.seed, **_given(args, "fit"))
-    recipe = _recipe(args, VAE, fit)
-
-    last, interrupted = _drive(steps)
-    if last is None:
-        raise RuntimeError("stopped before the first step; nothing is stored.")
-    if interrupted:
-        print(f"Stopped at step {last.step} of {last.total_steps}; storing what is there.", file=sys.stderr)
-    if args.half:
-        _round_to_half(model)
-    figures = _measure(model, held_out.images, split)
-    atlas = None
-    if args.atlas == "test":
-        atlas = Atlas(*encode_all(model, held_out.images), held_out.labels)
-    if interrupted:
-        recipe["stopped"] = {"step": last.step, "total_steps": last.total_steps}
-    save(
-        model, out, atlas=atlas, half=args.half,
-        dataset=args.dataset, recipe=recipe, command=command(args), figures=figures,
-        versions={"vaewidgets": __version__, "torch": torch.__version__},
-    )  # fmt: skip
-    print(
-        f"held-out loss {figures['loss']:.2f} = {-figures['reconstruction']:.2f} for the reconstruction "
-        f"+ {figures['kl']:.2f} KL, nats per image, mean over {figures['images']:,} images ({split})"
-    )
-    print(f"wrote {out} ({out.stat().st_size / 1e6:.2f} MB)")
-    return 130 if interrupted else 0
+    state = resume.read(resume_path(out)) if args.resume else None
+    if state is not None:
+        _take_over(args, state)
+    for name, default in OWN.items():
+        if getattr(args, name) is None:
+            setattr(args, name, default)
+    if args.threads is not None and not 1 <= args.threads <= 1024:
+        raise ValueError(f"--threads must be at least 1 and at most 1024; got {args.threads}.")
+    return train(args, out, state)
 
 
 def command(args) -> str:
     """Write the command that trains the same model, without what belongs to this machine alone.
 
-    The data root is left out, and of an absolute output path only the file's name stays.
+    The data root is left out, and of a folder, an .npz and an absolute output path only the name stays.
     """
     out = Path(args.out)
-    words = ["vaewidgets", "train", args.dataset, "--out", out.name if out.is_absolute() else args.out]
-    if args.model != "vae":
-        words += ["--model", args.model]
-    for option in OPTIONS:
-        value = getattr(args, option.name)
-        if value is not None:
-            words += [f"--{option.name.replace('_', '-')}", *map(str, value if option.several else [value])]
-    words += ["--seed", str(args.seed)]
-    if args.holdout:
-        words += ["--holdout", str(args.holdout)]
-    if args.half:
-        words.append("--half")
-    if args.atlas != "test":
-        words += ["--atlas", args.atlas]
-    if args.threads is not None:
-        words += ["--threads", str(args.threads)]
+    words = ["vaewidgets", "train", dataset_name(args.dataset)]
+    words += ["--out", out.name if out.is_absolute() else args.out]
+    for name, default in [("model", "vae"), *((o.name, None) for o in OPTIONS), *list(OWN.items())[1:]]:
+        value = getattr(args, name)
+        if value != default or name == "seed":
+            words.append(f"--{name.replace('_', '-')}")
+            if value is not True:
+                words += map(str, value if isinstance(value, (list, tuple)) else [value])
     return shlex.join(words)
 
 
-def _given(args, owner: str) -> dict:
-    """Return the keywords that were asked for; the others keep their defaults."""
-    given = {o.name: getattr(args, o.name) for o in OPTIONS if o.owner == owner}
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if v is not None}
+def dataset_name(source: str) -> str:
+    """Name a dataset as files may: of a folder or an .npz the last part of its path."""
+    if source in NAMED:
+        return source
+    name = os.path.basename(os.path.abspath(source))
+    # A folder that is called mnist is not MNIST.
+    return f"./{name}" if name in NAMED else name
 
 
-def _recipe(args, vae, fit) -> dict:
-    """Return every option with its value, defaults too: those may change in a later version."""
-    defaults = {"VAE": inspect.signature(vae).parameters, "fit": inspect.signature(fit).parameters}
-    asked = {name: value for owner in defaults for name, value in _given(args, owner).items()}
-    recipe = {o.name: asked.get(o.name, defaults[o.owner][o.name].default) for o in OPTIONS}
-    recipe = {name: list(v) if isinstance(v, tuple) else v for name, v in recipe.items()}
-    own = ("model", "seed", "holdout", "half", "atlas", "threads")
-    return recipe | {name: getattr(args, name) for name in own}
+def resume_path(out: Path) -> Path:
+    """Return where the state of the training lies whose checkpoint is `out`."""
+    return out.with_name(f"{out.name}.resume")
 
 
-def _split(data, holdout: int):
-    """Return the training images, the held-out `Images` and the name of the latter."""
-    if not holdout:
-        return data.train.images, data.test, "test"
-    if not 0 < holdout < len(data.train):
-        raise ValueError(f"--holdout must leave images on both sides of {len(data.train)}; got {holdout}.")
-    labels = data.train.labels
-    kept_out = type(data.train)(data.train.images[-holdout:], None if labels is None else labels[-holdout:])
-    return data.train.images[:-holdout], kept_out, f"train[-{holdout}:]"
-
-
-def _drive(steps: Generator):
-    """Run the training behind a progress bar; return its last step and whether Ctrl-C ended it."""
-    from tqdm import tqdm
-
-    # A number that is read makes the device wait: only those shown are. A log file wants few lines.
-    pause = 0.25 if sys.stderr.isatty() else 10.0
-    last, shown = None, -math.inf
-    bar = tqdm(desc="training", unit="step", mininterval=0, miniters=1, dynamic_ncols=True, leave=True)
-    try:
-        for last in steps:
-            if time.monotonic() - shown >= pause or last.step == last.total_steps:
-                _show(bar, last)
-                shown = time.monotonic()
-        return last, False
-    except KeyboardInterrupt:
-        return last, True
-    finally:
-        steps.close()
-        bar.close()
-
-
-def _show(bar, step) -> None:
-    loss = step.loss
-    if not math.isfinite(loss):
-        raise RuntimeError(
-            f"the loss became {loss} at step {step.step}; nothing is stored. Try a smaller --lr."
+def _check_asked(args, out: Path) -> None:
+    """Refuse what cannot be done, before any work."""
+    if not args.save_every >= 0 or math.isinf(args.save_every):
+        raise ValueError(f"--save-every must be minutes, 0 for never; got {args.save_every}.")
+    if args.resume:
+        if args.overwrite:
+            raise ValueError("--resume goes on with a training, --overwrite begins anew: give one of them.")
+        if not resume_path(out).is_file():
+            raise FileNotFoundError(
+                f"{resume_path(out)}: no such file, so nothing to resume. It lies beside FILE while a "
+                "training is unfinished; without --resume one begins."
+            )
+        return
+    if args.dataset is None:
+        raise ValueError(f"name what to train on: {', '.join(NAMED)}, a folder of images or an .npz file.")
+    if args.patience is not None and not args.holdout:
+        raise ValueError("--patience waits for progress on images held out: say how many with --holdout N.")
+    writing.check_free(out, args.overwrite)
+    if resume_path(out).exists() and not args.overwrite:
+        raise FileExistsError(
+            f"{resume_path(out)} exists already: a training that ended early. Go on with it by --resume, or "
+            "begin anew with --overwrite."
         )
-    bar.total, bar.n = step.total_steps, step.step
-    bar.set_postfix_str(
-        f"reconstruction {step.reconstruction:.2f}, KL {step.kl:.2f}, loss {loss:.2f}, "
-        f"{step.images_per_second:,.0f} images/s"
-    )
 
 
-def _round_to_half(model) -> None:
-    """Round the weights in place to what float16 can hold, so that what is measured is what is stored."""
-    for tensor in model.state_dict().values():
-        if tensor.is_floating_point():
-            tensor.copy_(tensor.half())
+def _take_over(args, state) -> None:
+    """Set the options to those of `state`; refuse one that was given and differs."""
+    known = state.about["recipe"]
+    kinds = {o.name: [int] if o.several else o.kind for o in OPTIONS} | _OWN_KINDS
+    for name, kind in kinds.items():
+        if name not in known or not _is_kind(known[name], kind):
+            raise ValueError(f"{state.path} is damaged: {name} in its recipe is {known.get(name)!r}.")
+        asked, stored = getattr(args, name), known[name]
+        if asked is None:
+            setattr(args, name, stored)
+        elif name not in FREE and asked != stored:
+            option = f"--{name.replace('_', '-')}"
+            raise ValueError(
+                f"{option} {asked} is not what {state.path} was trained with: {stored}. Leave {option} out, "
+                "or begin anew with --overwrite."
+            )
+    source, stored = args.dataset, state.about["dataset"]
+    if dataset_name(stored) != stored:
+        raise ValueError(f"{state.path} is damaged: {stored!r} is no name of a dataset.")
+    if source is not None and dataset_name(source) != stored:
+        raise ValueError(f"{state.path} was trained on {stored}; got {dataset_name(source)}.")
+    if source is None and stored not in NAMED and not os.path.exists(stored):
+        raise FileNotFoundError(
+            f"{state.path} was trained on {stored}, which is not in this folder. Say where it is: "
+            f"vaewidgets train PATH/{stored} --resume --out {args.out}"
+        )
+    args.dataset = source or stored
 
 
-def _measure(model, images, split: str, seed: int = 0) -> dict:
-    """Measure the bound itself (beta = 1), of an autoencoder the reconstruction; nats per held-out image."""
-    from .metrics import held_out_elbo
+def _is_kind(value, kind) -> bool:
+    """Tell whether JSON gave what an option of that kind can be; None is an option not given."""
+    if isinstance(kind, list):
+        return value is None or (isinstance(value, list) and all(type(v) is int for v in value))
+    kinds = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}.get(kind, (int, float, str))
+    return value is None or type(value) in kinds
 
-    terms = held_out_elbo(model, images, seed=seed)
-    # In double: ten thousand float32 numbers lose their last digits in a sum.
-    reconstruction, kl = terms.reconstruction.double().mean().item(), terms.kl.double().mean(0)
-    loss = kl.sum().item() - reconstruction
-    if not math.isfinite(loss):
-        raise RuntimeError(f"the held-out loss is {loss}; nothing is stored. Try a smaller --lr.")
-    return {
-        "loss": round(loss, 4),
-        "reconstruction": round(reconstruction, 4),
-        "kl": round(kl.sum().item(), 4),
-        "kl_per_dimension": [round(value, 4) for value in kl.tolist()],
-        "images": len(images),
-        "split": split,
-        "seed": seed,
-    }
+
+def given(args, owner: str) -> dict:
+    """Return the keywords that were asked for; the others keep their defaults."""
+    values = {o.name: getattr(args, o.name) for o in OPTIONS if o.owner == owner}
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if v is not None}
+
+
+def recipe(args) -> dict:
+    """Return every option with its value, defaults too: those may change in a later version."""
+    from .models import VAE
+    from .training import fit
+
+    defaults = {"VAE": inspect.signature(VAE).parameters, "fit": inspect.signature(fit).parameters}
+    asked = {name: value for owner in defaults for name, value in given(args, owner).items()}
+    values = {o.name: asked.get(o.name, defaults[o.owner][o.name].default) for o in OPTIONS}
+    values = {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+    return values | {name: getattr(args, name) for name in OWN}

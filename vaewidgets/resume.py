@@ -1,0 +1,148 @@
+"""The companion of an unfinished checkpoint: all that ``vaewidgets train --resume`` needs to go on.
+
+A safetensors file with a JSON header, like a checkpoint, and hostile until checked like one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from .checkpoints import empty_model, read_header
+from .steps import Snapshot
+
+FORMAT, KIND = 1, "Training"
+
+#: What the header says beside the numbers of the `Snapshot`, and in which kind of JSON value.
+_ABOUT = {
+    "recipe": dict, "dataset": str, "command": str, "fingerprint": str, "device": str, "versions": dict,
+}  # fmt: skip
+
+
+class State(NamedTuple):
+    """The header of a state file, checked; its tensors are still in the file.
+
+    Attributes
+    ----------
+    path : Path
+    about : dict
+        recipe, dataset, command, fingerprint, device and versions of the run.
+    numbers : dict
+        Of the `Snapshot`.
+    shapes : dict of str to list of int
+        Of the tensors.
+    """
+
+    path: Path
+    about: dict
+    numbers: dict
+    shapes: dict[str, list[int]]
+
+
+def fingerprint(images: Tensor) -> str:
+    """Hash images, a Tensor of shape (N, C, H, W) in float32: equal only for the same pixels and shape."""
+    images = images.contiguous()
+    digest = hashlib.sha256(repr(tuple(images.shape)).encode())
+    digest.update(memoryview(images.numpy()).cast("B"))
+    return digest.hexdigest()
+
+
+def serialise(snapshot: Snapshot, about: dict) -> bytes:
+    """Make the bytes of a state file from what `Training.state` copied and what is known of the run."""
+    # JSON has no infinity, the loss to be beaten before anything was measured.
+    numbers = {name: None if value == math.inf else value for name, value in snapshot.numbers.items()}
+    header = {"format": FORMAT, "kind": KIND, "numbers": numbers, **about}
+    tensors = {name: tensor.contiguous() for name, tensor in snapshot.tensors.items()}
+    return to_bytes(tensors, {"vaewidgets": json.dumps(header, allow_nan=False)})
+
+
+def read(path: Path) -> State:
+    """Read the header of a state file.
+
+    Raises
+    ------
+    ValueError
+        Not a state file of ours, damaged, cut short, or of a future version.
+    FileNotFoundError
+    """
+    tensors, header = read_header(path)
+    if not isinstance(header, dict) or header.get("kind") != KIND or type(header.get("format")) is not int:
+        raise ValueError(
+            f"{path} is no state of an unfinished vaewidgets train; --resume takes nothing else."
+        )
+    if header["format"] != FORMAT:
+        raise ValueError(
+            f"{path} has state format {header['format']}; this vaewidgets reads {FORMAT}: finish it "
+            "with the version that began it."
+        )
+    numbers = header.get("numbers")
+    if not isinstance(numbers, dict) or not all(_is_number(n, v) for n, v in numbers.items()):
+        raise ValueError(f"{path} is damaged: expected finite numbers of where training is; got {numbers!r}.")
+    for name, kind in _ABOUT.items():
+        if not isinstance(header.get(name), kind):
+            raise ValueError(f"{path} is damaged: its {name} should be a {kind.__name__}.")
+    shapes = {name: entry["shape"] for name, entry in tensors.items()}
+    return State(path, {name: header[name] for name in _ABOUT}, numbers, shapes)
+
+
+def check_size(state: State, kind: str, config: dict) -> None:
+    """Refuse a recipe whose model is not the one in the file, before memory is taken for it.
+
+    Raises
+    ------
+    ValueError
+    """
+    # As JSON would give it: lists are what is bounded.
+    config = {name: list(v) if isinstance(v, tuple) else v for name, v in config.items()}
+    model = empty_model(state.path, {"kind": kind, "config": config, "info": {}}, len(state.shapes))
+    expected = {f"model.{name}": list(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: shape for name, shape in state.shapes.items() if name.startswith("model.")}
+    if found != expected:
+        name = next(n for n in sorted({*found, *expected}) if found.get(n) != expected.get(n))
+        raise ValueError(
+            f"{state.path} does not fit its own recipe: {name} should have shape "
+            f"{expected.get(name, '(absent)')}, the file has {found.get(name, '(absent)')}."
+        )
+
+
+def restore(training, state: State) -> bool:
+    """Put a `Training` where the state is. Returns whether its steps will be those of one that never stopped.
+
+    They will not on another kind of device, whose generators have other states: the noise then begins anew.
+
+    Raises
+    ------
+    ValueError
+        The state does not fit the training, or is damaged.
+    """
+    try:
+        with safe_open(state.path, "pt") as file:
+            # get_tensor hands out the mapped file: without a copy, replacing it would pull it away.
+            tensors = {name: file.get_tensor(name).clone() for name in state.shapes}
+        same = next(training.model.parameters()).device.type == state.about["device"]
+        if not same:
+            training.reseed(state.numbers["seen"])
+        own = training.state()
+        if not same:
+            tensors["noise"] = own.tensors["noise"]
+        numbers = {name: own.numbers.get(name) if v is None else v for name, v in state.numbers.items()}
+        # Whatever else a snapshot holds is what was asked for, which is the same: the recipe was.
+        training.restore(own._replace(tensors=tensors, numbers=numbers))
+    except (SafetensorError, OSError, RuntimeError, TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"{state.path} is damaged, cut short or of another training: {error}") from error
+    return same
+
+
+def _is_number(name: str, value) -> bool:
+    if name == "best_loss" and value is None:
+        return True
+    kinds = (int,) if name in ("step", "seen", "stale") else (int, float)
+    in_range = type(value) in kinds and abs(value) < 2**53
+    return in_range and math.isfinite(value) and (name == "best_loss" or value >= 0)

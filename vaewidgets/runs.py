@@ -1,0 +1,273 @@
+"""``vaewidgets train`` once its words are known: from the images to a checkpoint that says how good it is."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from . import __version__, checkpoints, resume, writing
+from .data import load_data
+from .devices import Team, pick_device
+from .driving import Progress, Signals, drive
+from .metrics import encode_all, held_out_elbo
+from .models import VAE, Autoencoder
+from .recipes import command, dataset_name, given, recipe, resume_path
+from .steps import Diverged
+from .training import fit
+
+
+class End(NamedTuple):
+    """How a training ended.
+
+    Attributes
+    ----------
+    status : int
+        The exit status it asks for.
+    reason : str or None
+        Why before its last step.
+    unsaved : dict of Path to bytes
+        The state that could not be written yet.
+    """
+
+    status: int = 0
+    reason: str | None = None
+    unsaved: Mapping[Path, bytes] = {}
+
+
+def train(args, out: Path, state: resume.State | None) -> int:
+    """Train, measure, store. Returns the exit status.
+
+    Of several processes (torchrun) the first alone speaks, measures and writes; the others return 0.
+    Each looks at FILE and FILE.resume itself, so that all are refused alike and none waits for the others.
+
+    Parameters
+    ----------
+    args : Namespace
+        The options of `recipes.add_arguments`, complete.
+    out : Path
+    state : State or None
+        What to go on from.
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError, OSError
+        What cannot be trained, measured or stored.
+    """
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    device = pick_device(args.device)
+    team = Team.join(device)
+    data = _load(args, quiet=team.rank > 0)
+    about = {
+        "dataset": dataset_name(args.dataset),
+        "recipe": recipe(args),
+        "command": state.about["command"] if state else command(args),
+        "versions": {"vaewidgets": __version__, "torch": torch.__version__},
+        "device": device.type,
+        "fingerprint": resume.fingerprint(data.train.images),
+    }
+    images, held_out, split = _split(data, args.holdout)
+    steps, notes = _begin(args, images, held_out, state, about)
+    for note in () if team.rank else notes:
+        print(note, file=sys.stderr)
+    with Signals(team) as signals:
+        end = _train(steps, signals, args, out, about, team)
+        if team.rank == 0:
+            end = end._replace(status=_finish(steps, args, out, about, held_out, split, end))
+    return end.status if team.rank == 0 else 0
+
+
+def _load(args, quiet: bool):
+    """Load the dataset; files that were skipped are named on standard error."""
+    folder = {}
+    if args.size is not None:
+        folder["size"] = args.size[0] if len(args.size) == 1 else tuple(args.size)
+    if args.channels is not None:
+        folder["channels"] = args.channels
+    if args.skip_corrupt:
+        folder["on_error"] = "skip"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            data = load_data(args.dataset, root=args.data, **folder)
+        except (ValueError, RuntimeError) as error:
+            words = {"on_error='skip'": "--skip-corrupt", "size=": "--size", "root=": "--data"}
+            hints = [f"{word} is {option}" for word, option in words.items() if word in str(error)]
+            raise type(error)(f"{error} Here {', '.join(hints)}." if hints else str(error)) from error
+    for warning in () if quiet else caught:
+        print(f"vaewidgets train: {warning.message}", file=sys.stderr)
+    return data
+
+
+def _split(data, holdout: int):
+    """Return the training images, the held-out `Images` and the name of the latter."""
+    if not holdout:
+        return data.train.images, data.test, "test"
+    if not 0 < holdout < len(data.train):
+        raise ValueError(f"--holdout must leave images on both sides of {len(data.train)}; got {holdout}.")
+    return data.train.images[:-holdout], data.train.take(slice(-holdout, None)), f"train[-{holdout}:]"
+
+
+def _begin(args, images, held_out, state: resume.State | None, about: dict):
+    """Return the `Training`, where `state` left it if there is one, and what is to be said of that."""
+    kind = Autoencoder if args.model == "ae" else VAE
+    config = {"image_shape": tuple(images.shape[1:]), **given(args, "VAE")}
+    keywords = {**given(args, "fit"), "device": args.device, "seed": args.seed}
+    if args.holdout:
+        keywords["validation"] = held_out.images
+    if state is None:
+        return fit(kind(**config, seed=args.seed), images, **keywords), []
+    if state.about["fingerprint"] != about["fingerprint"]:
+        raise ValueError(
+            f"{state.path} was trained on other images than {args.dataset} now has: their SHA-256 should be "
+            f"{state.about['fingerprint'][:16]}; got {about['fingerprint'][:16]}. Bring the images back, or "
+            "begin anew with --overwrite."
+        )
+    resume.check_size(state, kind.__name__, config)
+    try:
+        steps = fit(kind(**config, seed=args.seed), images, **keywords)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{state.path} describes a training that cannot be run: {error}") from error
+    notes = []
+    if not resume.restore(steps, state):
+        notes.append(
+            f"{state.path} is of another device ({state.about['device']}, this is {about['device']}): the "
+            "noise begins anew."
+        )
+    if state.about["versions"] != about["versions"]:
+        notes.append(f"{state.path} was begun with other versions: {state.about['versions']}.")
+    return steps, notes
+
+
+def _train(steps, signals: Signals, args, out: Path, about: dict, team: Team) -> End:
+    """Take the steps; after a signal store the state at once, since measuring takes its time."""
+
+    def state() -> dict[Path, bytes]:
+        return {resume_path(out): resume.serialise(steps.state(), about)}
+
+    def save() -> None:
+        try:
+            writing.write(state())
+        except OSError as error:
+            progress.say(f"cannot write {resume_path(out)}: {error}. The training goes on without it.")
+
+    name = "ELBO"
+    if args.model == "ae":
+        name = "minus the reconstruction"
+    elif args.iwae is not None:
+        name = f"importance-weighted, {args.iwae} samples"
+    elif args.free_bits:
+        name = f"free bits {args.free_bits:g}"
+    try:
+        with Progress(about["recipe"]["epochs"], steps.step, name, quiet=team.rank > 0) as progress:
+            seconds = 0 if team.rank else 60 * args.save_every
+            number = drive(steps, signals, progress.show, save, seconds)
+    except Diverged as error:
+        return End(1, str(error))
+    if not number:
+        early = steps.step < steps.total_steps
+        return End(0, f"no progress for {args.patience} epochs" if early else None)
+    end = End(128 + number, signal.Signals(number).name)
+    if team.rank == 0:
+        print(f"Stopped at step {steps.step} of {steps.total_steps}; storing what is there.", file=sys.stderr)
+        unsaved = state()
+        try:
+            writing.write(unsaved)
+        except OSError:
+            end = end._replace(unsaved=unsaved)  # once more, with the checkpoint
+    # Only after the state was copied: with a patience, the model gets its best weights.
+    steps.close()
+    return end
+
+
+def _finish(steps, args, out: Path, about: dict, held_out, split: str, end: End) -> int:
+    """Measure the model and store it. Returns the exit status."""
+    model = steps.model
+    if end.status == 1:
+        print(f"vaewidgets train: {end.reason}", file=sys.stderr)
+    if args.half:
+        _round_to_half(model)
+    figures = _measure(model, held_out.images, split)
+    atlas = None
+    if args.atlas == "test":
+        atlas = checkpoints.Atlas(*encode_all(model, held_out.images), held_out.labels)
+    info = {name: value for name, value in about.items() if name != "fingerprint"}
+    if end.reason is not None:
+        info["stopped"] = {"step": steps.step, "total_steps": steps.total_steps, "reason": end.reason}
+    data = checkpoints.serialise(model, out, atlas=atlas, half=args.half, figures=figures, **info)
+    place = _store({**end.unsaved, out: data})
+    print(
+        f"held-out loss {figures['loss']:.2f} = {-figures['reconstruction']:.2f} for the reconstruction "
+        f"+ {figures['kl']:.2f} KL, nats per image, mean over {figures['images']:,} images ({split})"
+    )
+    print(f"wrote {place} ({len(data) / 1e6:.2f} MB)")
+    if place != out:
+        return 1
+    if end.status > 1:
+        print(f"vaewidgets train --resume --out {out} goes on from there.", file=sys.stderr)
+    else:
+        resume_path(out).unlink(missing_ok=True)
+    return end.status
+
+
+def _store(files: Mapping[Path, bytes]) -> Path:
+    """Write files, the checkpoint last; where that fails, in the system's temporary folder.
+
+    Returns
+    -------
+    Path
+        Of the checkpoint.
+    """
+    try:
+        writing.write(files)
+        return list(files)[-1]
+    except OSError as error:
+        out, size = list(files)[-1], sum(map(len, files.values()))
+        said = f"cannot write {out} ({size:,} bytes): {error}."
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="vaewidgets-"))
+        writing.write({folder / path.name: data for path, data in files.items()})
+    except OSError as error:
+        raise OSError(
+            f"{said} Nor in the temporary folder {tempfile.gettempdir()}: {error}. Nothing is stored."
+        ) from error
+    print(
+        f"vaewidgets train: {said} It lies in {folder} instead: make room, or make the folder writable, and "
+        "move it.",
+        file=sys.stderr,
+    )
+    return folder / out.name
+
+
+def _round_to_half(model) -> None:
+    """Round the weights in place to what float16 can hold, so that what is measured is what is stored."""
+    for tensor in model.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(tensor.half())
+
+
+def _measure(model, images, split: str, seed: int = 0) -> dict:
+    """Measure the bound itself (beta = 1), of an autoencoder the reconstruction; nats per held-out image."""
+    terms = held_out_elbo(model, images, seed=seed)
+    # In double: ten thousand float32 numbers lose their last digits in a sum.
+    reconstruction, kl = terms.reconstruction.cpu().double().mean().item(), terms.kl.cpu().double().mean(0)
+    loss = kl.sum().item() - reconstruction
+    if not math.isfinite(loss):
+        raise RuntimeError(f"the held-out loss is {loss}; nothing is stored. Try a smaller --lr.")
+    return {
+        "loss": round(loss, 4),
+        "reconstruction": round(reconstruction, 4),
+        "kl": round(kl.sum().item(), 4),
+        "kl_per_dimension": [round(value, 4) for value in kl.tolist()],
+        "images": len(images),
+        "split": split,
+        "seed": seed,
+    }
