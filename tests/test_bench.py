@@ -1,4 +1,4 @@
-"""``vaewidgets bench``: the statistics on series worked out by hand, the table, and what is refused.
+"""``vaewidgets bench drag``: the statistics on series worked out by hand, the table, and what is refused.
 
 The measurement itself needs a browser: ``browser/test_bench.py``.
 """
@@ -11,46 +11,47 @@ import random
 import numpy as np
 import pytest
 
-from vaewidgets import bench, cli, doctor
+from vaewidgets import cli, doctor
+from vaewidgets.bench import drag, page
 
 # --- statistics ----------------------------------------------------------------------------------------
 
 
 def test_percentiles_of_known_series():
-    assert bench.percentile([5], 0.95) == 5
-    assert bench.percentile([4, 1, 3, 2], 0.5) == 2.5
-    assert bench.percentile(list(range(101)), 0.95) == 95
-    assert (bench.percentile([1, 9], 0), bench.percentile([1, 9], 1)) == (1, 9)
-    assert math.isnan(bench.percentile([], 0.5))
+    assert drag.percentile([5], 0.95) == 5
+    assert drag.percentile([4, 1, 3, 2], 0.5) == 2.5
+    assert drag.percentile(list(range(101)), 0.95) == 95
+    assert (drag.percentile([1, 9], 0), drag.percentile([1, 9], 1)) == (1, 9)
+    assert math.isnan(drag.percentile([], 0.5))
     with pytest.raises(ValueError, match=r"share must lie in \[0, 1\]; got 95"):
-        bench.percentile([1], 95)
+        drag.percentile([1], 95)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 100])
 def test_percentiles_are_those_of_numpy(count):
     values = [random.Random(count).random() for _ in range(count)]
     for share in (0, 0.05, 0.5, 0.95, 1):
-        assert bench.percentile(values, share) == pytest.approx(np.percentile(values, 100 * share))
+        assert drag.percentile(values, share) == pytest.approx(np.percentile(values, 100 * share))
 
 
 def test_gaps_count_the_wait_for_the_first_picture_and_after_the_last():
-    assert bench.gaps([10, 30, 35], 100) == [10, 20, 5, 65]
-    assert bench.gaps([], 100) == [100]
+    assert drag.gaps([10, 30, 35], 100) == [10, 20, 5, 65]
+    assert drag.gaps([], 100) == [100]
 
 
 def test_a_move_is_paired_with_the_first_picture_before_the_next_move():
     # Two pictures after the first move, none after the second, one long after the third.
-    assert bench.latencies([0, 100, 200], [7, 40, 950]) == [7, None, 750]
+    assert drag.latencies([0, 100, 200], [7, 40, 950]) == [7, None, 750]
     # A picture at the very instant of a move belongs to that move, not to the one before.
-    assert bench.latencies([0, 100], [100]) == [None, 0]
+    assert drag.latencies([0, 100], [100]) == [None, 0]
     # A picture before the first move belongs to nobody.
-    assert bench.latencies([50], [10, 60]) == [10]
-    assert bench.latencies([], [1]) == []
+    assert drag.latencies([50], [10, 60]) == [10]
+    assert drag.latencies([], [1]) == []
 
 
 def result(title="ours", naive=False, **series):
     series = {"waits": [4.0, 6.0], "moves": [0, 500, 1000], "pictures": [250, 750], "changes": 2} | series
-    return bench.Result(name=title, title=title, naive=naive, **series)
+    return drag.Result(name=title, title=title, naive=naive, **series)
 
 
 def test_the_figures_of_a_result():
@@ -66,7 +67,7 @@ def test_the_figures_of_a_result():
 def test_the_table_compares_with_the_first_naive_design():
     naive = result("slow", naive=True, waits=[50.0], pictures=[500])
     second = result("other", naive=True, pictures=[100, 200, 300])
-    lines = bench.table([result(), naive, second]).splitlines()
+    lines = drag.table([result(), naive, second]).splitlines()
     heads = "design  step p50  step p95  pictures  gap p95  frames  followed  pictures  step p50"
     assert lines[0].split() == heads.split()
     rows = {line.split()[0]: line.split()[1:] for line in lines[3:6]}
@@ -77,11 +78,11 @@ def test_the_table_compares_with_the_first_naive_design():
 
 
 def test_a_table_of_ours_alone_has_no_ratios_and_says_what_was_missed():
-    text = bench.table([result(waits=[None, None], pictures=[], changes=0)])
+    text = drag.table([result(waits=[None, None], pictures=[], changes=0)])
     assert "naive" not in text
     assert text.splitlines()[-1] == "ours: 2 of 2 steps brought no picture"
     # A naive design that never showed anything is nothing to divide by.
-    assert bench.table([result(), result("dead", naive=True, waits=[0.0], pictures=[])]).count(" - ") >= 1
+    assert drag.table([result(), result("dead", naive=True, waits=[0.0], pictures=[])]).count(" - ") >= 1
 
 
 # --- the designs -----------------------------------------------------------------------------------------
@@ -89,7 +90,7 @@ def test_a_table_of_ours_alone_has_no_ratios_and_says_what_was_missed():
 
 @pytest.mark.parametrize("webgl", [True, False])
 def test_every_design_is_python_and_says_what_to_watch(webgl):
-    for design in bench.designs(webgl).values():
+    for design in drag.designs(webgl).values():
         assert design.watch and design.cells
         for cell in design.cells:
             ast.parse("\n".join(line for line in cell.splitlines() if not line.startswith("%")))
@@ -97,8 +98,8 @@ def test_every_design_is_python_and_says_what_to_watch(webgl):
 
 def test_without_webgl_the_figures_draw_what_can_be_seen():
     for name in ("naive-figure", "batched-figure"):
-        assert "go.Scattergl(" in bench.designs(True)[name].cells[0]
-        assert "Scattergl" not in bench.designs(False)[name].cells[0]
+        assert "go.Scattergl(" in drag.designs(True)[name].cells[0]
+        assert "Scattergl" not in drag.designs(False)[name].cells[0]
 
 
 # --- what is refused -------------------------------------------------------------------------------------
@@ -131,7 +132,7 @@ def refused(words, capsys):
 
 @pytest.fixture
 def no_measurement(monkeypatch):
-    monkeypatch.setattr(bench, "measure", lambda *args, **kwargs: pytest.fail("measured before refusing"))
+    monkeypatch.setattr(drag, "measure", lambda *args, **kwargs: pytest.fail("measured before refusing"))
 
 
 def test_a_file_that_is_there_is_refused_before_anything_is_measured(tmp_path, capsys, no_measurement):
@@ -143,7 +144,7 @@ def test_a_file_that_is_there_is_refused_before_anything_is_measured(tmp_path, c
 
 @pytest.mark.parametrize("gone", ["playwright", "matplotlib"])
 def test_a_missing_extra_is_one_line_that_names_it(gone, monkeypatch, capsys):
-    monkeypatch.setattr(bench, "_is_installed", lambda name: name != gone)
+    monkeypatch.setattr(page, "_is_installed", lambda name: name != gone)
     expected = f'needs {gone}, of the extra [bench]: pip install "vaewidgets[bench]"'
     assert refused([], capsys) == f"vaewidgets bench: {expected}"
 
@@ -161,14 +162,14 @@ def test_a_browser_that_does_not_start_is_one_line(monkeypatch):
 
     monkeypatch.setattr(doctor, "chromium_path", lambda: "/nowhere/chromium")
     with pytest.raises(RuntimeError, match="playwright install chromium") as error:
-        bench._launch(Playwright, ())
+        page._launch(Playwright, ())
     assert "/nowhere/chromium Install the system's chromium" in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_what_is_written_is_json_also_where_nothing_was_seen(tmp_path, monkeypatch, capsys):
     nothing = result(waits=[None], pictures=[], changes=0)
-    monkeypatch.setattr(bench, "measure", lambda *args, **kwargs: ({"cpus": 2}, [nothing]))
+    monkeypatch.setattr(drag, "measure", lambda *args, **kwargs: ({"cpus": 2}, [nothing]))
     path = tmp_path / "drag.json"
     assert cli.main(["bench", "drag", "--json", str(path), "--no-webgl", "--designs", "explorer"]) == 0
     record = json.loads(path.read_text())

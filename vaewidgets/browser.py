@@ -221,6 +221,10 @@ _HAND = """
 """
 
 
+class KernelError(Exception):
+    """Code given to ``Notebook.evaluate`` raised; the message is the traceback."""
+
+
 class Notebook:
     """A notebook in full JupyterLab, as a student opens it, in a browser context of its own.
 
@@ -375,6 +379,31 @@ class Notebook:
         path = self.shots / f"{name}.png"
         (element or self.page).screenshot(path=path)
         return path
+
+    def evaluate(self, code: str) -> str:
+        """Run code in the kernel without a cell; return what it printed and the value of its last line.
+
+        Newer kernels handle widget messages in another thread: an answer may come before the effect of
+        a click or a drag that was earlier. Wait for the effect in the page, or with ``until``.
+        """
+        outputs = self._await(
+            """async code => {
+                const kernel = window.vwPanel.sessionContext.session.kernel, outputs = [];
+                const future = kernel.requestExecute({code, store_history: false, stop_on_error: false});
+                future.onIOPub = message => {
+                    const type = message.header.msg_type;
+                    if (['stream', 'execute_result', 'display_data', 'error'].includes(type))
+                        outputs.push({output_type: type, ...message.content});
+                };
+                await future.done;
+                return outputs;
+            }""",
+            code,
+        )
+        text = text_of(outputs)
+        if any(output["output_type"] == "error" for output in outputs):
+            raise KernelError(text)
+        return text
 
     # --- pointer
 

@@ -16,20 +16,33 @@ from vaewidgets.browser import (
     CHROMIUM_ARGS,
     NO_WEBGL_ARGS,
     TIMEOUT_MS,
+    KernelError,
     Locator,
     PlaywrightError,
     Sweep,
     expect,
     sync_playwright,
-    text_of,
 )
 
 __all__ = [
     "CHROMIUM_ARGS", "NO_WEBGL_ARGS", "TIMEOUT_MS", "Drag", "KernelError", "LabServer", "Locator", "Notebook",
-    "Sweep", "expect", "sync_playwright",
+    "Sweep", "expect", "frames", "sync_playwright", "wait_for_more",
 ]  # fmt: skip
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def frames(element: Locator) -> int:
+    """Count the pictures that an element has shown."""
+    return int(element.get_attribute("data-vw-frame"))
+
+
+def wait_for_more(element: Locator, before: int) -> None:
+    """Wait until an element has shown more than `before` pictures."""
+    element.page.wait_for_function(
+        "([element, before]) => Number(element.dataset.vwFrame) > before",
+        arg=[element.element_handle(), before],
+    )
 
 
 class LabServer(browser.LabServer):
@@ -41,10 +54,6 @@ class LabServer(browser.LabServer):
         name = name or source.name
         shutil.copyfile(source, self.root / name)
         return name
-
-
-class KernelError(Exception):
-    """Code given to ``Notebook.evaluate`` raised; the message is the traceback."""
 
 
 class Notebook(browser.Notebook):
@@ -128,31 +137,6 @@ class Notebook(browser.Notebook):
         ``idle`` while a cell still runs.
         """
         return self.page.evaluate("() => window.vwPanel.sessionContext.session?.kernel?.status ?? 'none'")
-
-    def evaluate(self, code: str) -> str:
-        """Run code in the kernel without a cell; return what it printed and the value of its last line.
-
-        Newer kernels handle widget messages in another thread: an answer may come before the effect of
-        a click or a drag that was earlier. Wait for the effect in the page, or with ``until``.
-        """
-        outputs = self._await(
-            """async code => {
-                const kernel = window.vwPanel.sessionContext.session.kernel, outputs = [];
-                const future = kernel.requestExecute({code, store_history: false, stop_on_error: false});
-                future.onIOPub = message => {
-                    const type = message.header.msg_type;
-                    if (['stream', 'execute_result', 'display_data', 'error'].includes(type))
-                        outputs.push({output_type: type, ...message.content});
-                };
-                await future.done;
-                return outputs;
-            }""",
-            code,
-        )
-        text = text_of(outputs)
-        if any(output["output_type"] == "error" for output in outputs):
-            raise KernelError(text)
-        return text
 
     def until(self, expression: str) -> None:
         """Wait until a Python expression is true in the kernel."""

@@ -30,3 +30,21 @@ def test_two_designs_are_measured_and_printed(chromium_path, tmp_path):
         assert len(design["moves"]) > 3 and design["changes"] > 0
         assert 0 < len(design["pictures"]) <= len(design["moves"])
     assert {shot.name for shot in shots.iterdir()} == {"explorer.png", "kernel-picture.png"}
+
+
+def test_a_watched_training_is_measured_beside_one_alone(chromium_path):
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "vaewidgets", "bench", "cockpit", "--dataset", "digits", "--points", "100",
+            "--seconds", "1", "--rounds", "1", "--steps", "4", "--json",
+        ],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert figures["alone"] > 0 and figures["watched"] > 0
+    # More would be more than its limit of ten a second; none would be a display that stands still.
+    assert 0 < figures["pictures"] <= 10.5
+    assert 0 < figures["slider_p50_ms"] <= figures["slider_p95_ms"]
+    (row,) = [line for line in done.stdout.splitlines() if line.startswith("watched ")]
+    assert row.split()[1:] == [f"{figures['watched']:,.0f}", f"{figures['watched'] / figures['alone']:.2f}"]

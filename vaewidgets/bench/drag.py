@@ -13,27 +13,19 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import platform
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from pathlib import Path
 
-from . import __version__
+from .page import opened, wait_for_rest
+from .report import align, without_nan
 
 #: px to the right of its start that a handle is dragged, the same for all designs, and px per second: three
 #: for each frame at 60 a second, so that each frame's move is another value.
 DISTANCE, SPEED = 48, 180
 #: Seconds of rest between two single steps.
 REST = 0.15
-
-_INSTALL = 'pip install "vaewidgets[bench]"'
-_VERSIONS = (
-    "jupyterlab", "ipykernel", "ipywidgets", "anywidget", "plotly", "torch", "matplotlib", "playwright",
-)  # fmt: skip
 
 _MODEL = """\
 import ipywidgets as widgets
@@ -268,13 +260,7 @@ def table(results: Sequence[Result]) -> str:
             for key in ("pictures_per_second", "latency_p50_ms"):
                 below = base.figures[key]
                 row.append(f"{result.figures[key] / below:.2f}" if below else "-")
-    lines = [heads, units, *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
-    text = []
-    for line in lines:
-        padded = [word.rjust(width) for word, width in zip(line, widths, strict=True)]
-        text.append("  ".join([line[0].ljust(widths[0]), *padded[1:]]))
-    text.insert(2, "-" * len(text[0]))
+    text = align([heads, units, *rows], rule_after=2)
     for result in results:
         missed = result.figures["steps_without_picture"]
         if missed:
@@ -322,22 +308,22 @@ def _count(text: str) -> int:
 
 def run(args) -> int:
     """Measure and print; return the exit status."""
-    from .writing import check_free, write
+    from vaewidgets.writing import check_free, write
 
     if args.json is not None:
         check_free(args.json, args.overwrite)  # before minutes of measuring
     chosen = {name: designs(args.webgl)[name] for name in args.designs}
     if args.shots is not None:
         Path(args.shots).mkdir(parents=True, exist_ok=True)
-    machine, results = measure(
+    where, results = measure(
         chosen, args.seconds, args.steps, webgl=args.webgl, shots=args.shots and Path(args.shots)
     )
     print()
     print(table(results))
     if args.json is not None:
         settings = {"seconds": args.seconds, "steps": args.steps, "webgl": args.webgl}
-        record = {"machine": machine, "settings": settings, "designs": [asdict(r) for r in results]}
-        write({Path(args.json): json.dumps(_without_nan(record), indent=1, allow_nan=False).encode()})
+        record = {"machine": where, "settings": settings, "designs": [asdict(r) for r in results]}
+        write({Path(args.json): json.dumps(without_nan(record), indent=1, allow_nan=False).encode()})
         print(f"wrote {args.json}")
     return 0
 
@@ -370,41 +356,22 @@ def measure(
     RuntimeError
         No Chromium; a design that does not run.
     """
-    missing = [name for name in ("playwright", "matplotlib") if not _is_installed(name)]
-    if missing:
-        raise ImportError(f"needs {' and '.join(missing)}, of the extra [bench]: {_INSTALL}")
-    from . import browser
+    from vaewidgets.browser import PlaywrightError
 
-    print(machine_line := _software(), flush=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="vaewidgets-bench-", ignore_cleanup_errors=True) as home,
-        browser.sync_playwright() as playwright,
-    ):
-        chromium = _launch(playwright, browser.CHROMIUM_ARGS if webgl else browser.NO_WEBGL_ARGS)
-        machine = {**_machine(), "chromium": chromium.version, "webgl": _webgl(chromium)}
-        print(f"Chromium {machine['chromium']}, WebGL: {machine['webgl'] or 'none'}")
-        busy = "" if machine["load"] is None else f", {machine['load']:.1f} processes waiting for them"
-        print(f"{machine['cpus']} CPUs{busy}; browser, server and kernel share them", flush=True)
-        server = browser.LabServer(Path(home))
-        try:
-            server.start()
-            results = []
-            for name, design in chosen.items():
-                print(f"measuring {design.title} ...", file=sys.stderr, flush=True)
-                try:
-                    results.append(_measure(name, design, chromium, server, seconds, steps, shots))
-                except (browser.PlaywrightError, AssertionError) as error:
-                    raise RuntimeError(f"the design {name} does not run: {error}") from error
-        finally:
-            server.stop()
-            chromium.close()
-    return {"software": machine_line, **machine}, results
+    with opened("matplotlib", webgl=webgl) as (where, server, chromium):
+        results = []
+        for name, design in chosen.items():
+            print(f"measuring {design.title} ...", file=sys.stderr, flush=True)
+            try:
+                results.append(_measure(name, design, chromium, server, seconds, steps, shots))
+            except (PlaywrightError, AssertionError) as error:
+                raise RuntimeError(f"the design {name} does not run: {error}") from error
+    return where, results
 
 
 def _measure(name, design, chromium, server, seconds, steps, shots) -> Result:
-    from .browser import TIMEOUT_MS, Notebook, expect
+    from vaewidgets.browser import Notebook, expect
 
-    expect.set_options(timeout=TIMEOUT_MS)
     notebook = Notebook(chromium, server, shots, sidebar=False)
     try:
         notebook.open(server.write(f"{name}.ipynb", list(design.cells)))
@@ -413,9 +380,9 @@ def _measure(name, design, chromium, server, seconds, steps, shots) -> Result:
         handle, watch = cell.locator(".noUi-handle").first, cell.locator(design.watch).first
         for element in (handle, watch):
             expect(element).to_be_visible()
-        _wait_for_rest(notebook)
+        wait_for_rest(notebook)
         moves, pictures = notebook.steps(handle, DISTANCE, steps, watch=watch, rest=REST)
-        _wait_for_rest(notebook)
+        wait_for_rest(notebook)
         turns = max(1, round(seconds * SPEED / (2 * DISTANCE)))
         sweep = notebook.sweep(handle, DISTANCE, seconds, watch=watch, turns=turns)
         if shots is not None:
@@ -429,81 +396,3 @@ def _measure(name, design, chromium, server, seconds, steps, shots) -> Result:
         name=name, title=design.title, naive=design.naive, waits=latencies(moves, pictures),
         moves=sweep.moves, pictures=sweep.pictures, changes=sweep.changes,
     )  # fmt: skip
-
-
-def _wait_for_rest(notebook) -> None:
-    """Wait until kernel and page have done what they were asked: plots are drawn long after their cell."""
-    notebook.wait_idle()
-    notebook.page.evaluate(
-        """() => new Promise(resolve => {
-            // Twenty frames in a row at ease; a machine that never gets there is measured as it is.
-            let calm = 0, before = performance.now();
-            const deadline = before + 10000;
-            const look = now => {
-                calm = now - before < 50 ? calm + 1 : 0;
-                before = now;
-                if (calm >= 20 || now > deadline) resolve(); else requestAnimationFrame(look);
-            };
-            requestAnimationFrame(look);
-        })"""
-    )
-
-
-def _launch(playwright, args):
-    from .browser import TIMEOUT_MS, PlaywrightError
-    from .doctor import chromium_path
-
-    try:
-        return playwright.chromium.launch(
-            executable_path=chromium_path(),  # None: the one that `playwright install` fetched
-            args=list(args),
-            timeout=TIMEOUT_MS,
-        )
-    except PlaywrightError as error:
-        raise RuntimeError(
-            f"Chromium does not start: {str(error).splitlines()[0]} Install the system's chromium, or "
-            f"take playwright's: {_INSTALL} && playwright install chromium"
-        ) from error
-
-
-def _webgl(chromium) -> str:
-    """Return what draws WebGL in this browser; empty if nothing does."""
-    page = chromium.new_page()
-    try:
-        return page.evaluate(
-            """() => {
-                const gl = document.createElement('canvas').getContext('webgl');
-                const names = gl?.getExtension('WEBGL_debug_renderer_info');
-                return gl ? String(gl.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : gl.RENDERER)) : '';
-            }"""
-        )
-    finally:
-        page.close()
-
-
-def _machine() -> dict[str, object]:
-    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {"cpus": own, "load": load, "system": platform.platform()}
-
-
-def _software() -> str:
-    versions = [f"{name} {metadata.version(name)}" for name in _VERSIONS]
-    return ", ".join([f"vaewidgets {__version__}", f"Python {platform.python_version()}", *versions])
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
-
-
-def _without_nan(value):
-    """Replace NaN by None: JSON has no word for it."""
-    if isinstance(value, dict):
-        return {key: _without_nan(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(each) for each in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,1 @@
+"""Measurements of this package beside what one would use else: ``vaewidgets bench``."""

@@ -1,0 +1,287 @@
+"""The ways to train the same VAE that ``vaewidgets bench train`` measures, each a loop that can be paused.
+
+The model is that of the well-known PyTorch example: 784-400-20, ReLU, Bernoulli on grey pixels; Adam at 1e-3.
+Each starts with the same weights and sees every image once in an epoch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vaewidgets.likelihoods import Bernoulli
+from vaewidgets.metrics import held_out_elbo
+from vaewidgets.models import VAE, Posterior
+from vaewidgets.training import fit
+
+PIXELS, HIDDEN, LATENT, LR = 784, 400, 20, 1e-3
+
+
+class Job(NamedTuple):
+    """What every design is given.
+
+    Attributes
+    ----------
+    root : Path
+        torchvision's root, for the design that reads MNIST in its way.
+    images : Tensor of shape (N, 1, 28, 28)
+        The first N training images.
+    epochs, batch_size : int
+    device : torch.device
+    """
+
+    root: Path
+    images: Tensor
+    epochs: int
+    batch_size: int
+    device: torch.device
+
+
+def first_model() -> VAE:
+    """Make the model, with the weights that every design starts from."""
+    return VAE(LATENT, (1, 28, 28), hidden=(HIDDEN,), seed=0)
+
+
+def layers() -> list[nn.Linear]:
+    """List the model's linear layers, from the images on."""
+    return [module for module in first_model().modules() if isinstance(module, nn.Linear)]
+
+
+def held_out(model: nn.Module, images: Tensor) -> float:
+    """Measure minus the ELBO, nats per image: one sample each, and the same noise for every design."""
+    return -held_out_elbo(model, images).total.mean().item()
+
+
+class Net(nn.Module):
+    """The example's model, with what `held_out_elbo` asks of one."""
+
+    latent_dim = LATENT
+
+    def __init__(self) -> None:
+        super().__init__()
+        start = first_model()
+        self.fc1, self.mu, self.logvar = start.encoder[1], start.mu, start.logvar
+        self.fc3, self.fc4 = start.decoder[0], start.decoder[2]
+        self.likelihood = Bernoulli()
+
+    def encode(self, x: Tensor) -> Posterior:
+        h = F.relu(self.fc1(x.view(-1, PIXELS)))
+        return Posterior(self.mu(h), self.logvar(h))
+
+    def decode_parameters(self, z: Tensor) -> Tensor:
+        return self.fc4(F.relu(self.fc3(z))).view(-1, 1, 28, 28)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mu, logvar = self.encode(x)
+        z = mu + torch.exp(0.5 * logvar) * torch.randn_like(logvar)
+        return self.decode_parameters(z), mu, logvar
+
+
+def _kl(mu: Tensor, logvar: Tensor) -> Tensor:
+    return -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
+
+
+def _forever(loader) -> Iterator:
+    while True:
+        yield from loader
+
+
+class Loader:
+    """torchvision's MNIST, one PIL image at a time, through a DataLoader: the example's loop."""
+
+    title, precision = "torchvision DataLoader + ToTensor + Adam", "float32"
+
+    def __init__(self, job: Job) -> None:
+        from torchvision import datasets, transforms
+
+        data = datasets.MNIST(job.root, train=True, transform=transforms.ToTensor())
+        if len(job.images) < len(data):
+            data = torch.utils.data.Subset(data, range(len(job.images)))
+        # As the example has it: a worker and pinned memory for a GPU, and neither for a processor.
+        extra = {"num_workers": 1, "pin_memory": True} if job.device.type == "cuda" else {}
+        loader = torch.utils.data.DataLoader(data, batch_size=job.batch_size, shuffle=True, **extra)
+        self._batches, self._device = _forever(loader), job.device
+        self.model = Net().to(job.device)
+        self._optimizer = torch.optim.Adam(self.model.parameters(), lr=LR)
+        self._train_loss = 0.0
+
+    def advance(self, steps: int) -> None:
+        for x, _ in islice(self._batches, steps):
+            x = x.to(self._device)
+            self._optimizer.zero_grad()
+            logits, mu, logvar = self.model(x)
+            probabilities = torch.sigmoid(logits).view(-1, PIXELS)
+            loss = F.binary_cross_entropy(probabilities, x.view(-1, PIXELS), reduction="sum")
+            loss = loss + _kl(mu, logvar)
+            loss.backward()
+            self._train_loss += loss.item()
+            self._optimizer.step()
+
+
+class Pythae:
+    """pythae's VAE and BaseTrainer, on tensors in memory, with its own loader and its callbacks silent.
+
+    It is driven by its `train_step`: what its `train` does besides (a copy of the best model after each
+    epoch, files at the end) is left out, to its advantage.
+    """
+
+    title, precision = "pythae", "float32"
+
+    def __init__(self, job: Job) -> None:
+        data, models, nets, outputs, trainers, callbacks = (
+            importlib.import_module(f"pythae.{name}")
+            for name in (
+                "data.datasets", "models", "models.nn", "models.base.base_utils", "trainers",
+                "trainers.training_callbacks",
+            )
+        )  # fmt: skip
+        self.model = net = Net()
+
+        class Encoder(nets.BaseEncoder):
+            def __init__(self):
+                super().__init__()
+                self.net = nn.ModuleList([net.fc1, net.mu, net.logvar])
+
+            def forward(self, x):
+                mu, logvar = net.encode(x)
+                return outputs.ModelOutput(embedding=mu, log_covariance=logvar)
+
+        class Decoder(nets.BaseDecoder):
+            def __init__(self):
+                super().__init__()
+                self.net = nn.ModuleList([net.fc3, net.fc4])
+
+            def forward(self, z):
+                return outputs.ModelOutput(reconstruction=torch.sigmoid(net.decode_parameters(z)))
+
+        config = models.VAEConfig(input_dim=(1, 28, 28), latent_dim=LATENT, reconstruction_loss="bce")
+        logging.disable(logging.INFO)  # each of its modules sets a level of its own
+        try:
+            model = models.VAE(config, encoder=Encoder(), decoder=Decoder())
+            self._trainer = trainers.BaseTrainer(
+                model,
+                train_dataset=data.BaseDataset(job.images, torch.zeros(len(job.images))),
+                training_config=trainers.BaseTrainerConfig(
+                    num_epochs=job.epochs,
+                    per_device_train_batch_size=job.batch_size,
+                    learning_rate=LR,
+                    no_cuda=job.device.type != "cuda",
+                ),
+            )
+        finally:
+            logging.disable(logging.NOTSET)
+        self._trainer.set_optimizer()
+        self._trainer.callback_handler = callbacks.CallbackHandler([], model)
+        self._trainer.train_loader = self._part = _Part(self._trainer.train_loader)
+
+    def advance(self, steps: int) -> None:
+        self._part.steps = steps
+        self._trainer.train_step(epoch=1)
+
+
+class _Part:
+    """A loader's next few batches, over the ends of epochs: what lets a trainer pause."""
+
+    def __init__(self, loader) -> None:
+        self.dataset, self.steps = loader.dataset, 0
+        self._batches = _forever(loader)
+
+    def __iter__(self) -> Iterator:
+        return islice(self._batches, self.steps)
+
+    def __len__(self) -> int:
+        return self.steps
+
+
+class Tensors:
+    """One tensor in memory, indexed by a permutation, and fused Adam: what a careful hand writes."""
+
+    title, precision = "one tensor, fused Adam, by hand", "float32"
+
+    def __init__(self, job: Job) -> None:
+        self._images = job.images.flatten(1).to(job.device)
+        self._batches = self._draw(job.batch_size)
+        self.model = Net().to(job.device)
+        self._optimizer = torch.optim.Adam(self.model.parameters(), lr=LR, fused=True)
+
+    def _draw(self, batch_size: int) -> Iterator[Tensor]:
+        while True:
+            order = torch.randperm(len(self._images), device=self._images.device)
+            for index in order.split(batch_size):
+                yield self._images[index]
+
+    def advance(self, steps: int) -> None:
+        for x in islice(self._batches, steps):
+            logits, mu, logvar = self.model(x)
+            loss = F.binary_cross_entropy_with_logits(logits.flatten(1), x, reduction="sum")
+            loss = (loss + _kl(mu, logvar)) / len(x)
+            self._optimizer.zero_grad()
+            loss.backward()
+            self._optimizer.step()
+
+
+class Fit:
+    """This package's `fit`, with the loss of every step read."""
+
+    title, precision = "vaewidgets fit, each loss read", "float32"
+
+    def __init__(self, job: Job) -> None:
+        self.model = first_model()
+        self._training = fit(
+            self.model, job.images, epochs=job.epochs, batch_size=job.batch_size, lr=LR,
+            precision=self.precision, device=str(job.device),
+        )  # fmt: skip
+
+    def advance(self, steps: int) -> None:
+        for step in islice(self._training, steps):
+            _ = step.loss
+
+
+class FitDrained(Fit):
+    """The same, and nobody looks at the steps."""
+
+    title = "vaewidgets fit, no loss read"
+
+    def advance(self, steps: int) -> None:
+        deque(islice(self._training, steps), maxlen=0)
+
+
+class Engine(Fit):
+    """What is left of `fit` without the steps: its batches and its optimizer, and no check of the loss."""
+
+    title = "vaewidgets engine, no step made"
+
+    def advance(self, steps: int) -> None:
+        training = self._training
+        for _ in range(steps):
+            training._run(training._next_batch())
+            training.step += 1
+
+
+class FitHalf(Fit):
+    """`fit` with matrix products at half width."""
+
+    title, precision = "vaewidgets fit, bfloat16", "bfloat16"
+
+
+#: By the name that JSON knows; the first of a device is the one that the others are held against.
+DESIGNS = {
+    "dataloader": Loader,
+    "pythae": Pythae,
+    "tensors": Tensors,
+    "fit": Fit,
+    "fit-drained": FitDrained,
+    "engine": Engine,
+    "fit-bfloat16": FitHalf,
+}
+#: What is measured on a GPU too.
+ON_A_GPU = ("dataloader", "tensors", "fit", "fit-bfloat16")

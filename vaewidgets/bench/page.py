@@ -1,0 +1,129 @@
+"""JupyterLab in Chromium, opened for a measurement and closed after it."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+from vaewidgets import __version__
+
+from .report import machine
+
+_INSTALL = 'pip install "vaewidgets[bench]"'
+_VERSIONS = (
+    "jupyterlab", "ipykernel", "ipywidgets", "anywidget", "plotly", "torch", "matplotlib", "playwright",
+)  # fmt: skip
+
+
+@contextmanager
+def opened(*needed: str, webgl: bool = True) -> Iterator[tuple]:
+    """Open server and browser, and print what they are.
+
+    Parameters
+    ----------
+    *needed : str
+        Packages of the extra that the measurement needs, besides playwright.
+    webgl : bool
+        Whether the browser has it.
+
+    Yields
+    ------
+    (machine, server, chromium) : dict, LabServer, playwright's Browser
+
+    Raises
+    ------
+    ImportError
+        The extra is not installed.
+    RuntimeError
+        No Chromium.
+    """
+    missing = [name for name in ("playwright", *needed) if not _is_installed(name)]
+    if missing:
+        raise ImportError(f"needs {' and '.join(missing)}, of the extra [bench]: {_INSTALL}")
+    from vaewidgets import browser
+
+    print(software := _software(), flush=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="vaewidgets-bench-", ignore_cleanup_errors=True) as home,
+        browser.sync_playwright() as playwright,
+    ):
+        chromium = _launch(playwright, browser.CHROMIUM_ARGS if webgl else browser.NO_WEBGL_ARGS)
+        where = {"software": software, **machine(), "chromium": chromium.version, "webgl": _webgl(chromium)}
+        print(f"Chromium {where['chromium']}, WebGL: {where['webgl'] or 'none'}")
+        busy = "" if where["load"] is None else f", {where['load']:.1f} processes waiting for them"
+        print(f"{where['cpus']} CPUs{busy}; browser, server and kernel share them", flush=True)
+        server = browser.LabServer(Path(home))
+        browser.expect.set_options(timeout=browser.TIMEOUT_MS)
+        try:
+            server.start()
+            yield where, server, chromium
+        finally:
+            server.stop()
+            chromium.close()
+
+
+def wait_for_rest(notebook) -> None:
+    """Wait until kernel and page have done what they were asked: plots are drawn long after their cell."""
+    notebook.wait_idle()
+    notebook.page.evaluate(
+        """() => new Promise(resolve => {
+            // Twenty frames in a row at ease; a machine that never gets there is measured as it is.
+            let calm = 0, before = performance.now();
+            const deadline = before + 10000;
+            const look = now => {
+                calm = now - before < 50 ? calm + 1 : 0;
+                before = now;
+                if (calm >= 20 || now > deadline) resolve(); else requestAnimationFrame(look);
+            };
+            requestAnimationFrame(look);
+        })"""
+    )
+
+
+def _launch(playwright, args):
+    from vaewidgets.browser import TIMEOUT_MS, PlaywrightError
+    from vaewidgets.doctor import chromium_path
+
+    try:
+        return playwright.chromium.launch(
+            executable_path=chromium_path(),  # None: the one that `playwright install` fetched
+            args=list(args),
+            timeout=TIMEOUT_MS,
+        )
+    except PlaywrightError as error:
+        raise RuntimeError(
+            f"Chromium does not start: {str(error).splitlines()[0]} Install the system's chromium, or "
+            f"take playwright's: {_INSTALL} && playwright install chromium"
+        ) from error
+
+
+def _webgl(chromium) -> str:
+    """Return what draws WebGL in this browser; empty if nothing does."""
+    page = chromium.new_page()
+    try:
+        return page.evaluate(
+            """() => {
+                const gl = document.createElement('canvas').getContext('webgl');
+                const names = gl?.getExtension('WEBGL_debug_renderer_info');
+                return gl ? String(gl.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : gl.RENDERER)) : '';
+            }"""
+        )
+    finally:
+        page.close()
+
+
+def _software() -> str:
+    versions = [f"{name} {metadata.version(name)}" for name in _VERSIONS if _is_installed(name)]
+    return ", ".join([f"vaewidgets {__version__}", f"Python {platform.python_version()}", *versions])
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
