@@ -10,8 +10,9 @@ if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Pyth
     from .images import to_png
     from .models import VAE, Autoencoder, Posterior
     from .objectives import Elbo, elbo, iwae
-    from .training import Step, fit, paced
-    from .widgets import Bottleneck, LatentExplorer, LatentMap, LearningCurves
+    from .steps import Step, paced
+    from .training import Training, fit
+    from .widgets import Bottleneck, LatentExplorer, LatentMap, LearningCurves, TrainingCockpit
 
 __version__ = "0.1.0"
 
@@ -23,8 +24,9 @@ _HOMES = {
     "images": ("to_png",),
     "models": ("Autoencoder", "VAE", "Posterior"),
     "objectives": ("Elbo", "elbo", "iwae"),
-    "training": ("Step", "fit", "paced"),
-    "widgets": ("Bottleneck", "LatentExplorer", "LatentMap", "LearningCurves"),
+    "steps": ("Step", "paced"),
+    "training": ("Training", "fit"),
+    "widgets": ("Bottleneck", "LatentExplorer", "LatentMap", "LearningCurves", "TrainingCockpit"),
 }
 
 #: Modules that are used by their own name: ``vw.objectives.binarize``.
@@ -32,8 +34,8 @@ _MODULES = ("check", "export", "likelihoods", "metrics", *_HOMES)
 
 __all__ = [
     "Autoencoder", "Bottleneck", "Dataset", "Elbo", "Images", "LatentExplorer", "LatentMap",
-    "LearningCurves", "Posterior", "Step", "VAE", "check", "elbo", "fit", "iwae", "load", "load_data",
-    "objectives", "paced", "pretrained", "save", "to_png",
+    "LearningCurves", "Posterior", "Step", "Training", "TrainingCockpit", "VAE", "check", "elbo", "fit",
+    "iwae", "load", "load_data", "objectives", "paced", "pretrained", "save", "to_png",
 ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from .harness import CHROMIUM_ARGS, Notebook, expect
+from .harness import CHROMIUM_ARGS, Notebook, expect, frames, wait_for_more
 
 PANEL = ".vw-panel"
 
@@ -34,17 +34,6 @@ def panel(notebook):
     expect(panel.locator(".vw-map-cursor")).to_be_visible()
     expect(panel.locator(".vw-state")).to_contain_text("(0.00, 0.00)")
     return panel
-
-
-def frames(element) -> int:
-    return int(element.get_attribute("data-vw-frame"))
-
-
-def wait_for_more(element, before: int) -> None:
-    element.page.wait_for_function(
-        "([element, before]) => Number(element.dataset.vwFrame) > before",
-        arg=[element.element_handle(), before],
-    )
 
 
 def z_in_python(notebook) -> tuple[float, float]:

@@ -85,6 +85,28 @@ def set_axes(figure: go.FigureWidget, names, centre: np.ndarray, reach: float) -
             axis.update(title_text=name, range=[middle - reach, middle + reach])
 
 
+def follow_points(figure: go.FigureWidget, names, frame, points: np.ndarray, prior_mean) -> tuple:
+    """Move the axes after points that have moved, where they must: a frame that never rests shows nothing.
+
+    Parameters
+    ----------
+    frame : (centre, reach)
+        What the axes span now.
+    points, prior_mean
+        As in `span`.
+
+    Returns
+    -------
+    (centre, reach)
+        What they span from now on.
+    """
+    (old, reach), (new, wanted) = frame, span(points, prior_mean)
+    if np.abs(new - old).max() + wanted <= 1.02 * reach and wanted >= reach / 2:
+        return frame
+    set_axes(figure, names, new, wanted)
+    return new, wanted
+
+
 def span(points: np.ndarray, prior_mean: np.ndarray | None) -> tuple[np.ndarray, float]:
     """Choose the square that a map shows: (centre, reach).
 
@@ -175,11 +197,16 @@ def posterior_ellipses(mean: np.ndarray, covariance: np.ndarray) -> list[dict]:
 
 def ellipse_path(mean: np.ndarray, covariance: np.ndarray, k: float, corners: int = 72) -> str:
     """SVG path in axis units of the points at Mahalanobis distance k."""
+    x, y = ellipse_points(mean, covariance, k, corners)
+    return "M" + "L".join(f"{a:.5f},{b:.5f}" for a, b in zip(x, y, strict=True)) + "Z"
+
+
+def ellipse_points(mean: np.ndarray, covariance: np.ndarray, k: float, corners: int) -> np.ndarray:
+    """Corners (2, `corners`) of the ellipse at Mahalanobis distance k, in axis units."""
     values, vectors = np.linalg.eigh(covariance)
     angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     circle = np.stack([np.cos(angle), np.sin(angle)])
-    x, y = np.asarray(mean)[:, None] + k * vectors @ (np.sqrt(np.maximum(values, 0))[:, None] * circle)
-    return "M" + "L".join(f"{a:.5f},{b:.5f}" for a, b in zip(x, y, strict=True)) + "Z"
+    return np.asarray(mean)[:, None] + k * vectors @ (np.sqrt(np.maximum(values, 0))[:, None] * circle)
 
 
 def path_line(a: np.ndarray, b: np.ndarray) -> dict:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import difflib
 import html
 import inspect
-import threading
-import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,16 +18,6 @@ STATIC = Path(__file__).parent / "static"
 def read_static(*names: str) -> str:
     """Join hand-written modules to one: anywidget takes a single one, and they share what they define."""
     return "\n".join((STATIC / name).read_text("utf-8") for name in names)
-
-
-_locks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-_locks_guard = threading.Lock()
-
-
-def model_lock(model) -> threading.RLock:
-    """Return the one re-entrant lock of `model`, shared by every panel and thread that uses it."""
-    with _locks_guard:
-        return _locks.setdefault(model, threading.RLock())
 
 
 class Dress(anywidget.AnyWidget):
@@ -51,12 +39,15 @@ class Panel(widgets.VBox):
         super().__init__([Dress(), *children, self.error_line], **layout)
         self.add_class("vw-panel")
 
-    def check_keywords(self, keywords: dict) -> None:
-        """Raise TypeError for a keyword that no trait answers to; ipywidgets itself would only warn."""
-        parameters = [p.name for p in inspect.signature(type(self).__init__).parameters.values()][1:]
+    def check_keywords(self, keywords: dict, also: Iterable[str] = ()) -> None:
+        """Raise TypeError for a keyword that no trait answers to; ipywidgets itself would only warn.
+
+        `also` are names that the panel takes out of its keywords itself.
+        """
+        own = [p.name for p in inspect.signature(type(self).__init__).parameters.values()][1:]
         for name in keywords:
             if not self.has_trait(name):
-                near = difflib.get_close_matches(name, [*parameters, *self.trait_names()], 1)
+                near = difflib.get_close_matches(name, [*own, *also, *self.trait_names()], 1)
                 hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise TypeError(f"{type(self).__name__} has no keyword {name!r}.{hint}")
 
@@ -92,15 +83,19 @@ class Panel(widgets.VBox):
     @contextmanager
     def report(self, *, from_page: bool):
         """Show an exception in the error line; raise it again unless the page made the call."""
+        # At first, not at the end: another thread's error that comes meanwhile stays.
+        self.error_line.value = ""
         try:
             yield
         except Exception as error:
-            text = html.escape(f"{type(error).__name__}: {error}")
-            self.error_line.value = f'<div class="vw-error" role="alert">{text}</div>'
+            self.show_error(error)
             if not from_page:
                 raise
-        else:
-            self.error_line.value = ""
+
+    def show_error(self, error: BaseException) -> None:
+        """Show an exception in the error line."""
+        text = html.escape(f"{type(error).__name__}: {error}")
+        self.error_line.value = f'<div class="vw-error" role="alert">{text}</div>'
 
 
 def is_from_page(control: widgets.Widget) -> bool:

@@ -11,7 +11,8 @@ import traitlets
 from vaewidgets.data import Images, check_images
 from vaewidgets.images import to_uint8
 
-from ._panel import Panel, format_point, model_lock, note_html
+from ._panel import Panel, format_point, note_html
+from ._shared import model_lock
 from .picture import Picture
 
 

@@ -28,8 +28,9 @@ from ._figure import (
     span,
 )
 from ._grid import ManifoldGrid
-from ._panel import Panel, format_point, is_from_page, model_lock, note_html, set_quietly, title
+from ._panel import Panel, format_point, is_from_page, note_html, set_quietly, title
 from ._plane import Plane
+from ._shared import follow, model_lock, unfollow
 from ._traits import Latent
 from .cursor import MapCursor
 from .latent import PageLatent
@@ -112,6 +113,7 @@ class LatentExplorer(Panel):
         self._on_z()
         self._on_selected()
         self._draw_grid()
+        follow(model, self)
 
     @traitlets.default("z")
     def _start(self) -> tuple[float, ...]:
@@ -404,6 +406,24 @@ class LatentExplorer(Panel):
                 classes=self.classes, z=self.z, title=title or "Latent explorer", overwrite=overwrite,
             )  # fmt: skip
 
+    def weights_changed(self) -> None:
+        """Decode with the weights of this moment: another panel trains the model."""
+        with self._lock:
+            self.latent.refresh()
+            if self.latent.reason:
+                self.canvas.show(self._decode_one(self.z))
+                self.grid.draw()
+            if self.selected is not None:
+                reconstruction = self._decode(self.mu[self.selected : self.selected + 1])[0]
+                self.reconstruction.show(to_uint8(reconstruction))
+            self._draw_film()
+
+    def close(self) -> None:
+        # A panel that was refused when it was made is closed too, when it is forgotten.
+        if hasattr(self, "model"):
+            unfollow(self.model, self)
+        super().close()
+
     def interpolate(self, a, b) -> None:
         """Set both ends of the interpolation, each a latent point of d numbers, and go to A."""
         check = type(self).z.validate
@@ -420,12 +440,16 @@ class LatentExplorer(Panel):
         self.t.disabled = not ready
         if ready:
             self.latent.ends = [list(self._a), list(self._b)]
-            t = np.linspace(0, 1, FILM)[:, None]
-            z = (1 - t) * np.array(self._a) + t * np.array(self._b)
-            self.film.show(to_uint8(tile(self._decode(z), FILM)), f"{FILM} pictures from A to B")
+            self._draw_film()
             self._film_box.layout.display = ""
             self.t.value = 0 if b is None or a is not None else 1
         self._draw_marks()
+
+    def _draw_film(self) -> None:
+        if self._a is not None and self._b is not None:
+            t = np.linspace(0, 1, FILM)[:, None]
+            z = (1 - t) * np.array(self._a) + t * np.array(self._b)
+            self.film.show(to_uint8(tile(self._decode(z), FILM)), f"{FILM} pictures from A to B")
 
     # -- rendering ------------------------------------------------------------------------------
 

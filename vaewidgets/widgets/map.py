@@ -6,7 +6,16 @@ import ipywidgets as widgets
 import numpy as np
 import traitlets
 
-from ._figure import REACH, is_points, map_figure, move_points, prior_circles, set_axes, show_labels, span
+from ._figure import (
+    REACH,
+    follow_points,
+    is_points,
+    map_figure,
+    move_points,
+    prior_circles,
+    show_labels,
+    span,
+)
 from ._panel import Panel, format_point, note_html
 from ._traits import Codes, Latent
 from .cursor import MapCursor
@@ -110,11 +119,8 @@ class LatentMap(Panel):
         with self.report(from_page=False), self.figure.batch_update():
             points = self._points()
             move_points(self.figure, points)
-            # The axes follow only when they must: a frame that moves at every step shows nothing.
-            (old, reach), (new, wanted) = self._frame, span(points, np.zeros(2) if self._prior else None)
-            if np.abs(new - old).max() + wanted > 1.02 * reach or wanted < reach / 2:
-                self._frame = new, wanted
-                set_axes(self.figure, ("z1", "z2"), *self._frame)
+            mean = np.zeros(2) if self._prior else None
+            self._frame = follow_points(self.figure, ("z1", "z2"), self._frame, points, mean)
 
     def _on_z(self, _=None) -> None:
         with self.report(from_page=False):

@@ -19,7 +19,8 @@ from vaewidgets.writing import check_free, write
 
 from ._describe import CannotDescribe, Description, describe
 from ._figure import PALETTE, REACH, code_range
-from ._panel import STATIC, model_lock, read_static
+from ._panel import STATIC, read_static
+from ._shared import model_lock
 
 #: In this order: each uses names of those before it, and all are one module of the page.
 _SCRIPTS = ("decoder.js", "page_normal.js", "page_map.js", "page_grid.js", "page.js")

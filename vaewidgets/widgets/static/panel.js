@@ -12,6 +12,17 @@ function render({ el }) {
         handle.setAttribute("aria-label", label.textContent);
       }
     }
+    // A figure is called what stands above it.
+    for (const figure of panel.querySelectorAll(".js-plotly-plot:not([role])")) {
+      const heading = figure.closest(".widget-vbox")?.querySelector(".vw-title");
+      if (!heading) continue;
+      figure.setAttribute("role", "figure");
+      figure.setAttribute("aria-label", heading.textContent);
+    }
+    for (const bar of panel.querySelectorAll(".widget-hprogress:not([role])")) {
+      bar.setAttribute("role", "img");
+      bar.setAttribute("aria-label", bar.title);
+    }
   };
   const watcher = new MutationObserver(dress);
   const watch = () => {

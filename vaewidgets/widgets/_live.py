@@ -1,0 +1,303 @@
+"""What a cockpit shows of a model in training: its map, its curves, its pictures; all moved in place."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import numpy as np
+import plotly.graph_objects as go
+import torch
+from plotly.subplots import make_subplots
+
+from vaewidgets.steps import Terms
+
+from ._figure import (
+    ACCENT,
+    HOVER,
+    NEUTRAL,
+    PALETTE,
+    REACH,
+    class_rows,
+    ellipse_points,
+    follow_points,
+    is_points,
+    map_figure,
+    move_points,
+    prior_circles,
+    set_axes,
+    span,
+)
+
+_LINE = "rgba(125,125,125,.25)"
+
+
+class LiveMap:
+    """The map of a fixed sample: a point for each image, and the posteriors of a chosen few.
+
+    Parameters
+    ----------
+    points : ndarray of shape (N, 2)
+    labels : ndarray of shape (N,) or None
+    classes : sequence of str
+    chosen : ndarray of int
+        Rows whose place is marked, with their 1-sigma and 2-sigma ellipses.
+    names : (str, str)
+        Axis titles.
+    prior : bool
+        Draw the circles of 39 % and 86 % of N(0, I).
+    """
+
+    def __init__(self, points, labels, classes, chosen, names, prior: bool) -> None:
+        self._chosen, self._names, self._centre = chosen, names, np.zeros(2) if prior else None
+        self._frame = span(points, self._centre)
+        # One trace, not one for each class: Plotly takes a millisecond for each array that it is given.
+        self.figure = map_figure(points, None, classes, names, *self._frame)
+        self._rows = [rows for _, rows in class_rows(labels, len(points))] if labels is not None else []
+        if labels is not None:
+            self._colour(labels, classes)
+        # The names stand among the points: the room of a legend is for the curves.
+        self.figure.update_layout(width=430, height=440, showlegend=False)
+        if prior:
+            self.figure.update_layout(shapes=prior_circles(np.zeros(2)))
+        lines = dict(mode="lines", hoverinfo="skip", showlegend=False)
+        self.figure.add_traces(
+            [
+                go.Scatter(meta="ellipse 1", line=dict(color=ACCENT, width=2), **lines),
+                go.Scatter(meta="ellipse 2", line=dict(color=ACCENT, width=1.5, dash="dash"), **lines),
+                go.Scatter(
+                    meta="chosen", mode="markers", hoverinfo="skip", showlegend=False,
+                    marker=dict(symbol="circle-open", size=9, color=ACCENT, line=dict(width=2.5)),
+                ),
+            ]
+        )  # fmt: skip
+
+    def _colour(self, labels: np.ndarray, classes) -> None:
+        """Show the class of each point by colour, when hovered, and by its name at the class's median."""
+        names = [classes[c] if c < len(classes) else str(c) for c in range(int(labels.max()) + 1)]
+        (points,) = self.figure.select_traces(selector=is_points)
+        points.update(
+            marker=dict(color=[PALETTE[c % len(PALETTE)] for c in labels], size=5),
+            text=[names[c] for c in labels],
+            hovertemplate=f"{HOVER}, %{{text}}<extra></extra>",
+        )
+        self.figure.add_trace(
+            go.Scatter(
+                mode="text", text=[names[labels[rows[0]]] for rows in self._rows], meta="class names",
+                textfont=dict(size=17, weight="bold"), hoverinfo="skip", showlegend=False,
+            )
+        )  # fmt: skip
+
+    def rename(self, names) -> None:
+        """Name the axes anew: the plane is another."""
+        self._names = names
+        set_axes(self.figure, names, *self._frame)
+
+    def move(self, points: np.ndarray, covariances: np.ndarray | None) -> None:
+        """Put the sample at `points` (N, 2); `covariances` (M, 2, 2) are those of the chosen posteriors."""
+        own = points[self._chosen]
+        with self.figure.batch_update():
+            move_points(self.figure, points)
+            for trace in self.figure.select_traces(selector={"meta": "class names"}):
+                trace.x, trace.y = np.array([np.median(points[rows], axis=0) for rows in self._rows]).T
+            for trace in self.figure.select_traces(selector={"meta": "chosen"}):
+                trace.x, trace.y = own.T.astype("float32")
+            for k in (1, 2):
+                for trace in self.figure.select_traces(selector={"meta": f"ellipse {k}"}):
+                    if covariances is not None:
+                        trace.x, trace.y = _outlines(own, covariances, k)
+            self._frame = follow_points(self.figure, self._names, self._frame, points, self._centre)
+
+
+def _outlines(centres: np.ndarray, covariances: np.ndarray, k: float) -> np.ndarray:
+    """Lay ellipses out as one line (2, ...) with gaps: one trace draws them all."""
+    gap = np.full((2, 1), np.nan)
+    closed = [
+        np.hstack([outline, outline[:, :1], gap])
+        for outline in (ellipse_points(c, s, k, 48) for c, s in zip(centres, covariances, strict=True))
+    ]
+    return np.hstack(closed).astype("float32")
+
+
+class LiveCurves:
+    """Reconstruction, KL and the bound over the steps, train and held-out, and the KL of each dimension.
+
+    Parameters
+    ----------
+    latent_dim : int
+    bound : str
+        Name of the third curve: "ELBO", or what else is trained.
+    has_kl : bool
+        False for an autoencoder: only the reconstruction is drawn.
+    """
+
+    def __init__(self, latent_dim: int, bound: str, has_kl: bool) -> None:
+        self._names, self._marks = ["reconstruction", "KL", bound] if has_kl else ["reconstruction"], []
+        rows = len(self._names) + has_kl
+        self.figure = go.FigureWidget(
+            make_subplots(rows=rows, cols=1, vertical_spacing=0.075, row_heights=[1] * rows)
+        )
+        for row, (name, colour) in enumerate(
+            zip(self._names, (PALETTE[0], ACCENT, PALETTE[4]), strict=False), 1
+        ):
+            self.figure.add_trace(
+                go.Scatter(x=[], y=[], mode="lines", name="training", line=dict(color=colour, width=2),
+                           hovertemplate="step %{x}: %{y:.2f}"), row, 1
+            )  # fmt: skip
+            self.figure.add_trace(
+                go.Scatter(x=[], y=[], mode="lines+markers", name="held out",
+                           line=dict(color=NEUTRAL, width=1.5, dash="dot"),
+                           marker=dict(symbol="x", size=6, color=NEUTRAL),
+                           hovertemplate="step %{x}: %{y:.2f}"), row, 1
+            )  # fmt: skip
+            self.figure.update_yaxes(title_text=f"{name}, nats", nticks=4, row=row, col=1)
+            self.figure.update_xaxes(matches="x", rangemode="tozero", row=row, col=1)
+            self.figure.update_xaxes(showticklabels=row == len(self._names), row=row, col=1)
+        self.figure.update_xaxes(title_text="step", title_standoff=2, row=len(self._names), col=1)
+        if has_kl:
+            names = [f"z{i + 1}" for i in range(latent_dim)]
+            self.figure.add_trace(
+                go.Bar(x=names, y=[0.0] * latent_dim, marker_color=ACCENT, meta="bars",
+                       hovertemplate="%{x}: %{y:.3f} nats<extra></extra>"), rows, 1
+            )  # fmt: skip
+            self.figure.update_yaxes(title_text="KL of each z, nats", nticks=4, row=rows, col=1)
+            # A collapsed dimension is a short bar, not a tall one on a tiny axis.
+            self.figure.update_yaxes(autorangeoptions=dict(include=[0, 0.5]), row=rows, col=1)
+        self.figure.update_xaxes(gridcolor=_LINE, zeroline=False)
+        self.figure.update_yaxes(gridcolor=_LINE, zeroline=False, title_font_size=11, title_standoff=4)
+        self.figure.update_layout(
+            width=400, height=130 * rows + 30, margin=dict(l=56, r=18, t=20, b=34), showlegend=False,
+            paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font=dict(color=NEUTRAL, size=11),
+            modebar=dict(bgcolor="rgba(0,0,0,0)", color=NEUTRAL, activecolor=ACCENT),
+        )  # fmt: skip
+
+    def draw(self, history: History) -> None:
+        """Show all of `history`."""
+        with self.figure.batch_update():
+            for row, _ in enumerate(self._names):
+                training, held_out = self.figure.data[2 * row : 2 * row + 2]
+                training.x, training.y = history.steps, history.column(row)
+                held_out.x, held_out.y = history.held_out_steps, history.held_out_column(row)
+                # Crosses too many to be told apart are no crosses.
+                held_out.mode = "lines+markers" if len(history.held_out_steps) <= 40 else "lines"
+            for trace in self.figure.select_traces(selector={"meta": "bars"}):
+                trace.y = history.kl_per_dimension
+            if self._marks != history.marks:
+                self._marks = list(history.marks)
+                self._mark()
+
+    def _mark(self) -> None:
+        """Draw a line across the curves for every (step, text)."""
+        shapes, texts = [], []
+        for step, text in self._marks:
+            for row in range(1, len(self._names) + 1):
+                axis = "" if row == 1 else str(row)
+                shapes.append(
+                    dict(type="line", xref=f"x{axis}", yref=f"y{axis} domain", x0=step, x1=step, y0=0, y1=1,
+                         line=dict(color=NEUTRAL, width=1, dash="dot"))
+                )  # fmt: skip
+            # Upright, marks close to each other can still be read.
+            texts.append(
+                dict(xref="x", yref="y domain", x=step, y=0, xanchor="left", yanchor="bottom", text=text,
+                     textangle=-90, showarrow=False, font=dict(size=10))
+            )  # fmt: skip
+        self.figure.layout.shapes, self.figure.layout.annotations = shapes, texts
+
+
+class History:
+    """Points of the learning curves: few enough to be drawn, each the mean of all batches since the last.
+
+    Parameters
+    ----------
+    latent_dim : int
+    bound : callable
+        The third curve's value of some `Terms`.
+
+    Attributes
+    ----------
+    steps, held_out_steps : list of int
+    kl_per_dimension : list of d floats
+        Of the last picture.
+    marks : list of (int, str)
+        What was changed last, and after which step; all that was changed after one step is one text.
+    """
+
+    #: Points of a curve, marks, and points that one picture adds, at most.
+    MOST, MARKS, POINTS = 600, 30, 8
+
+    def __init__(self, latent_dim: int, bound) -> None:
+        self.bound = bound
+        self.steps, self._rows = [], []
+        self.held_out_steps, self._held_out = [], []
+        self.kl_per_dimension, self._changes = [0.0] * latent_dim, []
+
+    def note(self, step: int, numbers: torch.Tensor) -> Terms:
+        """Add the `Step.numbers` (B, 2 + d) of the B batches up to `step`, as a few points.
+
+        Returns
+        -------
+        Terms
+            Their mean.
+        """
+        first = step - len(numbers)
+        for part in numbers.tensor_split(min(len(numbers), self.POINTS)):
+            first += len(part)
+            self.steps, self._rows = self._thin(self.steps, self._rows)
+            self.steps.append(first)
+            self._rows.append(self._row(Terms.read(part.mean(0))))
+        mean = Terms.read(numbers.mean(0))
+        self.kl_per_dimension = list(mean.kl_per_dimension)
+        return mean
+
+    def add_held_out(self, step: int, terms: Terms) -> None:
+        """Add the `Terms` of the held-out images after `step`."""
+        self.held_out_steps, self._held_out = self._thin(self.held_out_steps, self._held_out)
+        self.held_out_steps.append(step)
+        self._held_out.append(self._row(terms))
+
+    def mark(self, step: int, knob: str, value: float) -> None:
+        """Note a change; a second one of the same knob after the same step replaces the first."""
+        kept = [change for change in self._changes if change[:2] != (step, knob)]
+        self._changes = [*kept, (step, knob, f"{knob} {value:.3g}")][-self.MARKS :]
+
+    @property
+    def marks(self) -> list[tuple[int, str]]:
+        texts = {}
+        for step, _, text in self._changes:
+            texts.setdefault(step, []).append(text)
+        return [(step, ", ".join(own)) for step, own in texts.items()]
+
+    def cut(self, step: int) -> None:
+        """Forget what came after `step`."""
+        keep = sum(s <= step for s in self.steps)
+        self.steps, self._rows = self.steps[:keep], self._rows[:keep]
+        keep = sum(s <= step for s in self.held_out_steps)
+        self.held_out_steps, self._held_out = self.held_out_steps[:keep], self._held_out[:keep]
+        self._changes = [change for change in self._changes if change[0] < step]
+
+    def _thin(self, steps: list, rows: list) -> tuple[list, list]:
+        return (steps[1::2], rows[1::2]) if len(steps) >= self.MOST else (steps, rows)
+
+    def column(self, i: int) -> list[float]:
+        """Training values of the reconstruction (0), the KL (1) or the bound (2)."""
+        return [row[i] for row in self._rows]
+
+    def held_out_column(self, i: int) -> list[float]:
+        """Held-out values, as `column`."""
+        return [row[i] for row in self._held_out]
+
+    def _row(self, terms) -> tuple[float, float, float]:
+        return terms.reconstruction, terms.kl, self.bound(terms)
+
+
+def plane_points(n: int, centre: np.ndarray, reach: float, by_mass: bool) -> np.ndarray:
+    """Places of n x n tiles on the plane, row by row from the top left, ndarray of shape (n * n, 2).
+
+    By mass they are quantiles of N(0, I): each tile stands for the same share of it. Else even steps.
+    """
+    middle = (np.arange(n) + 0.5) / n
+    if by_mass:
+        line = np.clip([NormalDist().inv_cdf(p) for p in middle], -REACH, REACH)
+    else:
+        line = reach * (2 * middle - 1)
+    x, y = np.meshgrid(line, line[::-1])
+    return np.asarray(centre) + np.stack([x.ravel(), y.ravel()], 1)

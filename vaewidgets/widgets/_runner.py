@@ -1,0 +1,246 @@
+"""Drive an iterator beside the notebook, and show what it does at a rate that it hardly feels."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+_END = object()
+
+
+class Pace:
+    """How long to wait between two pictures of a running loop, so that showing costs it little.
+
+    Parameters
+    ----------
+    share : float
+        Part of the loop's time that showing may take, of what can be counted here. The browser's painting,
+        the server and the waiting for the lock take more than as much again (``vaewidgets bench cockpit``
+        measures all): with 0.05 a loop loses about a tenth of its speed.
+    rate : float
+        Pictures per second, at most.
+    cores : int, optional
+        Processors that the loop shares with the page; those of this process if None.
+
+    Attributes
+    ----------
+    cost : float
+        Seconds that a picture takes from the loop: a running mean.
+    """
+
+    def __init__(self, share: float = 0.05, rate: float = 10.0, cores: int | None = None) -> None:
+        self.share, self.rate, self.cost = share, rate, 0.0
+        self._cores = cores or _available_cores()
+
+    def shown(self, here: float, page: float) -> None:
+        """Note a picture that took `here` seconds in this process and `page` in the browser.
+
+        What is done here holds the interpreter's lock, and the loop stands still. The browser takes one of
+        the cores from it.
+        """
+        self.cost += 0.3 * (here + page / self._cores - self.cost)
+
+    @property
+    def interval(self) -> float:
+        """Seconds from the start of one picture to that of the next."""
+        return max(1 / self.rate, self.cost / self.share)
+
+
+def _available_cores() -> int:
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, own or 1)
+
+
+class Runner:
+    """Take steps of an iterator in a daemon thread, or inline, until told to halt.
+
+    Parameters
+    ----------
+    lock : context manager
+        Held for exactly one ``next()`` and the `each` that follows it.
+    each : callable
+        Called with every item; it must be quick.
+    show : callable
+        Called without arguments in a second thread, at the rate of `pace`, and once more after the last
+        item. The loop never waits for it.
+    done : callable
+        Called with an exception or None when all is over, after the last `show`.
+    drawn : callable
+        Waits until what was shown has been drawn, or the Event it is given is set; returns the seconds that
+        the page worked for it.
+    threaded : bool
+        False: `go` returns when the loop ends, and everything happens in the caller's thread.
+    """
+
+    def __init__(
+        self,
+        lock,
+        *,
+        each: Callable[[object], None],
+        show: Callable[[], None],
+        done: Callable[[BaseException | None], None],
+        drawn: Callable[[threading.Event], float] = lambda ended: 0.0,
+        threaded: bool = True,
+        pace: Pace | None = None,
+    ) -> None:
+        self._lock, self._each, self._show, self._done, self._drawn = lock, each, show, done, drawn
+        self._threaded, self.pace = threaded, pace or Pace()
+        self._guard = threading.Lock()
+        self._halt, self._ended, self._idle = threading.Event(), threading.Event(), threading.Event()
+        self._ended.set()
+        self._idle.set()
+        self._looping = self._showing = None
+        self._error: BaseException | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a loop is on its way, or its last picture."""
+        return not self._idle.is_set()
+
+    @property
+    def over(self) -> bool:
+        """Whether no step is being taken: a picture that is made now is the last."""
+        return self._ended.is_set()
+
+    def go(self, items: Iterator, limit: int | None = None) -> None:
+        """Take `limit` items, or all, or as many as there are before `halt`.
+
+        Raises
+        ------
+        RuntimeError
+            It is running already.
+        """
+        with self._guard:
+            if self.running:
+                raise RuntimeError("it is running already: halt it first.")
+            self._halt.clear()
+            self._ended.clear()
+            self._idle.clear()
+            self._error = None
+        if not self._threaded:
+            self._run_inline(items, limit)
+            return
+        self._looping = threading.Thread(
+            target=self._loop, args=(items, limit), name="vaewidgets-loop", daemon=True
+        )
+        self._showing = threading.Thread(target=self._watch, name="vaewidgets-show", daemon=True)
+        # Both are known before either runs: what they call may halt, and must find itself.
+        self._showing.start()
+        self._looping.start()
+
+    def ask(self) -> None:
+        """Have the loop stop after the present step; do not wait for it."""
+        self._halt.set()
+
+    def halt(self) -> None:
+        """Stop after the present step and wait until it is over, its last picture included."""
+        self._halt.set()
+        self._join(None)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the loop to end; return whether it did. An exception of it is raised here, once."""
+        self._join(timeout)
+        if self.running:
+            return False
+        with self._guard:
+            error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return True
+
+    def _join(self, timeout: float | None) -> None:
+        threads, here = (self._looping, self._showing), threading.current_thread()
+        # What the loop and the pictures call may halt: a thread cannot wait for itself.
+        if here is threads[0]:
+            return
+        if here is threads[1]:
+            self._ended.wait(timeout)
+        elif self._idle.wait(timeout):
+            for thread in threads:
+                if thread is not None and thread.is_alive() and self._threaded:
+                    thread.join()
+
+    def _steps(self, items: Iterator, limit: int | None):
+        """Take steps, one for each time that this is resumed."""
+        taken = 0
+        while limit is None or taken < limit:
+            with self._lock:
+                # Looked at under the lock: who halts and then takes the lock sees no further step.
+                if self._halt.is_set():
+                    return
+                item = next(items, _END)
+                if item is _END:
+                    return
+                self._each(item)
+            taken += 1
+            yield
+
+    def _loop(self, items: Iterator, limit: int | None) -> None:
+        try:
+            for _ in self._steps(items, limit):
+                # Outside the lock, and without it nobody else would get the lock for many steps.
+                time.sleep(0)
+        except BaseException as error:
+            self._note(error)
+        finally:
+            self._ended.set()
+
+    def _watch(self) -> None:
+        try:
+            over = self._ended.wait(1 / self.pace.rate)
+            while not over:
+                begun = time.monotonic()
+                here = self._show_once()
+                self.pace.shown(here, self._drawn(self._ended))
+                over = self._ended.wait(max(0.0, begun + self.pace.interval - time.monotonic()))
+        except Exception as error:
+            # Nobody would be told when the loop is over.
+            self._halt.set()
+            self._note(error)
+            self._ended.wait()
+        self._finish()
+
+    def _run_inline(self, items: Iterator, limit: int | None) -> None:
+        self._looping = threading.current_thread()
+        due = time.monotonic() + 1 / self.pace.rate
+        try:
+            for _ in self._steps(items, limit):
+                if time.monotonic() >= due:
+                    begun = time.monotonic()
+                    self.pace.shown(self._show_once(), 0.0)
+                    due = begun + self.pace.interval
+        except Exception as error:
+            self._note(error)
+        finally:
+            # A KeyboardInterrupt goes on to the caller, who asked for it, from a loop that has ended well.
+            self._ended.set()
+            self._finish()
+            self._looping = None
+        self.wait()
+
+    def _show_once(self) -> float:
+        started = time.monotonic()
+        try:
+            self._show()
+        except Exception as error:
+            self._halt.set()
+            self._note(error)
+        return time.monotonic() - started
+
+    def _finish(self) -> None:
+        try:
+            self._show_once()
+        finally:
+            try:
+                self._done(self._error)
+            except Exception as error:
+                self._note(error)
+            finally:
+                self._idle.set()
+
+    def _note(self, error: BaseException) -> None:
+        """Keep the first error: what comes after it may come of it."""
+        with self._guard:
+            self._error = self._error or error

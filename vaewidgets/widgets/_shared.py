@@ -1,0 +1,66 @@
+"""What panels that use one model share: its lock, word that its weights change, the right to change them."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+
+_locks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_followers: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_owners: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_guard = threading.Lock()
+
+
+def model_lock(model) -> threading.RLock:
+    """Return the one re-entrant lock of `model`, shared by every panel and thread that uses it."""
+    with _guard:
+        return _locks.setdefault(model, threading.RLock())
+
+
+def follow(model, panel) -> None:
+    """Have ``panel.weights_changed()`` called when another panel trains `model`, as long as `panel` lives."""
+    with _guard:
+        _followers.setdefault(model, weakref.WeakSet()).add(panel)
+
+
+def unfollow(model, panel) -> None:
+    """Let `panel` hear no more of `model`."""
+    with _guard:
+        _followers.get(model, set()).discard(panel)
+
+
+def followers(model) -> list:
+    """List the panels that follow `model`."""
+    with _guard:
+        return list(_followers.get(model, ()))
+
+
+def tell(model, teller) -> None:
+    """Tell the panels that follow `model`, but for `teller`, that its weights have changed.
+
+    A panel that fails shows it in its own error line: the others, and the training, go on.
+    """
+    for panel in followers(model):
+        if panel is not teller:
+            try:
+                panel.weights_changed()
+            except Exception as error:
+                panel.show_error(error)
+
+
+def claim(model, panel) -> bool:
+    """Give `panel` alone the right to change the weights of `model`; return False if one has it already."""
+    with _guard:
+        owner = _owners.get(model)
+        if owner is not None and owner() is not None:
+            return False
+        _owners[model] = weakref.ref(panel)
+        return True
+
+
+def release(model, panel) -> None:
+    """Give that right back, if `panel` has it."""
+    with _guard:
+        owner = _owners.get(model)
+        if owner is not None and owner() is panel:
+            del _owners[model]

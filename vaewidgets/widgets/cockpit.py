@@ -1,0 +1,490 @@
+"""TrainingCockpit: train a model, watch its latent space organise itself, and steer."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import time
+from contextlib import contextmanager
+
+import ipywidgets as widgets
+import torch
+import traitlets
+
+from vaewidgets.arguments import check_count, check_knob, check_seed
+from vaewidgets.data import Dataset, check_images
+from vaewidgets.steps import Diverged, Terms
+from vaewidgets.training import fit
+
+from ._controls import Controls
+from ._live import History, LiveCurves
+from ._panel import Panel, title
+from ._runner import Runner
+from ._scene import Scene
+from ._shared import claim, follow, followers, model_lock, release, tell, unfollow
+from ._snapshots import Snapshots
+from .pulse import Pulse
+
+#: Held-out images that are measured after every epoch, at most.
+HELD_OUT = 1000
+#: Seconds between two times that linked panels are told of new weights.
+LINKED = 0.5
+KNOBS = ("beta", "lr", "noise_seed")
+_ROW = dict(align_items="flex-start", flex_flow="row wrap", grid_gap="14px")
+_FIT = {
+    name: parameter.default
+    for name, parameter in inspect.signature(fit).parameters.items()
+    if name not in ("model", "images", "validation")
+}
+
+
+class TrainingCockpit(Panel):
+    """Start, pause, step, stop and rewind the training of a model, and see what it does to the latent space.
+
+    Training runs beside the notebook: other cells run meanwhile. What is shown costs it little: the
+    rate of the pictures follows what they are measured to cost.
+
+    Parameters
+    ----------
+    model : VAE or Autoencoder
+        It is trained in place.
+    data : Dataset
+        ``data.train`` is trained on; ``data.test`` gives the map, the chosen images and, of 1,000 images at
+        most, the held-out curve. With a `patience` that curve is of a tenth of ``data.train`` in its stead.
+    points : int
+        Test images on the map.
+    threaded : bool
+        False: every call returns when its steps are done. For scripts, and for notebooks that run as tests.
+    **keywords
+        Those of `fit` (epochs, batch_size, lr, beta, schedule, kl_warmup, free_bits, iwae, binarize,
+        patience, seed ...), or of the layout.
+
+    Attributes
+    ----------
+    beta, lr : float
+        Weight of the KL and learning rate. They may be set while training runs.
+    noise_seed : int
+        Setting it draws the noise of the steps to come from another seed.
+    status : str
+        "ready", "running", "paused", "finished", "stopped" or "failed".
+    training : Training
+        The run, as `fit` made it.
+    figure, curves : FigureWidget
+        The map and the learning curves.
+    controls, scene
+        The buttons and knobs; the pictures.
+
+    Raises
+    ------
+    ValueError, TypeError
+        What `fit` refuses; data that do not fit the model; a misspelled keyword.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> data = vw.load_data("digits")
+    >>> model = vw.VAE(2, (1, 8, 8), hidden=(64,), seed=0)
+    >>> cockpit = vw.TrainingCockpit(model, data, epochs=2, threaded=False)
+    >>> cockpit.start()
+    >>> cockpit
+    TrainingCockpit(step=24 of 24, finished)
+    """
+
+    beta = traitlets.Float(1.0)
+    lr = traitlets.Float(1e-3)
+    noise_seed = traitlets.Int(0)
+    status = traitlets.Unicode("ready")
+
+    def __init__(self, model, data, *, points: int = 2000, threaded: bool = True, **keywords) -> None:
+        options = {name: keywords.pop(name) for name in _FIT if name in keywords}
+        self.check_keywords(keywords, also=_FIT)
+        for name in ("noise_seed", "status"):
+            if name in keywords:
+                raise TypeError(
+                    f"TrainingCockpit has no keyword {name!r}: a run begins with that of seed=, ready."
+                )
+        if not isinstance(data, Dataset):
+            raise TypeError(
+                f"TrainingCockpit takes a Dataset, with a train and a test split; got {type(data).__name__}. "
+                "vw.load_data makes one."
+            )
+        check_count("points", points)
+        for split in (data.train, data.test):
+            check_images(split.images, model.image_shape, model.likelihood.support)
+        self.model, self.data, self._options = model, data, _FIT | options
+        self._lock, self._edit = model_lock(model), threading.RLock()
+        self._has_kl, self._weighted = model.has_prior, self._options["iwae"] is not None
+        self._steerable_beta = self._has_kl and not self._weighted
+        self._initial, self._speed = None, None
+        self._drawn_at = self._told_at = 0.0
+        self._turn_of_curves = True
+        self.pulse = Pulse()
+        self._runner = Runner(
+            self._lock, each=self._each, show=self._show, done=self._done, drawn=self.pulse.wait,
+            threaded=threaded,
+        )  # fmt: skip
+        self._make_run()
+        knobs = self.training.beta, self.training.lr, self._seed
+        self.controls = Controls(*knobs, steerable_beta=self._steerable_beta)
+        with self._lock:
+            self.scene = Scene(model, data.test.take(slice(points)), data.classes)
+        self._bound_name = "L_k" if self._weighted else "ELBO"
+        self._live_curves = LiveCurves(model.latent_dim, self._bound_name, self._has_kl)
+        self.figure, self.curves = self.scene.figure, self._live_curves.figure
+        heading = title("The loss and its terms: training, and dotted, held out")
+        super().__init__(
+            [
+                self.controls,
+                widgets.HBox([self.scene.map_box, widgets.VBox([heading, self.curves])], layout=_ROW),
+                widgets.HBox([self.scene.grid_box, self.scene.pairs_box], layout=_ROW),
+                self.pulse,
+            ],
+            **keywords,
+        )
+        for name, value in zip(KNOBS, knobs, strict=True):
+            self.set_trait(name, value)
+        self._begin()
+        self._connect()
+        follow(model, self)
+        self._say_rivals()
+        self._draw()
+
+    def __repr__(self) -> str:
+        return f"TrainingCockpit(step={self.training.step} of {self.training.total_steps}, {self.status})"
+
+    # -- what can be asked of it ------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Train until the end, or until `pause` or `stop`. After the end or a stop a new run begins.
+
+        After a failure it goes on from the last state before it, with the knobs as they are now.
+
+        Raises
+        ------
+        RuntimeError
+            Another cockpit is training this model.
+        """
+        self._go(None)
+
+    def step(self, batches: int | None = None, *, epochs: int | None = None) -> None:
+        """Train so many batches, or to the end of so many epochs, and pause; one batch if nothing is said."""
+        if batches is not None and epochs is not None:
+            raise ValueError("step takes batches or epochs; got both. Ask for one of them.")
+        for name, value in (("batches", batches), ("epochs", epochs)):
+            if value is not None:
+                check_count(name, value)
+        self._go(batches or 1, epochs)
+
+    def pause(self) -> None:
+        """Halt after the batch under way; no weight moves once this returns."""
+        self._runner.halt()
+
+    def stop(self) -> None:
+        """End the run. The weights stay as they are; with a `patience` they become the best ones."""
+        self._runner.halt()
+        if self.status in ("finished", "stopped", "failed"):
+            return
+        with self._alone():
+            try:
+                self.training.close()
+            except Diverged as error:
+                self._fail(error)
+                raise
+        self.status = "stopped"
+        self._show()
+
+    def restart(self) -> None:
+        """Go back to the weights that the model came with, and clear the curves; the knobs stay."""
+        self._runner.halt()
+        with self._alone():
+            self._make_run()
+            self.training.restore(self._initial)
+        self._begin()
+        self._after_jump()
+
+    def rewind(self, step: int) -> None:
+        """Go back to the state after `step`, one of `snapshots`, knobs and noise included.
+
+        Raises
+        ------
+        ValueError
+            There is no state kept of that step.
+        """
+        self._runner.halt()
+        if step not in self.snapshots:
+            kept = ", ".join(map(str, self.snapshots))
+            raise ValueError(f"step must be one whose state was kept: {kept}; got {step!r}.")
+        with self._alone():
+            self._restore(step)
+        for name, value in zip(KNOBS, (self.training.beta, self.training.lr, self._seed), strict=True):
+            self.set_trait(name, value)
+        self._after_jump()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until no step is being taken; return whether that is so. Raises what training raised."""
+        return self._runner.wait(timeout)
+
+    @property
+    def snapshots(self) -> list[int]:
+        """Steps that `rewind` can go back to."""
+        return self._states.steps
+
+    @property
+    def last(self) -> Terms | None:
+        """The terms last shown, nats per image: means over the batches since the picture before."""
+        return self._last
+
+    def close(self) -> None:
+        """Halt, and close the panel: no thread of it goes on."""
+        # A panel that was refused when it was made is closed too, when it is forgotten.
+        if hasattr(self, "_runner"):
+            self._runner.halt()
+            unfollow(self.model, self)
+            self._say_rivals()
+        super().close()
+
+    # -- a run ------------------------------------------------------------------------------------
+
+    def _make_run(self) -> None:
+        images, held_out = self.data.train.images, self.data.test.images[:HELD_OUT]
+        if self._options["patience"] is not None and len(images) > 1:
+            # What decides when to stop must not be the test set.
+            kept_out = min(HELD_OUT, max(1, len(images) // 10))
+            images, held_out = images[:-kept_out], images[-kept_out:]
+        self.training = fit(self.model, images, validation=held_out, **self._options)
+        self._seed = self._options["seed"]
+
+    def _begin(self) -> None:
+        """Forget the run before: new curves, new states, and the knobs as they are."""
+        with self._edit, self._lock:
+            self._initial = self._initial or self.training.state()
+            self._history = History(
+                self.model.latent_dim,
+                (lambda t: -t.loss) if self._weighted else (lambda t: t.reconstruction - t.kl),
+            )
+            self._turn_knobs()
+            self._states = Snapshots(every=max(1, self.training.batches // 4))
+            self._states.offer(self.training, self._seed)
+            self._fresh, self._held_out, self._step, self._last = [], [], None, None
+        self.controls.list_states(self.snapshots)
+        self.status = "ready"
+
+    def _go(self, batches: int | None, epochs: int | None = None) -> None:
+        if self._runner.running:
+            self._runner.halt()
+            if self.status == "failed":
+                # It failed only now: that has to be seen first.
+                return
+        self._claim()
+        try:
+            if self.status == "failed":
+                with self._lock:
+                    self._restore(self.snapshots[-1])
+                    self._turn_knobs()
+            elif self.training.finished:
+                self._make_run()
+                self._begin()
+            if epochs is not None:
+                batches = epochs * self.training.batches - self.training.step % self.training.batches
+            self._states.forget_after(self.training.step)
+            self.error_line.value = ""
+            self.status = "running"
+            self._drawn_at = time.monotonic()
+        except BaseException:
+            release(self.model, self)
+            raise
+        self._runner.go(self.training, batches)
+
+    def _each(self, step) -> None:
+        """Note a step: called between two of them, so it only keeps what the next picture needs."""
+        self._step = step
+        self._fresh.append(step.numbers)
+        if step.held_out is not None:
+            self._held_out.append((step.step, step.held_out))
+        if not self.training.finished:
+            self._states.offer(self.training, self._seed)
+
+    def _done(self, error: BaseException | None) -> None:
+        release(self.model, self)
+        if error is not None:
+            self._fail(error)
+        else:
+            self.status = "finished" if self.training.finished else "paused"
+        self.controls.list_states(self.snapshots)
+        self._tell()
+
+    def _fail(self, error: BaseException) -> None:
+        # The loss of a step is that of the weights before it: those after the step before gave this one.
+        bad = error.step - 1 if isinstance(error, Diverged) else self.training.step
+        self._states.forget_after(bad - 1)
+        self.status = "failed"
+        self.show_error(error)
+
+    def _claim(self) -> None:
+        if not claim(self.model, self):
+            raise RuntimeError("another cockpit is training this model: pause or stop that one first.")
+
+    @contextmanager
+    def _alone(self):
+        """Change the weights while no cockpit trains them."""
+        self._claim()
+        try:
+            with self._lock:
+                yield
+        finally:
+            release(self.model, self)
+
+    def _restore(self, step: int) -> None:
+        state, self._seed = self._states[step]
+        self.training.restore(state)
+        self._history.cut(step)
+        self._fresh, self._held_out, self._step = [], [], None
+
+    def _after_jump(self) -> None:
+        self.error_line.value = ""
+        self.status = "paused" if self.training.step else "ready"
+        self._show()
+
+    # -- the knobs --------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        c = self.controls
+        for button, handler in (
+            # In the page's name nobody waits for the picture under way.
+            (c.pause, self._runner.ask),
+            (c.start, self.start),
+            (c.batch, self.step),
+            (c.epoch, lambda: self.step(epochs=1)),
+            (c.stop, self.stop),
+            (c.restart, self.restart),
+            (c.rewind, lambda: self.rewind(c.back.value)),
+        ):
+            self.press(button, handler)
+        for name in KNOBS:
+            self.listen(getattr(c, name), lambda value, name=name: self._slide(name, value))
+        for control in (self.scene.across, self.scene.up):
+            self.listen(control, lambda _: self._change_plane())
+        self.observe(self._on_knob, KNOBS)
+        self.observe(lambda _: self._draw_state(), "status")
+
+    @traitlets.validate(*KNOBS)
+    def _check_knob(self, proposal):
+        name, value = proposal.trait.name, proposal.value
+        if name == "noise_seed":
+            check_seed(value)
+        else:
+            check_knob(name, value)
+        if name == "beta" and not self._steerable_beta and value != self.training.beta:
+            raise ValueError(
+                f"beta cannot be set, it is {self.training.beta:g} here: this model is trained without a "
+                f"weight of the KL; got {value!r}."
+            )
+        return value
+
+    def _slide(self, name: str, value: float) -> None:
+        try:
+            self.set_trait(name, value)
+        except Exception:
+            getattr(self.controls, name).value = getattr(self, name)
+            raise
+
+    def _on_knob(self, change) -> None:
+        with self.report(from_page=False):
+            self.controls.show_knob(change.name, change.new)
+            self._turn(change.name, change.new)
+            self._draw_curves()
+
+    def _turn(self, name: str, value: float) -> None:
+        """Give the run what a knob says, and mark it if that is new to it."""
+        if value == (self._seed if name == "noise_seed" else getattr(self.training, name)):
+            return
+        if name == "noise_seed":
+            with self._lock:
+                self.training.reseed(value)
+                self._seed = value
+        else:
+            setattr(self.training, name, value)
+        if self.training.step:
+            self._history.mark(self.training.step, name.replace("_", " "), value)
+
+    def _turn_knobs(self) -> None:
+        for name in KNOBS:
+            self._turn(name, getattr(self, name))
+
+    def _change_plane(self) -> None:
+        with self._edit:
+            self.scene.turn()
+            self._draw()
+
+    # -- showing ----------------------------------------------------------------------------------
+
+    def weights_changed(self) -> None:
+        """Show the model as it is now: another panel has trained it."""
+        if not self._runner.running:
+            self._draw()
+
+    def _show(self) -> None:
+        # In turns: a page that draws everything at once cannot answer a slider meanwhile.
+        self._turn_of_curves = not self._turn_of_curves
+        over = self._runner.over
+        self._draw(scene=over or not self._turn_of_curves, curves=over or self._turn_of_curves)
+        if time.monotonic() - self._told_at >= LINKED or not self._runner.running:
+            self._tell()
+
+    def _draw(self, *, scene: bool = True, curves: bool = True) -> None:
+        """Show the model of this moment, and what was noted since the last time."""
+        with self._edit:
+            with self._lock:
+                look = self.scene.look() if scene else None
+                step, fresh, held_out = self._step, self._fresh, self._held_out
+                self._fresh, self._held_out = [], []
+            if fresh:
+                self._last = self._history.note(step.step, torch.stack(fresh).cpu())
+            for at, terms in held_out:
+                self._history.add_held_out(at, terms)
+            if look is not None:
+                self.scene.draw(look)
+            if curves:
+                self._draw_curves()
+            self._measure_speed(len(fresh))
+            self._draw_state()
+
+    def _draw_curves(self) -> None:
+        with self._edit:
+            self._live_curves.draw(self._history)
+
+    def _tell(self) -> None:
+        """Have linked panels decode with the weights of this moment."""
+        self._told_at = time.monotonic()
+        tell(self.model, self)
+
+    def _measure_speed(self, batches: int) -> None:
+        now = time.monotonic()
+        if batches:
+            rate = batches * self._options["batch_size"] / max(now - self._drawn_at, 1e-9)
+            self._speed = rate if self._speed is None else 0.7 * self._speed + 0.3 * rate
+        self._drawn_at = now
+
+    def _draw_state(self) -> None:
+        run, last = self.training, self._last
+        parts = [
+            f"{self.status}: epoch {run.epoch} of {run.total_steps // run.batches}, "
+            f"step {run.step:,} of {run.total_steps:,}"
+        ]
+        if last is not None:
+            terms = f"reconstruction {last.reconstruction:.2f}"
+            if self._has_kl:
+                terms += f", KL {last.kl:.2f}, {self._bound_name} {self._history.bound(last):.2f}"
+            parts.append(f"{terms} nats per image")
+        if self.status == "running" and self._speed:
+            parts.append(f"{self._speed:,.0f} images/s")
+        self.controls.show_state(self.status, "; ".join(parts) + ".", run.step / run.total_steps)
+
+    def _say_rivals(self) -> None:
+        cockpits = [panel for panel in followers(self.model) if isinstance(panel, TrainingCockpit)]
+        for cockpit in cockpits:
+            cockpit.controls.say_rivals(
+                "More than one cockpit holds this model. One can train it at a time; all show it."
+                if len(cockpits) > 1
+                else ""
+            )

@@ -1,0 +1,32 @@
+// Answers the kernel when what it sent before has been drawn: two frames later, the browser has painted.
+// With the answer goes how long the page worked for it, as far as it was noticeable: the browser's own count
+// of tasks over 50 ms; where it keeps none, the time until it was painted.
+
+function render({ model, el }) {
+  el.style.display = "none";
+  let busy = 0;
+  let observer = null;
+  if (PerformanceObserver.supportedEntryTypes?.includes("longtask")) {
+    observer = new PerformanceObserver((list) => {
+      for (const task of list.getEntries()) busy += task.duration;
+    });
+    observer.observe({ type: "longtask" });
+  }
+  const answer = () => {
+    const beat = model.get("beat");
+    const begun = performance.now();
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      model.set("busy", (observer ? busy : performance.now() - begun) / 1000);
+      model.set("echo", beat);
+      model.save_changes();
+      busy = 0;
+    }));
+  };
+  model.on("change:beat", answer);
+  return () => {
+    model.off("change:beat", answer);
+    observer?.disconnect();
+  };
+}
+
+export default { render };
