@@ -16,6 +16,16 @@ HOVER = "%{x:.2f}, %{y:.2f}"
 ACCENT = "#d81b60"
 
 
+def make_figure(**layout) -> go.FigureWidget:
+    """Make an empty figure that both of JupyterLab's themes can stand behind; `layout` is Plotly's."""
+    figure = go.FigureWidget()
+    figure.update_layout(
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font=dict(color=NEUTRAL, size=12),
+        **layout,
+    )  # fmt: skip
+    return figure
+
+
 def map_figure(
     points: np.ndarray, labels: np.ndarray | None, classes, names, centre: np.ndarray, reach: float
 ) -> go.FigureWidget:
@@ -38,10 +48,8 @@ def map_figure(
         A trace of points has ``meta`` "points", and its ``customdata`` holds each point's row; the last
         trace writes the name of each class at its median.
     """
-    figure = go.FigureWidget()
-    figure.update_layout(
+    figure = make_figure(
         width=520, height=470, margin=dict(l=52, r=8, t=10, b=44), dragmode=False, hovermode="closest",
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font=dict(color=NEUTRAL, size=12),
         legend=dict(itemsizing="constant", title=dict(text=""), bgcolor="rgba(0,0,0,0)"), uirevision="vw",
         modebar=dict(
             bgcolor="rgba(0,0,0,0)", color=NEUTRAL, activecolor=ACCENT, remove=["select2d", "lasso2d"]

@@ -1,0 +1,204 @@
+// Charts that move under the hand: one plot area with axes, as SVG in the panel's colours.
+//
+//   const chart = makeChart({ width, height, x: { title, range, log }, y: {...}, square, label });
+//   el.append(chart.svg);
+//   chart.x(v), chart.y(v)              // data to pixels; chart.x.invert(pixel) and back
+//   chart.setRange("y", [0, 8]);        // axes are drawn anew; what was added is the caller's to move
+//   const line = chart.add("path", "vw-curve");          // inside the plot area, clipped to it
+//   line.setAttribute("d", chart.line(xs, ys));
+//   outline.setAttribute("d", chart.ellipse(mean, covariance, k));   // Mahalanobis distance k
+//   const handle = makeHandle(chart, { label, at: () => [u, v], move: (u, v) => {...}, step: [0.05, 0.05] });
+//   handle.place();                     // after every change of what `at` returns
+//
+// `log` is 2 or 10: the axis is logarithmic with ticks at its powers. With `square` a unit is as long across
+// as up, and both ranges grow about their middles until that is so.
+
+const svgElement = (tag, parent, className, attributes = {}) => {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  if (className) node.setAttribute("class", className);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  if (parent) parent.append(node);
+  return node;
+};
+
+// Round numbers within a range, about `count` of them, and how many decimals they need.
+function niceTicks([low, high], count) {
+  const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].find((m) => m * power >= rough * 0.999) * power;
+  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  const first = Math.ceil(low / step - 1e-9), last = Math.floor(high / step + 1e-9);
+  return Array.from({ length: last - first + 1 }, (_, k) => {
+    const value = (first + k) * step;
+    return { value, text: (Math.abs(value) < step / 2 ? 0 : value).toFixed(digits) };
+  });
+}
+
+function powerTicks([low, high], base) {
+  const log = (v) => Math.log(v) / Math.log(base);
+  const first = Math.ceil(log(low) - 1e-9), last = Math.floor(log(high) + 1e-9);
+  return Array.from({ length: last - first + 1 }, (_, k) => {
+    const value = base ** (first + k);
+    return { value, text: String(Number(value.toPrecision(12))) };
+  });
+}
+
+function makeScale(log) {
+  const forward = log ? Math.log : (v) => v, backward = log ? Math.exp : (v) => v;
+  let range = [0, 1], ends = [0, 1];
+  const scale = (v) => {
+    const [a, b] = range.map(forward);
+    return ends[0] + ((forward(v) - a) / (b - a)) * (ends[1] - ends[0]);
+  };
+  scale.invert = (pixel) => {
+    const [a, b] = range.map(forward);
+    return backward(a + ((pixel - ends[0]) / (ends[1] - ends[0])) * (b - a));
+  };
+  scale.set = (newRange, newEnds = ends) => { range = newRange.slice(); ends = newEnds; };
+  scale.range = () => range.slice();
+  return scale;
+}
+
+let chartCount = 0;
+
+function makeChart({ width, height, x, y, square = false, label = "", margin = {} }) {
+  const { left, right, top, bottom } = { left: 46, right: 12, top: 10, bottom: 38, ...margin };
+  const inner = { width: width - left - right, height: height - top - bottom };
+  const svg = svgElement("svg", null, "vw-chart", {
+    width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": label,
+  });
+  const axes = svgElement("g", svg, "vw-axes");
+  const id = `vw-chart-${++chartCount}`;
+  svgElement("rect", svgElement("clipPath", svg, "", { id }), "", {
+    x: left, y: top, width: inner.width, height: inner.height,
+  });
+  const plot = svgElement("g", svg, "vw-plot", { "clip-path": `url(#${id})` });
+  // Handles lie above the plot and are not cut at its edge.
+  const above = svgElement("g", svg, "vw-above");
+  const scales = { x: makeScale(x.log), y: makeScale(y.log) };
+
+  function setRanges(ranges) {
+    if (square) {
+      const unit = Math.min(...["x", "y"].map((axis) => {
+        const [low, high] = ranges[axis];
+        return (axis === "x" ? inner.width : inner.height) / (high - low);
+      }));
+      const grown = ([low, high], pixels) => {
+        const middle = (low + high) / 2;
+        return [middle - pixels / unit / 2, middle + pixels / unit / 2];
+      };
+      ranges = { x: grown(ranges.x, inner.width), y: grown(ranges.y, inner.height) };
+    }
+    scales.x.set(ranges.x, [left, left + inner.width]);
+    scales.y.set(ranges.y, [top + inner.height, top]);
+    drawAxes();
+  }
+
+  function drawAxes() {
+    axes.replaceChildren();
+    const ticks = (axis, options, pixels) => options.ticks
+      ?? (options.log ? powerTicks(scales[axis].range(), options.log) : niceTicks(scales[axis].range(), pixels));
+    const edge = top + inner.height;
+    for (const { value, text } of ticks("x", x, inner.width / 70)) {
+      const at = scales.x(value);
+      const zero = value === 0 && !x.log ? " vw-zero" : "";
+      svgElement("line", axes, `vw-gridline${zero}`, { x1: at, x2: at, y1: top, y2: edge });
+      svgElement("text", axes, "vw-tick", { x: at, y: edge + 15, "text-anchor": "middle" }).textContent = text;
+    }
+    for (const { value, text } of ticks("y", y, inner.height / 50)) {
+      const at = scales.y(value);
+      const zero = value === 0 && !y.log ? " vw-zero" : "";
+      svgElement("line", axes, `vw-gridline${zero}`, { x1: left, x2: left + inner.width, y1: at, y2: at });
+      svgElement("text", axes, "vw-tick", { x: left - 6, y: at + 4, "text-anchor": "end" }).textContent = text;
+    }
+    svgElement("text", axes, "vw-axis-title", {
+      x: left + inner.width / 2, y: height - 5, "text-anchor": "middle",
+    }).textContent = x.title ?? "";
+    svgElement("text", axes, "vw-axis-title", {
+      x: 0, y: 0, "text-anchor": "middle", transform: `translate(12 ${top + inner.height / 2}) rotate(-90)`,
+    }).textContent = y.title ?? "";
+  }
+
+  setRanges({ x: x.range, y: y.range });
+
+  const path = (points) => `M${points.map(([u, v]) => `${u.toFixed(2)},${v.toFixed(2)}`).join("L")}`;
+  return {
+    svg, plot, above, x: scales.x, y: scales.y, area: { left, top, ...inner },
+    setRange(axis, range) {
+      const ranges = { x: scales.x.range(), y: scales.y.range() };
+      setRanges({ ...ranges, [axis]: range });
+    },
+    setRanges,
+    add: (tag, className, attributes) => svgElement(tag, plot, className, attributes),
+    line: (xs, ys) => path(Array.from(xs, (v, i) => [scales.x(v), scales.y(ys[i])])),
+    ellipse([u, v], [[a, b], [, c]], k) {
+      // The axes of the ellipse are the eigenvectors of its 2 x 2 covariance, at this angle.
+      const angle = Math.atan2(2 * b, a - c) / 2, [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+      const half = Math.hypot((a - c) / 2, b), middle = (a + c) / 2;
+      const long = k * Math.sqrt(Math.max(0, middle + half)), short = k * Math.sqrt(Math.max(0, middle - half));
+      const points = Array.from({ length: 97 }, (_, i) => {
+        const [p, q] = [long * Math.cos((i * Math.PI) / 48), short * Math.sin((i * Math.PI) / 48)];
+        return [scales.x(u + p * cos - q * sin), scales.y(v + p * sin + q * cos)];
+      });
+      return `${path(points)}Z`;
+    },
+    // Where a pointer event is, in data units. The page may be zoomed: screen pixels are not layout pixels.
+    locate(event) {
+      const box = svg.getBoundingClientRect();
+      const [u, v] = [(event.clientX - box.left) * (width / box.width), (event.clientY - box.top) * (height / box.height)];
+      return [scales.x.invert(u), scales.y.invert(v)];
+    },
+  };
+}
+
+// A ring that a hand drags and arrow keys move (ten steps with Shift). With `anywhere` a press in the plot
+// area takes it there. `text` is what a screen reader says of where it is.
+function makeHandle(chart, { label, at, move, step, text = null, anywhere = false, className = "" }) {
+  const ring = svgElement("circle", chart.above, `vw-handle ${className}`, {
+    r: 8, tabindex: 0, role: "slider", "aria-label": label,
+  });
+  const place = () => {
+    const [u, v] = at();
+    ring.setAttribute("cx", chart.x(u));
+    ring.setAttribute("cy", chart.y(v));
+    ring.setAttribute("aria-valuetext", text ? text() : `${u.toFixed(2)}, ${v.toFixed(2)}`);
+  };
+  let offset = [0, 0];
+  const drag = (event) => {
+    const [u, v] = chart.locate(event);
+    move(chart.x.invert(chart.x(u) - offset[0]), chart.y.invert(chart.y(v) - offset[1]));
+  };
+  const press = (event, target, onRing) => {
+    if (event.button !== 0) return;
+    const [u, v] = chart.locate(event), [a, b] = at();
+    // Held where it was taken, it does not jump to the pointer.
+    offset = onRing ? [chart.x(u) - chart.x(a), chart.y(v) - chart.y(b)] : [0, 0];
+    target.setPointerCapture(event.pointerId);
+    ring.focus({ preventScroll: true });
+    event.preventDefault();
+    if (!onRing) drag(event);
+  };
+  const listen = (target, onRing) => {
+    target.addEventListener("pointerdown", (event) => press(event, target, onRing));
+    target.addEventListener("pointermove", (event) => {
+      if (target.hasPointerCapture(event.pointerId)) drag(event);
+    });
+  };
+  listen(ring, true);
+  if (anywhere) {
+    const { left, top, width, height } = chart.area;
+    const ground = svgElement("rect", null, "vw-ground", { x: left, y: top, width, height });
+    chart.svg.insertBefore(ground, chart.above);
+    listen(ground, false);
+  }
+  const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+  ring.addEventListener("keydown", (event) => {
+    const arrow = arrows[event.key];
+    if (!arrow) return;
+    const [u, v] = at(), times = event.shiftKey ? 10 : 1;
+    move(u + arrow[0] * step[0] * times, v + arrow[1] * step[1] * times);
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  place();
+  return { ring, place };
+}
