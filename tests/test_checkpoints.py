@@ -45,8 +45,8 @@ def path(tmp_path):
 
 @pytest.fixture
 def saved(path):
-    """The bytes of a good checkpoint with an atlas; the file itself lies at `path`."""
-    vw.save(small(), path, atlas=atlas_of())
+    """The bytes of a good checkpoint with both atlases; the file itself lies at `path`."""
+    vw.save(small(), path, atlas=atlas_of(), train_atlas=atlas_of(7))
     return path.read_bytes()
 
 
@@ -120,12 +120,15 @@ def test_info_is_kept_and_added_to(path):
 @pytest.mark.parametrize("half", [False, True])
 def test_the_atlas_comes_back(path, labels, half):
     atlas = atlas_of(len(labels), labels=torch.tensor(labels, dtype=torch.int64))
-    vw.save(small(), path, atlas=atlas, half=half)
-    loaded = vw.load(path).atlas
-    assert loaded.labels.dtype == torch.int64 and loaded.labels.tolist() == labels
     tolerance = dict(rtol=2**-11, atol=1e-7) if half else dict(rtol=0, atol=0)
-    torch.testing.assert_close(loaded.mu, atlas.mu, **tolerance)
-    torch.testing.assert_close(loaded.logvar, atlas.logvar, **tolerance)
+    for name, other in (("atlas", "train_atlas"), ("train_atlas", "atlas")):
+        vw.save(small(), path, **{name: atlas}, half=half)
+        model = vw.load(path)
+        assert not hasattr(model, other)
+        loaded = getattr(model, name)
+        assert loaded.labels.dtype == torch.int64 and loaded.labels.tolist() == labels
+        torch.testing.assert_close(loaded.mu, atlas.mu, **tolerance)
+        torch.testing.assert_close(loaded.logvar, atlas.logvar, **tolerance)
 
 
 def test_a_loaded_model_saves_its_own_atlas_again(path, saved):
@@ -144,11 +147,11 @@ def test_a_loaded_model_trains(path, digits):
 
 def test_a_loaded_model_no_longer_depends_on_its_file(path, saved):
     model = vw.load(path)
-    before = [t.clone() for t in (*model.state_dict().values(), *model.atlas)]
+    before = [t.clone() for t in (*model.state_dict().values(), *model.atlas, *model.train_atlas)]
     with path.open("r+b") as file:
         file.seek(len(saved) // 2)
         file.write(b"\x55" * (len(saved) - len(saved) // 2))
-    after = [*model.state_dict().values(), *model.atlas]
+    after = [*model.state_dict().values(), *model.atlas, *model.train_atlas]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
@@ -202,8 +205,9 @@ def test_info_that_could_not_be_read_back_is_refused(path, saved, info, words):
     ],
 )
 def test_an_atlas_that_does_not_fit_is_refused(path, atlas):
-    with pytest.raises(ValueError, match="atlas that does not fit"):
-        vw.save(small(), path, atlas=atlas)
+    for name in ("atlas", "train_atlas"):
+        with pytest.raises(ValueError, match=f"atlas that does not fit: {name} "):
+            vw.save(small(), path, **{name: atlas})
     assert os.listdir(path.parent) == []
 
 
@@ -406,13 +410,14 @@ def test_an_atlas_of_images_without_labels_comes_back(path):
     assert torch.equal(loaded.mu, atlas.mu) and torch.equal(loaded.logvar, atlas.logvar)
 
 
+@pytest.mark.parametrize("atlas", ["atlas", "train_atlas"])
 @pytest.mark.parametrize("name", ["mu", "logvar", "labels"])
-def test_an_atlas_in_pieces(path, saved, name):
+def test_an_atlas_in_pieces(path, saved, atlas, name):
     tensors, own, weights = taken_apart(saved)
-    name = f"atlas.{name}"
+    name = f"{atlas}.{name}"
     broken = {key: value for key, value in tensors.items() if key != name}
     # Labels may be absent; then their bytes belong to nothing.
-    wanted = "not fully covered" if name == "atlas.labels" else "atlas that does not fit"
+    wanted = "damaged or cut short" if name.endswith("atlas.labels") else "atlas that does not fit"
     assert wanted in refusal(path, put_together(broken, own, weights))
     for shape in ([3, 4], [12], [12, 1], [], ["6", 2], [-6, 2]):
         broken = {**tensors, name: {**tensors[name], "shape": shape}}
@@ -459,7 +464,7 @@ def test_many_layers_are_refused_before_they_are_built(path, saved, monkeypatch)
     tensors, own, weights = taken_apart(saved)
     monkeypatch.setitem(checkpoints.KINDS, "VAE", failing(AssertionError("the model was built")))
     config = {**own["config"], "hidden": [1] * 100_000}
-    assert "more layers than its 13 tensors" in refusal(
+    assert "more layers than its 16 tensors" in refusal(
         path, put_together(tensors, {**own, "config": config}, weights)
     )
 

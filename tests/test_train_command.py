@@ -159,6 +159,49 @@ def test_holdout_trains_on_the_rest_and_reports_on_it(out, digits, monkeypatch, 
     assert "after epoch 1" in shown and "after epoch 2" in shown
 
 
+def test_final_chooses_on_the_held_out_images_and_measures_the_test_images(out, digits, capsys):
+    more = ["--holdout", "400", "--patience", "300", "--lr", "0.02", "--batch-size", "16", "--hidden", "128"]
+    assert train(out, *more, "--epochs", "14", "--final", "--half") == 0
+    model = vw.load(out)
+    figures, validation = model.info["figures"], model.info["validation"]
+    for said, name, x in (
+        (figures, "test", digits.test.images),
+        (validation, "train[-400:]", digits.train.images[-400:]),
+    ):
+        assert (said["split"], said["images"]) == (name, len(x))
+        assert said["loss"] == pytest.approx(
+            -metrics.held_out_elbo(model, x).total.double().mean().item(), abs=1e-3
+        )
+    assert f"held-out loss {figures['loss']:.2f}" in capsys.readouterr().out
+    again = vw.VAE(2, (1, 8, 8), hidden=(128,), seed=0)
+    images = digits.train.images[:-400], digits.train.images[-400:]
+    steps = vw.fit(again, images[0], validation=images[1], epochs=14, lr=0.02, batch_size=16)
+    held_out = [step.held_out.loss for step in steps if step.held_out]
+    assert validation["epoch"] == 1 + held_out.index(min(held_out)) < 14
+    assert torch.equal(model.atlas.labels, digits.test.labels)
+
+
+@pytest.mark.parametrize("options", [[], ["--patience", "2", "--lr", "1e30", "--epochs", "60"]])
+def test_final_names_no_epoch_where_none_was_chosen(out, options):
+    assert train(out, "--holdout", "400", "--final", *options) == bool(options)
+    assert vw.load(out).info["validation"]["epoch"] is None
+
+
+def test_both_atlases_hold_what_the_stored_weights_say(tmp_path, out, digits, monkeypatch):
+    monkeypatch.setattr(runs, "TRAIN_ATLAS", 1000)
+    for kept, more in ((1000, ["--holdout", "400"]), (1000, ["--model", "ae"]), (437, ["--holdout", "1000"])):
+        assert train(out, "--atlas", "both", "--half", "--overwrite", *more) == 0
+        model = vw.load(out)
+        assert torch.equal(model.train_atlas.labels, digits.train.labels[:kept])
+        q = metrics.encode_all(model, digits.train.images[:kept])
+        torch.testing.assert_close(model.train_atlas.mu, q.mu, atol=2e-3, rtol=2e-3)
+        assert (model.train_atlas.logvar is None) == (q.logvar is None)
+        measured = digits.train.take(slice(-int(more[1]), None)) if "--holdout" in more else digits.test
+        assert torch.equal(model.atlas.labels, measured.labels)
+    vw.save(model, tmp_path / "again.safetensors", half=True)
+    assert torch.equal(vw.load(tmp_path / "again.safetensors").train_atlas.mu, model.train_atlas.mu)
+
+
 def test_patience_ends_it_and_the_file_has_the_best_weights(out, capsys):
     more = ["--holdout", "400", "--patience", "2", "--lr", "0.02", "--batch-size", "16", "--hidden", "128"]
     assert train(out, *more, "--epochs", "300") == 0
@@ -296,6 +339,7 @@ def test_an_existing_file_is_refused_before_training(tmp_path, out, monkeypatch,
         (["--holdout", "-1"], "must leave images"),
         (["--threads", "0"], "--threads must be at least 1"),
         (["--patience", "2"], "with --holdout N"),
+        (["--final"], "say how many with --holdout N"),
         (["--save-every", "-1"], "--save-every must be minutes"),
         (["--save-every", "nan"], "--save-every must be minutes"),
         (["--device", "tpu"], "device must be one of auto, cpu"),
@@ -345,7 +389,7 @@ def test_nothing_is_stored_if_even_those_are_bad(out, capsys, monkeypatch):
 VARIANTS = [
     [],
     ["--half", "--schedule", "cosine", "--kl-warmup", "2", "--binarize", "dynamic", "--seed", "7"],
-    ["--holdout", "100", "--patience", "5", "--likelihood", "gaussian", "--sigma", "optimal"],
+    ["--holdout", "100", "--patience", "5", "--final", "--likelihood", "gaussian", "--sigma", "optimal"],
     ["--model", "ae", "--weight-decay", "0.1"],
 ]
 
@@ -430,6 +474,7 @@ def test_options_may_be_given_again_but_not_differ(interrupted, capsys):
         (["--lr", "0.5"], "--lr 0.5 is not what"),
         (["--hidden", "32"], "[32, 16]"),
         (["--half"], "trained with: False"),
+        (["--final"], "trained with: False"),
         (["--kl-warmup", "3"], "trained with: 0.0"),
         (["mnist"], "was trained on digits; got mnist"),
     ):
@@ -455,6 +500,13 @@ def test_other_images_are_refused(tmp_path, out, signal_after, monkeypatch, caps
     draw_again = np.random.default_rng(0).integers(0, 256, (30, 6, 9), np.uint8)[3]
     Image.fromarray(draw_again).save(tmp_path / "things" / "3.png")
     assert go_on(out) == 0
+
+
+def test_a_state_of_before_an_option_goes_on_with_its_default(interrupted):
+    rewrite(state_of(interrupted), lambda own, tensors: own["recipe"].pop("final"))
+    assert go_on(interrupted, "--final") == 1
+    assert go_on(interrupted) == 0
+    assert vw.load(interrupted).info["recipe"]["final"] is False
 
 
 def test_the_fingerprint_knows_pixels_and_shape():
@@ -493,7 +545,7 @@ def swap(name, value):
     "change",
     [
         lambda own, tensors: own.update(kind="VAE"),
-        lambda own, tensors: own.update(format=2),
+        lambda own, tensors: own.update(format=resume.FORMAT + 1),
         lambda own, tensors: own.update(format=True),
         lambda own, tensors: own.update(numbers=[]),
         lambda own, tensors: own["numbers"].update(step=-1),

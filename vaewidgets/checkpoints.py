@@ -20,12 +20,16 @@ from .writing import write
 FORMAT = 1
 KINDS = {"VAE": VAE, "Autoencoder": Autoencoder}
 _HEADER_LIMIT = 2**20
-_WEIGHTS, _ATLAS = "model.", "atlas."
+_WEIGHTS = "model."
+#: The attributes of a model that hold an `Atlas`, and the beginnings of its tensors' names in the file.
+_ATLASES = {"atlas": "atlas.", "train_atlas": "train_atlas."}
 _DTYPES = {"F16", "BF16", "F32", "F64"}
 
 
 class Atlas(NamedTuple):
     """Where a model put a set of images: what the map shows when the images are not at hand.
+
+    ``model.atlas`` is of images that were held out, ``model.train_atlas`` of those it was trained on.
 
     Attributes
     ----------
@@ -39,18 +43,26 @@ class Atlas(NamedTuple):
     labels: Tensor | None
 
 
-def save(model, path: str | os.PathLike, *, atlas: Atlas | None = None, half: bool = False, **info) -> None:
+def save(
+    model,
+    path: str | os.PathLike,
+    *,
+    atlas: Atlas | None = None,
+    train_atlas: Atlas | None = None,
+    half: bool = False,
+    **info,
+) -> None:
     """Write a model to one file, atomically: an interrupted save leaves the old file as it was.
 
     Parameters
     ----------
     model : VAE or Autoencoder
-        Its atlas and info, if it has them, are written too.
+        Its atlases and info, if it has them, are written too.
     path : path
-    atlas : Atlas, optional
+    atlas, train_atlas : Atlas, optional
         In place of the model's own.
     half : bool
-        Store weights and atlas as float16: half the size, about three significant digits.
+        Store weights and atlases as float16: half the size, about three significant digits.
     **info
         Anything JSON can hold (dataset, recipe, figures, command): added to ``model.info``.
 
@@ -61,10 +73,13 @@ def save(model, path: str | os.PathLike, *, atlas: Atlas | None = None, half: bo
     OSError
         The file cannot be written.
     """
-    write({Path(path): serialise(model, path, atlas=atlas, half=half, **info)})
+    data = serialise(model, path, atlas=atlas, train_atlas=train_atlas, half=half, **info)
+    write({Path(path): data})
 
 
-def serialise(model, path: str | os.PathLike, *, atlas: Atlas | None, half: bool, **info) -> bytes:
+def serialise(
+    model, path: str | os.PathLike, *, atlas: Atlas | None, train_atlas: Atlas | None, half: bool, **info
+) -> bytes:
     """Make the bytes that `save` writes; `path` only names them in errors, which are those of `save`."""
     kind = next((name for name, cls in KINDS.items() if type(model) is cls), None)
     if kind is None:
@@ -75,18 +90,21 @@ def serialise(model, path: str | os.PathLike, *, atlas: Atlas | None, half: bool
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"info must be plain JSON: {error}.") from error
     tensors = {_WEIGHTS + name: tensor for name, tensor in model.state_dict().items()}
-    atlas = atlas if atlas is not None else getattr(model, "atlas", None)
-    if atlas is not None:
-        tensors |= {_ATLAS + name: tensor for name, tensor in atlas._asdict().items() if tensor is not None}
-        _check_atlas(path, {name: {"shape": list(t.shape)} for name, t in tensors.items()}, model)
+    for attribute, given in (("atlas", atlas), ("train_atlas", train_atlas)):
+        own = given if given is not None else getattr(model, attribute, None)
+        if own is not None:
+            prefix = _ATLASES[attribute]
+            tensors |= {prefix + name: tensor for name, tensor in own._asdict().items() if tensor is not None}
+    _check_atlases(path, {name: {"shape": list(t.shape)} for name, t in tensors.items()}, model)
     dtype = torch.float16 if half else None
     tensors = {
         name: t.detach().to("cpu", dtype if t.is_floating_point() else None).contiguous()
         for name, t in tensors.items()
     }
-    labels = tensors.get(_ATLAS + "labels")
-    if labels is not None and ((labels >= 0) & (labels < 256)).all():
-        tensors[_ATLAS + "labels"] = labels.to(torch.uint8)
+    for prefix in _ATLASES.values():
+        labels = tensors.get(f"{prefix}labels")
+        if labels is not None and ((labels >= 0) & (labels < 256)).all():
+            tensors[f"{prefix}labels"] = labels.to(torch.uint8)
     data = to_bytes(tensors, {"vaewidgets": text})
     if int.from_bytes(data[:8], "little") > _HEADER_LIMIT:
         raise ValueError(
@@ -96,7 +114,7 @@ def serialise(model, path: str | os.PathLike, *, atlas: Atlas | None, half: bool
 
 
 def load(path: str | os.PathLike) -> VAE | Autoencoder:
-    """Read a model written by `save`, in float32, with its ``atlas`` and ``info``.
+    """Read a model written by `save`, in float32, with its ``atlas``, ``train_atlas`` and ``info``.
 
     Raises
     ------
@@ -118,14 +136,15 @@ def load(path: str | os.PathLike) -> VAE | Autoencoder:
         )
     model = empty_model(path, header, len(tensors))
     expected = {_WEIGHTS + name: list(t.shape) for name, t in model.state_dict().items()}
-    found = {name: t["shape"] for name, t in tensors.items() if not name.startswith(_ATLAS)}
+    atlases = tuple(_ATLASES.values())
+    found = {name: t["shape"] for name, t in tensors.items() if not name.startswith(atlases)}
     if found != expected:
         name = next(n for n in sorted({*found, *expected}) if found.get(n) != expected.get(n))
         raise ValueError(
             f"{path} does not fit its own description: {name} should have shape "
             f"{expected.get(name, '(absent)')}, the file has {found.get(name, '(absent)')}."
         )
-    atlas_names = _check_atlas(path, tensors, model)
+    parts = _check_atlases(path, tensors, model)
     try:
         with safe_open(path, "pt") as file:
 
@@ -134,16 +153,20 @@ def load(path: str | os.PathLike) -> VAE | Autoencoder:
                 return file.get_tensor(name).to(dtype, copy=True)
 
             state = {name.removeprefix(_WEIGHTS): read(name, torch.float32) for name in expected}
-            atlas = {
-                name: read(_ATLAS + name, torch.int64 if name == "labels" else torch.float32)
-                for name in atlas_names
+            read_atlases = {
+                attribute: {
+                    name: read(prefix + name, torch.int64 if name == "labels" else torch.float32)
+                    for name in parts[attribute]
+                }
+                for attribute, prefix in _ATLASES.items()
             }
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged or cut short: {error}.") from error
     model.load_state_dict(state, assign=True)
     model.info = header["info"]
-    if atlas:
-        model.atlas = Atlas(**{"logvar": None, "labels": None, **atlas})
+    for attribute, atlas in read_atlases.items():
+        if atlas:
+            setattr(model, attribute, Atlas(**{"logvar": None, "labels": None, **atlas}))
     return model
 
 
@@ -226,9 +249,13 @@ def empty_model(path: Path, header: dict, tensors: int):
         raise ValueError(f"{path} describes a model that cannot be built: {error}") from error
 
 
-def _check_atlas(path: Path, tensors: dict, model) -> list[str]:
-    """Return the names of the atlas's tensors, none if there is no atlas."""
-    shapes = {n.removeprefix(_ATLAS): t["shape"] for n, t in tensors.items() if n.startswith(_ATLAS)}
+def _check_atlases(path: Path, tensors: dict, model) -> dict[str, list[str]]:
+    """Return the names of each atlas's tensors, none where there is no atlas."""
+    return {name: _check_atlas(path, tensors, model, prefix) for name, prefix in _ATLASES.items()}
+
+
+def _check_atlas(path: Path, tensors: dict, model, prefix: str) -> list[str]:
+    shapes = {n.removeprefix(prefix): t["shape"] for n, t in tensors.items() if n.startswith(prefix)}
     if shapes:
         n = (shapes.get("mu") or [None])[0]
         wanted = {"mu": [n, model.latent_dim], "logvar": [n, model.latent_dim], "labels": [n]}
@@ -237,5 +264,7 @@ def _check_atlas(path: Path, tensors: dict, model) -> list[str]:
         if "labels" not in shapes:
             del wanted["labels"]
         if shapes != wanted:
-            raise ValueError(f"{path} has an atlas that does not fit: {shapes}; expected {wanted}.")
+            raise ValueError(
+                f"{path} has an atlas that does not fit: {prefix.rstrip('.')} {shapes}; expected {wanted}."
+            )
     return list(shapes)

@@ -47,12 +47,12 @@ def _sigma(text: str) -> float | str:
 #: What else is asked for, with its default. Of these, --resume lets the last two differ from the first time.
 OWN = {
     "model": "vae", "size": None, "channels": None, "skip_corrupt": False, "seed": 0, "holdout": 0,
-    "half": False, "atlas": "test", "threads": None, "device": "auto",
+    "final": False, "half": False, "atlas": "test", "threads": None, "device": "auto",
 }  # fmt: skip
 FREE = ("threads", "device")
 _OWN_KINDS = {
     "model": str, "size": [int], "channels": int, "skip_corrupt": bool, "seed": int, "holdout": int,
-    "half": bool, "atlas": str, "threads": int, "device": str,
+    "final": bool, "half": bool, "atlas": str, "threads": int, "device": str,
 }  # fmt: skip
 
 #: A new keyword of `VAE` or `fit` becomes an option by one more line here.
@@ -121,13 +121,18 @@ def add_arguments(parser) -> None:
         help="do not train on the last N training images and measure on them: the test set is for the end",
     )
     parser.add_argument(
+        "--final", action="store_true", default=None,
+        help="this is the end: let the --holdout images only choose, and measure on the test images",
+    )  # fmt: skip
+    parser.add_argument(
         "--half", action="store_true", default=None,
         help="store float16; the figures are those of what is stored",
     )  # fmt: skip
     parser.add_argument(
         "--atlas",
-        choices=("test", "none"),
-        help="test (the default): store where the model puts the images it is measured on, for the map",
+        choices=("test", "both", "none"),
+        help="test (the default): store where the model puts the images it is measured on, for the map; "
+        "both: the first 10,000 that it is trained on, too",
     )
     parser.add_argument("--device", metavar="NAME", help="auto (the default), cpu, cuda or mps")
     parser.add_argument("--threads", type=int, metavar="N", help="processor threads for torch")
@@ -198,6 +203,11 @@ def _check_asked(args, out: Path) -> None:
         return
     if args.dataset is None:
         raise ValueError(f"name what to train on: {', '.join(NAMED)}, a folder of images or an .npz file.")
+    if args.final and not args.holdout:
+        raise ValueError(
+            "--final lets images held out of the training ones choose and measures on the test images: say "
+            "how many with --holdout N. Without both options the test images are measured anyway."
+        )
     if args.patience is not None and not args.holdout:
         raise ValueError("--patience waits for progress on images held out: say how many with --holdout N.")
     writing.check_free(out, args.overwrite)
@@ -210,7 +220,8 @@ def _check_asked(args, out: Path) -> None:
 
 def _take_over(args, state) -> None:
     """Set the options to those of `state`; refuse one that was given and differs."""
-    known = state.about["recipe"]
+    # An option that came later had its default when the state was written.
+    known = OWN | state.about["recipe"]
     kinds = {o.name: [int] if o.several else o.kind for o in OPTIONS} | _OWN_KINDS
     for name, kind in kinds.items():
         if name not in known or not _is_kind(known[name], kind):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 
 from . import __version__, checkpoints, resume, writing
-from .data import load_data
+from .data import Images, load_data
 from .devices import Team, pick_device
 from .driving import Progress, Signals, drive
 from .metrics import encode_all, held_out_elbo
@@ -22,6 +22,29 @@ from .models import VAE, Autoencoder
 from .recipes import command, dataset_name, given, recipe, resume_path
 from .steps import Diverged
 from .training import fit
+
+#: Training images in the second atlas: as many as MNIST has test images.
+TRAIN_ATLAS = 10_000
+
+
+class Splits(NamedTuple):
+    """Which images a training uses, and for what.
+
+    Attributes
+    ----------
+    train : Images
+    validation : Images or None
+        Those of ``--holdout``, measured after every epoch.
+    measured : Images
+        Those that the file's figures are of.
+    name : str
+        Of the latter: "test" or "train[-N:]".
+    """
+
+    train: Images
+    validation: Images | None
+    measured: Images
+    name: str
 
 
 class End(NamedTuple):
@@ -74,14 +97,14 @@ def train(args, out: Path, state: resume.State | None) -> int:
         "device": device.type,
         "fingerprint": resume.fingerprint(data.train.images),
     }
-    images, held_out, split = _split(data, args.holdout)
-    steps, notes = _begin(args, images, held_out, state, about)
+    splits = _split(data, args.holdout, args.final)
+    steps, notes = _begin(args, splits, state, about)
     for note in () if team.rank else notes:
         print(note, file=sys.stderr)
     with Signals(team) as signals:
         end = _train(steps, signals, args, out, about, team)
         if team.rank == 0:
-            end = end._replace(status=_finish(steps, args, out, about, held_out, split, end))
+            end = end._replace(status=_finish(steps, args, out, about, splits, end))
     return end.status if team.rank == 0 else 0
 
 
@@ -107,22 +130,28 @@ def _load(args, quiet: bool):
     return data
 
 
-def _split(data, holdout: int):
-    """Return the training images, the held-out `Images` and the name of the latter."""
+def _split(data, holdout: int, final: bool) -> Splits:
     if not holdout:
-        return data.train.images, data.test, "test"
+        return Splits(data.train, None, data.test, "test")
     if not 0 < holdout < len(data.train):
         raise ValueError(f"--holdout must leave images on both sides of {len(data.train)}; got {holdout}.")
-    return data.train.images[:-holdout], data.train.take(slice(-holdout, None)), f"train[-{holdout}:]"
+    train, validation = data.train.take(slice(-holdout)), data.train.take(slice(-holdout, None))
+    measured = (data.test, "test") if final else (validation, _held_out_name(holdout))
+    return Splits(train, validation, *measured)
 
 
-def _begin(args, images, held_out, state: resume.State | None, about: dict):
+def _held_out_name(holdout: int) -> str:
+    return f"train[-{holdout}:]"
+
+
+def _begin(args, splits: Splits, state: resume.State | None, about: dict):
     """Return the `Training`, where `state` left it if there is one, and what is to be said of that."""
+    images = splits.train.images
     kind = Autoencoder if args.model == "ae" else VAE
     config = {"image_shape": tuple(images.shape[1:]), **given(args, "VAE")}
     keywords = {**given(args, "fit"), "device": args.device, "seed": args.seed}
-    if args.holdout:
-        keywords["validation"] = held_out.images
+    if splits.validation is not None:
+        keywords["validation"] = splits.validation.images
     if state is None:
         return fit(kind(**config, seed=args.seed), images, **keywords), []
     if state.about["fingerprint"] != about["fingerprint"]:
@@ -188,25 +217,28 @@ def _train(steps, signals: Signals, args, out: Path, about: dict, team: Team) ->
     return end
 
 
-def _finish(steps, args, out: Path, about: dict, held_out, split: str, end: End) -> int:
+def _finish(steps, args, out: Path, about: dict, splits: Splits, end: End) -> int:
     """Measure the model and store it. Returns the exit status."""
     model = steps.model
     if end.status == 1:
         print(f"vaewidgets train: {end.reason}", file=sys.stderr)
     if args.half:
         _round_to_half(model)
-    figures = _measure(model, held_out.images, split)
-    atlas = None
-    if args.atlas == "test":
-        atlas = checkpoints.Atlas(*encode_all(model, held_out.images), held_out.labels)
     info = {name: value for name, value in about.items() if name != "fingerprint"}
+    if args.final:
+        info["validation"] = _validation(steps, args, splits, end)
+    figures = _measure(model, splits.measured.images, splits.name)
+    atlas = _atlas(model, splits.measured) if args.atlas != "none" else None
+    train_atlas = _atlas(model, splits.train.take(slice(TRAIN_ATLAS))) if args.atlas == "both" else None
     if end.reason is not None:
         info["stopped"] = {"step": steps.step, "total_steps": steps.total_steps, "reason": end.reason}
-    data = checkpoints.serialise(model, out, atlas=atlas, half=args.half, figures=figures, **info)
+    data = checkpoints.serialise(
+        model, out, atlas=atlas, train_atlas=train_atlas, half=args.half, figures=figures, **info
+    )
     place = _store({**end.unsaved, out: data})
     print(
         f"held-out loss {figures['loss']:.2f} = {-figures['reconstruction']:.2f} for the reconstruction "
-        f"+ {figures['kl']:.2f} KL, nats per image, mean over {figures['images']:,} images ({split})"
+        f"+ {figures['kl']:.2f} KL, nats per image, mean over {figures['images']:,} images ({splits.name})"
     )
     print(f"wrote {place} ({len(data) / 1e6:.2f} MB)")
     if place != out:
@@ -216,6 +248,21 @@ def _finish(steps, args, out: Path, about: dict, held_out, split: str, end: End)
     else:
         resume_path(out).unlink(missing_ok=True)
     return end.status
+
+
+def _validation(steps, args, splits: Splits, end: End) -> dict:
+    """Say how good the stored weights are on the images that chose them, and which epoch those chose.
+
+    The epoch is None where none was chosen: without a patience, or where the training diverged.
+    """
+    figures = _measure(steps.model, splits.validation.images, _held_out_name(args.holdout))
+    chosen = args.patience is not None and end.status != 1
+    kept = {name: figures[name] for name in ("loss", "images", "split", "seed")}
+    return kept | {"epoch": steps.best_epoch if chosen else None}
+
+
+def _atlas(model, images: Images) -> checkpoints.Atlas:
+    return checkpoints.Atlas(*encode_all(model, images.images), images.labels)
 
 
 def _store(files: Mapping[Path, bytes]) -> Path:

@@ -314,6 +314,11 @@ class Training(Iterator[Step]):
         """The epoch of the last step, from 1; 0 before the first."""
         return math.ceil(self.step / self.batches)
 
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch of the least held-out loss: its weights are what a `patience` keeps. None before any."""
+        return self.step // self.batches - self._stale if self._best_loss < math.inf else None
+
     def reseed(self, seed: int) -> None:
         """Draw the noise of the steps to come from another seed; the order stays."""
         check_seed(seed)
