@@ -1,0 +1,72 @@
+// The pad as a part of a panel: encodes and decodes in the page where the page can, and lays mu and its
+// ellipses over the panel's map.
+
+const floatsOf = (view) => new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+
+function render({ model, el }) {
+  // `answer` is the kernel's, where the page cannot encode; null while it is of an earlier drawing.
+  let network = null, codes = null, reading = null, answer = model.get("answer");
+  const equip = () => {
+    const weights = model.get("weights");
+    network = weights.byteLength ? makeNetwork(model.get("spec"), weights) : null;
+  };
+  const chart = () => {
+    const labels = model.get("labels");
+    codes = {
+      values: floatsOf(model.get("codes")), names: model.get("names"),
+      labels: labels.byteLength ? new Int32Array(floatsOf(labels).buffer) : null,
+    };
+  };
+  equip();
+  chart();
+  const board = makeBoard({
+    imageShape: [1, ...model.get("shape")], frame: model.get("frame"), prior: model.get("prior"),
+    read: (image) => network && readDrawing(network, image),
+    codes: () => codes,
+    onReading: (now) => { reading = now; over.place(); },
+    onEnd(strokes, image) {
+      answer = null;
+      model.set("strokes", strokes);
+      model.set("pixels", new DataView(image ? image.buffer : new ArrayBuffer(0)));
+      model.save_changes();
+    },
+  });
+  const over = overPlot(el, {
+    place([x, y]) {
+      if (!reading) return cloud.hide();
+      const [u, v] = [reading.mu[0], reading.mu[1] ?? 0], { sigma } = reading;
+      cloud.place([x.l2p(u), y.l2p(v)], sigma && [
+        x.l2p(u + sigma[0]) - x.l2p(u), y.l2p(v) - y.l2p(v + (sigma[1] ?? 0)),
+      ]);
+    },
+  });
+  const cloud = makeCloud(over.layer);
+  el.append(board.element);
+
+  const given = () => {
+    if (network || !answer || !answer.mu) return null;
+    const { mu, logvar, reconstruction } = answer;
+    return { mu, logvar, sigma: spreadOf(logvar), reconstruction: floatsOf(reconstruction) };
+  };
+  const adopt = () => {
+    const pixels = model.get("pixels");
+    board.adopt(model.get("strokes"), pixels.byteLength ? floatsOf(pixels) : null, given());
+  };
+  const after = (change) => () => {
+    change();
+    adopt();
+  };
+  const listeners = [
+    ["change:weights", after(equip)], ["change:codes", after(chart)], ["change:strokes", adopt],
+    ["change:pixels", adopt], ["change:answer", after(() => { answer = model.get("answer"); })],
+  ];
+  for (const [event, listener] of listeners) model.on(event, listener);
+  adopt();
+  return () => {
+    listeners.forEach(([event, listener]) => model.off(event, listener));
+    over.close();
+    board.close();
+  };
+}
+
+export default { render };

@@ -1,0 +1,127 @@
+// The pad with what a model makes of the drawing: the image that the encoder sees, its reconstruction beside
+// it, and the numbers. What it needs of the model comes from outside, so that it serves panel and page alike.
+//
+//   const board = makeBoard({ imageShape, frame, prior, read, codes, onReading, onEnd });
+//   board.element
+//   board.adopt(strokes, image, reading)
+//
+// `read(image)` encodes and decodes: { mu, logvar, sigma, reconstruction }, without spread of an autoencoder; null
+// where the page cannot: then the reading comes to `adopt` from outside. `codes()` is { values, labels, names }: of
+// each point of the map its d coordinates, and its class's row in `names`; both null if there are no labels.
+// `onReading(reading)` hears of every reading, and null where nothing is drawn; `onEnd(strokes, image)` of
+// every finished stroke.
+
+const NEIGHBOURS = 10;
+
+const spreadOf = (logvar) => logvar && logvar.map((v) => Math.exp(v / 2));
+
+function readDrawing(network, image) {
+  const { mu, logvar } = network.encode(image);
+  return { mu, logvar, sigma: spreadOf(logvar), reconstruction: network.decode(mu) };
+}
+
+// KL(q || N(0, I)) in nats.
+const klOf = ({ mu, logvar }) =>
+  mu.reduce((sum, m, k) => sum + 0.5 * (m * m + Math.expm1(logvar[k]) - logvar[k]), 0);
+
+// Rows of the `count` codes nearest to mu, the nearest first.
+function nearestRows(values, mu, count) {
+  const d = mu.length, best = [];
+  for (let row = 0; row < values.length / d; row++) {
+    let square = 0;
+    for (let k = 0; k < d; k++) square += (values[row * d + k] - mu[k]) ** 2;
+    if (best.length === count && square >= best[count - 1].square) continue;
+    let place = best.length;
+    while (place > 0 && best[place - 1].square > square) place--;
+    best.splice(place, 0, { row, square });
+    if (best.length > count) best.pop();
+  }
+  return best.map(({ row }) => row);
+}
+
+// The label that most of some rows have, the first of those where several do: [label, votes].
+function voteOf(labels, rows) {
+  const votes = new Map();
+  for (const row of rows) votes.set(labels[row], (votes.get(labels[row]) ?? 0) + 1);
+  return [...votes].sort(([a, m], [b, n]) => n - m || a - b)[0];
+}
+
+function describeReading(reading, { values, labels, names }, prior) {
+  const row = (numbers, digits) =>
+    `(${Array.from(numbers, (v) => v.toFixed(digits).replace(/^-(0\.?0*)$/, "$1")).join(", ")})`;
+  const lines = [`${prior ? "mu" : "the code z"} = ${row(reading.mu, 2)}`];
+  if (reading.sigma) {
+    const nats = klOf(reading);
+    lines[0] += `, sigma = ${row(reading.sigma, 3)}`;
+    lines.push(`KL = ${nats.toFixed(2)} nats (${(nats / Math.LN2).toFixed(2)} bits)`);
+  }
+  const rows = nearestRows(values, reading.mu, NEIGHBOURS);
+  if (rows.length && labels) {
+    const [label, votes] = voteOf(labels, rows);
+    lines.push(`Nearest on the map: image ${rows[0]}, labelled ${names[labels[rows[0]]]}. `
+      + `Its ${rows.length} nearest neighbours say: ${names[label]} (${votes} of ${rows.length}).`);
+  }
+  return lines;
+}
+
+function makeBoard({ imageShape, frame, prior, read, codes, onReading, onEnd }) {
+  const [, height, width] = imageShape;
+  const element = make("div", null, "vw-board");
+  const look = (strokes) => drawnImage(strokes, [height, width], frame);
+  const pad = makePad({
+    height: height / width,
+    onDraw: (strokes) => show(look(strokes)),
+    onEnd: (strokes) => {
+      const image = look(strokes);
+      show(image);
+      onEnd(strokes, image);
+    },
+  });
+  const pair = make("div", null, "vw-board-pair");
+  const picture = (text) => {
+    const figure = make("figure", pair), factor = Math.max(1, Math.floor(112 / Math.max(height, width)));
+    const canvas = make("canvas", figure, "", { width, height });
+    canvas.dataset.vw = "picture";
+    canvas.dataset.vwFrame = "0";
+    canvas.setAttribute("role", "img");
+    canvas.style.width = `${factor * width}px`;
+    canvas.style.height = `${factor * height}px`;
+    return { canvas, caption: make("figcaption", figure, "", { textContent: text }) };
+  };
+  const seen = picture(`the image, ${width} x ${height}`), decoded = picture("its reconstruction");
+  const state = make("div", null, "vw-state vw-board-state");
+  state.setAttribute("aria-live", "polite");
+  element.append(pad.element, pair, state);
+
+  function paintGrey({ canvas }, pixels, name) {
+    const context = canvas.getContext("2d"), data = context.createImageData(width, height);
+    for (let i = 0; i < width * height; i++) {
+      data.data.fill(pixels ? 255 * pixels[i] : 0, 4 * i, 4 * i + 3);
+      data.data[4 * i + 3] = pixels ? 255 : 0;
+    }
+    context.putImageData(data, 0, 0);
+    canvas.setAttribute("aria-label", pixels ? name : `no ${name} yet`);
+    canvas.dataset.vwFrame = String(Number(canvas.dataset.vwFrame) + 1);
+  }
+  function show(image, given = null) {
+    const reading = image && (given ?? read(image));
+    // Read out once, when the pen is lifted.
+    state.setAttribute("aria-busy", String(pad.busy()));
+    const lines = !image ? ["Nothing is drawn: no image, so nothing to encode."]
+      : reading ? describeReading(reading, codes(), prior) : ["The kernel encodes it when the pen is lifted."];
+    state.replaceChildren(...lines.map((line) => make("div", null, "", { textContent: line })));
+    paintGrey(seen, image, "image of the drawing");
+    paintGrey(decoded, reading && reading.reconstruction, "reconstruction of the drawing");
+    onReading(reading);
+  }
+
+  return {
+    element,
+    adopt(strokes, image, reading = null) {
+      pad.show(strokes);
+      // A stroke that goes on shows itself.
+      if (!pad.busy()) show(image, reading);
+    },
+    close: () => pad.close(),
+  };
+}

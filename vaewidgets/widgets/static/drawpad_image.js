@@ -1,0 +1,111 @@
+// From strokes to the image that an encoder sees, the way MNIST was made (LeCun et al. 1998): the ink is scaled
+// to a box with its shape kept, drawn there in grey, and its centre of mass is put at the image's centre.
+//
+//   drawnImage(strokes, [height, width], [box, centre])     // Float32Array of height * width in [0, 1], or null
+//
+// A stroke is { width, points: [[x, y], ...] }, measured in widths of the pad from its top left corner; the pad
+// has the image's shape. `box` is the side of the box as a share of the image's (20 / 28), `centre` where the
+// centre of mass comes to lie. MNIST rounded that to a whole pixel: over its test images it is at (14.0, 14.0)
+// counted from 0, which is 14.5 / 28 from the edge. Here it is exact, so that nothing jumps under the pen.
+//
+// This is the only place that knows it: the image must follow the pen here, and Python is told the result.
+
+// The pieces of the pen's way that lie on the pad, as [x, y, x, y, radius]: a pen that leaves it draws nothing
+// there, and begins again where it comes back.
+function inkPieces(strokes, height) {
+  const pieces = [];
+  for (const { width, points } of strokes) {
+    points.forEach((to, i) => {
+      const piece = clipped(points[Math.max(0, i - 1)], to, height);
+      if (piece && (i > 0 || points.length === 1)) pieces.push([...piece, width / 2]);
+    });
+  }
+  return pieces;
+}
+
+// Liang & Barsky 1984, for the pad [0, 1] x [0, height].
+function clipped([x, y], [u, v], height) {
+  const [dx, dy] = [u - x, v - y];
+  let from = 0, to = 1;
+  for (const [step, room] of [[-dx, x], [dx, 1 - x], [-dy, y], [dy, height - y]]) {
+    if (step === 0 && room < 0) return null;
+    if (step < 0) from = Math.max(from, room / step);
+    if (step > 0) to = Math.min(to, room / step);
+  }
+  return from <= to ? [x + from * dx, y + from * dy, x + to * dx, y + to * dy] : null;
+}
+
+// How much of each pixel is inked: pad units times `scale` plus `shift` are pixels. Each pixel has 4 x 4 parts,
+// and the edge of the ink is soft over one of them.
+function coverage(pieces, scale, [shiftX, shiftY], [height, width], padHeight) {
+  const parts = 4, across = width * parts, down = height * parts, unit = scale * parts;
+  const ink = new Float32Array(across * down);
+  const range = (low, high, edge, extent, end) => [
+    Math.max(0, Math.floor(Math.max(low, edge))), Math.min(end, Math.ceil(Math.min(high, edge + extent))),
+  ];
+  for (const [x0, y0, x1, y1, radius] of pieces) {
+    const r = radius * unit, [left, top] = [shiftX * parts, shiftY * parts];
+    const [ax, ay, bx, by] = [left + x0 * unit, top + y0 * unit, left + x1 * unit, top + y1 * unit];
+    const [dx, dy] = [bx - ax, by - ay], square = dx * dx + dy * dy;
+    const [i0, i1] = range(Math.min(ax, bx) - r - 1, Math.max(ax, bx) + r + 1, left, unit, across);
+    const [j0, j1] = range(Math.min(ay, by) - r - 1, Math.max(ay, by) + r + 1, top, unit * padHeight, down);
+    for (let j = j0; j < j1; j++) {
+      for (let i = i0; i < i1; i++) {
+        const [px, py] = [i + 0.5 - ax, j + 0.5 - ay];
+        const t = square ? Math.min(1, Math.max(0, (px * dx + py * dy) / square)) : 0;
+        const distance = Math.hypot(px - t * dx, py - t * dy);
+        const share = Math.min(distance + 0.5, r) - Math.max(distance - 0.5, -r);
+        if (share > ink[j * across + i]) ink[j * across + i] = share;
+      }
+    }
+  }
+  const image = new Float32Array(width * height);
+  ink.forEach((share, k) => {
+    const row = Math.floor(k / across / parts), column = Math.floor((k % across) / parts);
+    image[row * width + column] += share / parts / parts;
+  });
+  return image.map((value) => Math.min(1, value));
+}
+
+function centreOfMass(image, width) {
+  let mass = 0, x = 0, y = 0;
+  image.forEach((value, k) => {
+    mass += value;
+    x += value * ((k % width) + 0.5);
+    y += value * (Math.floor(k / width) + 0.5);
+  });
+  return [x / mass, y / mass];
+}
+
+function drawnImage(strokes, [height, width], [box, centre]) {
+  const padHeight = height / width, pieces = inkPieces(strokes, padHeight);
+  if (!pieces.length) return null;
+  const ends = [[Infinity, -Infinity], [Infinity, -Infinity]], way = [[Infinity, -Infinity], [Infinity, -Infinity]];
+  let pen = 0;
+  for (const piece of pieces) {
+    const radius = piece[4];
+    pen = Math.max(pen, 2 * radius);
+    for (const axis of [0, 1]) {
+      for (const at of [piece[axis], piece[axis + 2]]) {
+        way[axis] = [Math.min(way[axis][0], at), Math.max(way[axis][1], at)];
+        ends[axis] = [Math.min(ends[axis][0], at - radius), Math.max(ends[axis][1], at + radius)];
+      }
+    }
+  }
+  const [[left, right], [top, bottom]] = ends.map(([low, high], axis) => [
+    Math.max(0, low), Math.min(axis ? padHeight : 1, high),
+  ]);
+  // A mark no longer than the pen is wide is a dot: it keeps the size that it has on the pad.
+  const dot = Math.max(...way.map(([low, high]) => high - low)) < pen;
+  const scale = Math.min(dot ? width : Infinity, (box * width) / (right - left), (box * height) / (bottom - top));
+  const sides = [Math.ceil((bottom - top) * scale) + 2, Math.ceil((right - left) * scale) + 2];
+  const corner = [1 - left * scale, 1 - top * scale];
+  const at = centreOfMass(coverage(pieces, scale, corner, sides, padHeight), sides[1]);
+  // Ink that lies far to one side of its centre of mass is not cut: then it ends at the image's edge.
+  const within = (shift, low, high, size) => Math.min(size - high * scale, Math.max(-low * scale, shift));
+  const shift = [
+    within(corner[0] + centre * width - at[0], left, right, width),
+    within(corner[1] + centre * height - at[1], top, bottom, height),
+  ];
+  return coverage(pieces, scale, shift, [height, width], padHeight);
+}

@@ -1,0 +1,179 @@
+// The pad: a canvas to draw on with mouse, touch, pen or keyboard, and its tools.
+//
+//   const pad = makePad({ height, label, onDraw, onEnd });
+//   pad.element                     // canvas, tools and hint
+//   pad.show(strokes), pad.busy()   // busy: a stroke goes on
+//
+// `height` is that of the pad in its widths. While a stroke goes on `onDraw(strokes)` is called at most once a
+// frame, with that stroke the last one; `onEnd(strokes)` after every stroke, undo and clear.
+
+const make = (tag, parent, className, properties = {}) => {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  Object.assign(node, properties);
+  if (parent) parent.append(node);
+  return node;
+};
+
+const PAD_WIDTH = 252;
+const PAD_HINT = "Draw with mouse, finger or pen. With the keyboard: arrow keys move the pen (Shift: farther), "
+  + "Space puts it down and lifts it, Backspace undoes, Escape or Delete clears.";
+
+function makePad({ height, onDraw, onEnd }) {
+  const element = make("div", null, "vw-pad");
+  const canvas = make("canvas", element, "vw-pad-ink", { tabIndex: 0 });
+  canvas.setAttribute("role", "application");
+  canvas.setAttribute("aria-label", `Pad to draw a digit on. ${PAD_HINT}`);
+  const width = Math.min(PAD_WIDTH, Math.round(PAD_WIDTH / height)), sharp = window.devicePixelRatio || 1;
+  canvas.style.width = `${width}px`;
+  canvas.style.height = `${width * height}px`;
+  canvas.width = Math.round(width * sharp);
+  canvas.height = Math.round(width * height * sharp);
+
+  const tools = make("div", element, "vw-pad-tools");
+  const button = (text) => make("button", tools, "", { type: "button", textContent: text });
+  const [undoButton, clearButton] = [button("undo"), button("clear")];
+  const penLabel = make("label", tools, "", { textContent: "pen " });
+  const pen = make("input", penLabel, "", { type: "range", min: 0.03, max: 0.18, step: 0.01, value: 0.09 });
+  const place = make("p", element, "vw-pad-place");
+  place.setAttribute("role", "status");
+  make("p", element, "vw-pad-hint", { textContent: PAD_HINT });
+
+  let done = [], live = null, held = null, waiting = 0;
+  // Where the pen of the keyboard is; seen from the first arrow key to the next press of a pointer.
+  let at = [0.5, height / 2], seen = false;
+  const strokes = () => (live ? [...done, live] : done);
+
+  function draw() {
+    const c = canvas.getContext("2d"), style = getComputedStyle(canvas);
+    c.setTransform(canvas.width, 0, 0, canvas.width, 0, 0);
+    c.clearRect(0, 0, 1, height);
+    c.lineCap = "round";
+    c.strokeStyle = style.color;
+    for (const [x, y, u, v, radius] of inkPieces(strokes(), height)) {
+      c.lineWidth = 2 * radius;
+      c.beginPath();
+      c.moveTo(x, y);
+      c.lineTo(u, v);
+      c.stroke();
+    }
+    if (!seen) return;
+    c.strokeStyle = style.getPropertyValue("--vw-pen");
+    c.fillStyle = c.strokeStyle;
+    c.lineWidth = 0.012;
+    c.beginPath();
+    c.arc(at[0], at[1], Math.max(0.025, pen.valueAsNumber / 2), 0, 2 * Math.PI);
+    c.stroke();
+    if (live) c.fill();
+  }
+  const soon = () => {
+    waiting ||= requestAnimationFrame(() => {
+      waiting = 0;
+      draw();
+      if (live) onDraw(strokes());
+    });
+  };
+  const tell = () => {
+    draw();
+    onEnd(done);
+  };
+
+  // Four decimals are a fortieth of a screen pixel.
+  const rounded = (point) => point.map((v) => Math.round(v * 1e4) / 1e4);
+  const begin = (point) => {
+    live = { width: pen.valueAsNumber, points: [rounded(point)] };
+    soon();
+  };
+  const extend = (point) => {
+    const next = rounded(point), last = live.points[live.points.length - 1];
+    if (next[0] !== last[0] || next[1] !== last[1]) live.points.push(next);
+    soon();
+  };
+  const end = () => {
+    if (!live) return;
+    done = [...done, live];
+    live = null;
+    tell();
+  };
+  const undo = () => {
+    if (live) live = null;
+    else done = done.slice(0, -1);
+    tell();
+  };
+  const clear = () => {
+    [done, live] = [[], null];
+    tell();
+  };
+
+  const locate = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [(event.clientX - box.left) / box.width, ((event.clientY - box.top) / box.height) * height];
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || held !== null) return;
+    end();
+    seen = false;
+    say();
+    held = event.pointerId;
+    canvas.setPointerCapture(held);
+    canvas.focus({ preventScroll: true });
+    event.preventDefault();
+    begin(locate(event));
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (event.pointerId !== held || !live) return;
+    // A fast hand moves several times between two frames.
+    const all = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
+    for (const each of all.length ? all : [event]) extend(locate(each));
+  });
+  const release = (event) => {
+    if (event.pointerId !== held) return;
+    held = null;
+    end();
+  };
+  canvas.addEventListener("pointerup", release);
+  canvas.addEventListener("pointercancel", release);
+
+  function say() {
+    const percent = (value) => `${Math.round(100 * value)} %`;
+    place.textContent = seen
+      ? `pen ${live ? "down" : "up"}, ${percent(at[0])} across, ${percent(at[1] / height)} down` : "";
+  }
+  const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  const keys = {
+    " ": () => (live ? end() : begin(at)),
+    Backspace: undo, Escape: clear, Delete: clear,
+  };
+  canvas.addEventListener("keydown", (event) => {
+    const arrow = arrows[event.key], act = keys[event.key];
+    if ((!arrow && !act) || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (held !== null || (act && event.repeat)) return;
+    seen = true;
+    if (act) act();
+    else {
+      const step = event.shiftKey ? 0.1 : 0.02;
+      at = [at[0] + arrow[0] * step, at[1] + arrow[1] * step].map((v, axis) => Math.min(axis ? height : 1, Math.max(0, v)));
+      if (live) extend(at);
+    }
+    say();
+    draw();
+  });
+  canvas.addEventListener("blur", () => {
+    if (held !== null) return;
+    end();
+    seen = false;
+    say();
+    draw();
+  });
+  undoButton.addEventListener("click", undo);
+  clearButton.addEventListener("click", clear);
+
+  return {
+    element,
+    busy: () => live !== null,
+    show(strokes) { done = strokes; soon(); },
+    close() { cancelAnimationFrame(waiting); },
+  };
+}
