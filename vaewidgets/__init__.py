@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Pyth
     from .objectives import Elbo, elbo, iwae
     from .steps import Step, paced
     from .training import Training, fit
-    from .widgets import Bottleneck, LatentExplorer, LatentMap, LearningCurves, TrainingCockpit
+    from .widgets import Bottleneck, DrawPad, LatentExplorer, LatentMap, LearningCurves, TrainingCockpit
 
 __version__ = "0.1.0"
 
@@ -26,14 +26,14 @@ _HOMES = {
     "objectives": ("Elbo", "elbo", "iwae"),
     "steps": ("Step", "paced"),
     "training": ("Training", "fit"),
-    "widgets": ("Bottleneck", "LatentExplorer", "LatentMap", "LearningCurves", "TrainingCockpit"),
+    "widgets": ("Bottleneck", "DrawPad", "LatentExplorer", "LatentMap", "LearningCurves", "TrainingCockpit"),
 }
 
 #: Modules that are used by their own name: ``vw.objectives.binarize``.
 _MODULES = ("check", "export", "likelihoods", "metrics", *_HOMES)
 
 __all__ = [
-    "Autoencoder", "Bottleneck", "Dataset", "Elbo", "Images", "LatentExplorer", "LatentMap",
+    "Autoencoder", "Bottleneck", "Dataset", "DrawPad", "Elbo", "Images", "LatentExplorer", "LatentMap",
     "LearningCurves", "Posterior", "Step", "Training", "TrainingCockpit", "VAE", "check", "elbo", "fit",
     "iwae", "load", "load_data", "objectives", "paced", "pretrained", "save", "to_png",
 ]  # fmt: skip

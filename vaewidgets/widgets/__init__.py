@@ -3,7 +3,8 @@
 from .bottleneck import Bottleneck
 from .cockpit import TrainingCockpit
 from .curves import LearningCurves
+from .drawpad import DrawPad
 from .explorer import LatentExplorer
 from .map import LatentMap
 
-__all__ = ["Bottleneck", "LatentExplorer", "LatentMap", "LearningCurves", "TrainingCockpit"]
+__all__ = ["Bottleneck", "DrawPad", "LatentExplorer", "LatentMap", "LearningCurves", "TrainingCockpit"]
