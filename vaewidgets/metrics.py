@@ -145,6 +145,55 @@ def encode_all(model, images: Tensor, *, batch_size: int = 1000) -> Posterior:
     return Posterior(*(torch.cat(terms) for terms in zip(*parts, strict=True)))
 
 
+@torch.no_grad()
+def reconstruction_error(model, images: Tensor, *, batch_size: int = 1000) -> Tensor:
+    """Mean squared error per pixel of each image's reconstruction from its mu or code: Tensor of shape (N,)."""
+    device = next(model.parameters()).device
+    parts = [((model(x) - x) ** 2).flatten(1).mean(1) for x in images.to(device).split(batch_size)]
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def features_of(judge, images: Tensor, *, batch_size: int = 1000) -> Tensor:
+    """Compute what a judge's last layer is fed: Tensor of shape (N, features)."""
+    return torch.cat([judge.layers[:-1](x).flatten(1) for x in images.split(batch_size)])
+
+
+def feature_distance(a: Tensor, b: Tensor) -> float:
+    """Frechet distance of two Gaussians with the mean and covariance of two samples of features.
+
+    |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), as Heusel et al. 2017 (arXiv 1706.08500) compare
+    images; not their FID, whose features are those of another network. Comparable only under one judge and
+    at one number of images: the fewer, the larger it comes out.
+
+    Parameters
+    ----------
+    a, b : Tensor of shape (N, features), (M, features)
+        As `features_of` gives them.
+
+    Raises
+    ------
+    ValueError
+        Features that do not go together, are not finite, or are of fewer than 2 images.
+    """
+    for sample in (a, b):
+        if sample.dim() != 2 or len(sample) < 2 or sample.shape[1] != a.shape[1]:
+            raise ValueError(
+                "features must be tables of as many columns, of at least 2 images each; "
+                f"got {tuple(a.shape)} and {tuple(b.shape)}."
+            )
+        if not sample.isfinite().all():
+            raise ValueError("features must be finite; some are not.")
+    a, b = a.cpu().double(), b.cpu().double()
+    covariance_a, covariance_b = (torch.atleast_2d(sample.T.cov()) for sample in (a, b))
+    values, vectors = torch.linalg.eigh(covariance_a)
+    root = vectors * values.clamp(min=0).sqrt()
+    # C_a C_b has the eigenvalues of the symmetric root' C_b root.
+    cross = torch.linalg.eigvalsh(root.T @ covariance_b @ root).clamp(min=0).sqrt().sum()
+    distance = ((a.mean(0) - b.mean(0)) ** 2).sum() + covariance_a.trace() + covariance_b.trace() - 2 * cross
+    return max(distance.item(), 0.0)
+
+
 def knn_agreement(codes: Tensor, labels: Tensor, *, k: int = 10) -> float:
     """Measure how far similar inputs group: the share of points whose neighbours vote for their own label.
 

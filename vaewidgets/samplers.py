@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 #: Numbers of components that `mixture` tries.
-COMPONENTS = (1, 2, 5, 10, 20, 40, 80)
+COMPONENTS = (1, 5, 10, 20, 40, 80)
 #: A Gaussian in d dimensions is fitted on at least so many times d + 1 codes.
 _CODES_PER_PARAMETER = 5
 
@@ -81,8 +81,8 @@ def mixture(codes: Tensor, components: int | None = None, *, seed: int = 0) -> S
     ----------
     codes : Tensor of shape (N, d)
     components : int, optional
-        Gaussians with a full covariance each. None: `COMPONENTS` in turn, as long as a tenth of the codes,
-        held out, becomes more likely; the mixture is then fitted to all of them.
+        Gaussians with a full covariance each. None: of `COMPONENTS` the number under which a tenth of the
+        codes is most likely, after a fit to the other nine tenths.
     seed : int
         Of that tenth and of where the fit begins.
 
@@ -96,11 +96,7 @@ def mixture(codes: Tensor, components: int | None = None, *, seed: int = 0) -> S
     mean, scale = codes.mean(0), codes.std(0)
     scale[scale == 0] = 1.0
     standard = ((codes - mean) / scale).numpy()
-    how = "as asked"
-    if components is None:
-        components = _likeliest(standard, seed)
-        how = "chosen on a held-out tenth"
-    fitted = _fit(standard, components, seed)
+    fitted = _likeliest(standard, seed) if components is None else _fit(standard, components, seed)
     weights, means = torch.from_numpy(fitted.weights_), torch.from_numpy(fitted.means_)
     roots = torch.linalg.cholesky(torch.from_numpy(fitted.covariances_))
 
@@ -110,7 +106,10 @@ def mixture(codes: Tensor, components: int | None = None, *, seed: int = 0) -> S
         z = means[chosen] + (roots[chosen] @ epsilon).squeeze(2)
         return (mean + scale * z).float()
 
-    how = f"{components} Gaussian{'s' * (components > 1)} on {len(codes):,} codes, {how}"
+    k = len(weights)
+    how = f"{k} Gaussian{'s' * (k > 1)} on {len(codes):,} codes"
+    if components is None:
+        how += ", their number by a held-out tenth"
     return Sampler("mixture", codes.shape[1], how, sample)
 
 
@@ -137,13 +136,15 @@ def aggregate_posterior(mu: Tensor, logvar: Tensor) -> Sampler:
     return Sampler("aggregate posterior", mu.shape[1], f"q(z|x) of {len(mu):,} images", sample)
 
 
-def samplers_for(model, *, seed: int = 0) -> list[Sampler]:
+def samplers_for(model, atlas=None, *, seed: int = 0) -> list[Sampler]:
     """Build the samplers that a table compares for one model.
 
     Parameters
     ----------
     model : VAE or Autoencoder
         With a ``train_atlas``, to whose codes the densities are fitted, or else an ``atlas``.
+    atlas : Atlas, optional
+        In place of the model's own.
     seed : int
         Of the mixture's fit.
 
@@ -158,7 +159,7 @@ def samplers_for(model, *, seed: int = 0) -> list[Sampler]:
     ValueError
         The model has no codes, or too few to fit a density to.
     """
-    atlas = fitted_atlas(model)
+    atlas = fitted_atlas(model) if atlas is None else atlas
     if atlas.logvar is None:
         return [
             prior(model.latent_dim, "N(0, I)"),
@@ -233,17 +234,9 @@ def _fit(codes, components: int, seed: int):
     return GaussianMixture(components, random_state=seed).fit(codes)
 
 
-def _likeliest(codes, seed: int) -> int:
-    """Choose the number of components by the likelihood of a held-out tenth."""
+def _likeliest(codes, seed: int):
+    """Fit every allowed number of components to nine tenths; return the fit to which the rest is likeliest."""
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed)).numpy()
     held_out, rest = codes[order[: len(codes) // 10]], codes[order[len(codes) // 10 :]]
-    best, score = 1, None
-    for k in COMPONENTS:
-        if k * _needed(codes.shape[1]) > len(rest):
-            break
-        found = _fit(rest, k, seed).score(held_out)
-        # Past the best number it only falls, and the larger fits are the slow ones.
-        if score is not None and found < score:
-            break
-        best, score = k, found
-    return best
+    allowed = [k for k in COMPONENTS if k == 1 or k * _needed(codes.shape[1]) <= len(rest)]
+    return max((_fit(rest, k, seed) for k in allowed), key=lambda fitted: fitted.score(held_out))
