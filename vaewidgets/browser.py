@@ -43,7 +43,10 @@ CHROMIUM_ARGS = (
 NO_WEBGL_ARGS = (*CHROMIUM_ARGS, "--disable-3d-apis")
 
 # Console errors that are not ours. Keep this list short, and each pattern narrow.
-CONSOLE_NOISE: tuple[str, ...] = ()
+CONSOLE_NOISE: tuple[str, ...] = (
+    # Of a model that needed more than two seconds to begin: panels bring theirs back to life.
+    r"\[anywidget\] Failed to initialize model",
+)
 # Messages on the kernel's stderr that are not ours.
 KERNEL_NOISE: tuple[str, ...] = (
     # JupyterLab asks every new kernel for its widgets, also one that has not imported ipywidgets yet.

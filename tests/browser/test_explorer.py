@@ -112,6 +112,14 @@ def test_arrow_keys_move_a_focused_slider_and_not_the_notebook(notebook, panel):
     assert notebook.page.evaluate("() => window.vwPanel.content.activeCellIndex") == active
 
 
+def test_a_slider_that_did_not_hear_of_z_is_taken_there(notebook, panel):
+    """As when it waits for an echo, and leaves out what the kernel says meanwhile."""
+    notebook.evaluate("explorer.latent.z = [0.5, -0.75]")
+    for handle, value in zip(panel.locator(".noUi-handle").all(), ("0.5", "-0.75"), strict=False):
+        expect(handle).to_have_attribute("aria-valuetext", value)
+    notebook.until("explorer.z == (0.5, -0.75)")
+
+
 def test_a_click_on_a_point_goes_to_its_mu(notebook, panel):
     # A point with no neighbour nearby, so that there is no doubt which one was meant.
     lonely = """

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import anywidget
 import ipywidgets as widgets
+import traitlets
 
 STATIC = Path(__file__).parent / "static"
 
@@ -21,10 +22,17 @@ def read_static(*names: str) -> str:
 
 
 class Dress(anywidget.AnyWidget):
-    """The panel's stylesheet, and the labels and key handling that ipywidgets' controls lack."""
+    """The panel's stylesheet, and what ipywidgets' controls and anywidget's models lack in the page.
+
+    Attributes
+    ----------
+    parts : list of str
+        The panel's anywidgets, by model id: on a slow machine they may have to be brought back to life.
+    """
 
     _esm = STATIC / "panel.js"
     _css = STATIC / "panel.css"
+    parts = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
 
 class Panel(widgets.VBox):
@@ -36,7 +44,13 @@ class Panel(widgets.VBox):
 
     def __init__(self, children, **layout) -> None:
         self.error_line = widgets.HTML()
-        super().__init__([Dress(), *children, self.error_line], **layout)
+        parts = [
+            part.model_id
+            for child in children
+            for part in tree(child)
+            if isinstance(part, anywidget.AnyWidget)
+        ]
+        super().__init__([Dress(parts=parts), *children, self.error_line], **layout)
         self.add_class("vw-panel")
 
     def check_keywords(self, keywords: dict, also: Iterable[str] = ()) -> None:
@@ -71,12 +85,7 @@ class Panel(widgets.VBox):
 
     def close(self) -> None:
         """Close the panel and all that it is made of: nothing of it goes on in the page or in the kernel."""
-        parts, seen = [self], []
-        while parts:
-            part = parts.pop()
-            seen.append(part)
-            parts += [child for child in getattr(part, "children", ()) if child not in seen]
-        for part in seen[1:]:
+        for part in tree(self)[1:]:
             part.close()
         super().close()
 
@@ -96,6 +105,16 @@ class Panel(widgets.VBox):
         """Show an exception in the error line."""
         text = html.escape(f"{type(error).__name__}: {error}")
         self.error_line.value = f'<div class="vw-error" role="alert">{text}</div>'
+
+
+def tree(widget: widgets.Widget) -> list[widgets.Widget]:
+    """List a widget and all that is in it, each once."""
+    waiting, seen = [widget], []
+    while waiting:
+        part = waiting.pop()
+        seen.append(part)
+        waiting += [child for child in getattr(part, "children", ()) if child not in seen]
+    return seen
 
 
 def is_from_page(control: widgets.Widget) -> bool:

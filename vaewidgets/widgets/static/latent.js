@@ -1,5 +1,9 @@
 // The latent point of a panel, as the page holds it: sliders and cursors move it, pictures follow.
 
+// While a slider waits for the echo of what it said, it leaves out what the kernel says. So some time after
+// the kernel has moved z, a slider that did not follow is taken there.
+const SETTLE_MS = 100;
+
 function initialize({ model }) {
   const key = model.get("key");
   const latent = latentOf(key);
@@ -25,10 +29,17 @@ async function attach(model, latent) {
     latent.move(latent.z);
   };
   const turn = () => {
-    latent.plane = model.get("plane");
+    const plane = model.get("plane");
+    // The kernel sends it a little after the model.
+    latent.plane = plane.basis ? plane : null;
     latent.move(latent.z);
   };
-  const follow = () => latent.move(model.get("z").slice());
+  let settling = null;
+  const follow = () => {
+    latent.move(model.get("z").slice());
+    clearTimeout(settling);
+    settling = setTimeout(slide, SETTLE_MS);
+  };
 
   const sliders = await Promise.all(
     model.get("sliders").map((id) => model.widget_manager.get_model(id.replace("IPY_MODEL_", ""))),
@@ -41,20 +52,23 @@ async function attach(model, latent) {
     z[i] = slider.get("value");
     latent.move(z);
   });
-  latent.tell = (z) => {
+  const slide = () => {
     sliders.forEach((slider, i) => {
       if (close(slider, i)) return;
+      const value = latent.z[i];
       // As the kernel will: a slider clips what lies beyond its range, and would send that back.
-      if (z[i] > slider.get("max")) slider.set("max", Math.ceil(2 * z[i]) / 2);
-      if (z[i] < slider.get("min")) slider.set("min", Math.floor(2 * z[i]) / 2);
-      slider.set("value", z[i]);
+      if (value > slider.get("max")) slider.set("max", Math.ceil(2 * value) / 2);
+      if (value < slider.get("min")) slider.set("min", Math.floor(2 * value) / 2);
+      slider.set("value", value);
       // Sent too: else the kernel's echo of an earlier value would count as the newest, and undo this one.
       slider.save_changes();
     });
+  };
+  latent.tell = (z) => {
+    slide();
     model.set("moved", z);
     model.save_changes();
   };
-  latent.plane = model.get("plane");
   latent.z = model.get("z").slice();
   // A page that was reloaded finds the sliders where the hand left them, and z where Python last put it.
   latent.z = latent.z.map((value, i) => (close(sliders[i], i) ? value : sliders[i].get("value")));
@@ -71,7 +85,9 @@ async function attach(model, latent) {
   const listeners = [["change:weights", equip], ["change:plane", turn], ["change:z", follow]];
   for (const [event, listener] of listeners) model.on(event, listener);
   equip();
+  turn();
   return () => {
+    clearTimeout(settling);
     sliders.forEach((slider, i) => slider.off("change:value", handlers[i]));
     walk.off("change:value", step);
     listeners.forEach(([event, listener]) => model.off(event, listener));

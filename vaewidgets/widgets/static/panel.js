@@ -1,5 +1,23 @@
 // What ipywidgets' controls lack: names for assistive technology, and arrow keys that stay with the
-// control instead of moving JupyterLab's cell selection.
+// control instead of moving JupyterLab's cell selection. And what anywidget's models lack on a slow machine.
+
+// anywidget gives a model two seconds to begin. One that needs longer begins all the same, but hears nothing
+// of the kernel any more: its messages wait for a promise that has been broken. Such a model is given the
+// ear that it inherits, and asks for what it has missed.
+function initialize({ model }) {
+  for (const id of model.get("parts")) model.widget_manager.get_model(id).then(revive);
+}
+
+async function revive(part) {
+  try {
+    // To a model that hears it says nothing.
+    await part._handle_comm_msg({ content: { data: { method: "vaewidgets_probe" } } });
+  } catch {
+    const inherited = Object.getPrototypeOf(Object.getPrototypeOf(part))._handle_comm_msg;
+    part.comm.on_msg(inherited.bind(part));
+    part.comm.send({ method: "request_state" });
+  }
+}
 
 function render({ el }) {
   el.style.display = "none";
@@ -36,4 +54,4 @@ function render({ el }) {
   return () => watcher.disconnect();
 }
 
-export default { render };
+export default { initialize, render };

@@ -2,19 +2,27 @@
 
 function render({ model, el }) {
   const { canvas, size, close } = showPixels(model, el);
-  const key = model.get("key");
-  if (!key) return close;
-  const latent = latentOf(key);
-  const decode = () => {
-    if (!latent.network) return;
-    paint(canvas, toRGBA(latent.network.decode(latent.z), latent.network.imageShape));
-    canvas.setAttribute("aria-label", `decoded picture of z = (${latent.z.map((v) => v.toFixed(2)).join(", ")})`);
-    size();
+  let leave = () => {};
+  const join = () => {
+    leave();
+    const key = model.get("key");
+    if (!key) return;
+    const latent = latentOf(key);
+    const decode = () => {
+      if (!latent.network) return;
+      paint(canvas, toRGBA(latent.network.decode(latent.z), latent.network.imageShape));
+      canvas.setAttribute("aria-label", `decoded picture of z = (${latent.z.map((v) => v.toFixed(2)).join(", ")})`);
+      size();
+    };
+    latent.listeners.add(decode);
+    leave = () => latent.listeners.delete(decode);
+    decode();
   };
-  latent.listeners.add(decode);
-  decode();
+  model.on("change:key", join);
+  join();
   return () => {
-    latent.listeners.delete(decode);
+    model.off("change:key", join);
+    leave();
     close();
   };
 }
