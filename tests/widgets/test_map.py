@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 import traitlets
+from matplotlib.path import Path
 
 import vaewidgets as vw
+from vaewidgets.widgets._selection import within
 
 from .conftest import from_page
 
@@ -124,6 +126,146 @@ def test_bad_tables_are_refused_and_the_map_goes_on(mu):
         vw.LatentMap(np.zeros(4))
     with pytest.raises(TypeError, match="'labels'"):
         vw.LatentMap(mu, label=LABELS)
+
+
+# -- the game ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def board():
+    """300 points of three classes, the first well apart, on a panel whose labels are hidden."""
+    noise = np.random.default_rng(1)
+    labels = np.arange(300) % 3
+    mu = noise.normal(size=(300, 2)) * 0.4 + np.array([[-2, 0], [1, 0.3], [1, -0.3]])[labels]
+    return vw.LatentMap(mu, labels, classes=["a<b", "b", "c"], labels_hidden=True)
+
+
+SQUARE = [(0, -1.5), (2.5, -1.5), (2.5, 1.5), (0, 1.5)]
+
+
+def test_within_agrees_with_matplotlib_on_crooked_polygons():
+    noise = np.random.default_rng(0)
+    points = noise.uniform(-1.2, 1.2, size=(2000, 2))
+    for corners in (3, 7, 40):
+        # Sorted by angle about the centre it is star-shaped, and never crosses itself.
+        angle = np.sort(noise.uniform(0, 2 * np.pi, corners))
+        polygon = noise.uniform(0.3, 1.1, (corners, 1)) * np.stack([np.cos(angle), np.sin(angle)], 1)
+        expected = np.flatnonzero(Path(polygon).contains_points(points))
+        np.testing.assert_array_equal(within(points, polygon), expected)
+        np.testing.assert_array_equal(within(points, polygon[::-1]), expected)
+    twice = [(-1, -1), (1, 1), (1, -1), (-1, 1)]
+    np.testing.assert_array_equal(within([(0.5, 0), (-0.5, 0), (0, 0.5)], twice), [0, 1])
+
+
+def test_a_lasso_takes_and_reveal_counts(board):
+    board.lasso = SQUARE
+    expected = np.flatnonzero(Path(SQUARE).contains_points(board.mu))
+    np.testing.assert_array_equal(board.taken, expected)
+    assert board.labels_hidden and board.overlay.kinds == b"" and board.overlay.right == -1
+    np.testing.assert_array_equal(
+        np.frombuffer(board.overlay.points, "float32").reshape(-1, 2), board.mu[expected]
+    )
+    assert (
+        f"{len(expected)} points taken" in board.game.state.value and "purity" not in board.game.state.value
+    )
+
+    haul = board.reveal()
+    counts = [int((expected % 3 == c).sum()) for c in range(3)]
+    assert counts[0] < min(counts[1:])
+    assert haul.most == haul.meant == int(np.argmax(counts)) and haul.guess is None
+    assert (haul.taken, haul.right, haul.wrong) == (len(expected), max(counts), len(expected) - max(counts))
+    assert haul.purity == max(counts) / len(expected) and haul.found == max(counts) / 100
+    for words in (f"{haul.right} right", f"{haul.wrong} wrong", f"purity {100 * haul.purity:.1f} %"):
+        assert words in board.game.state.value
+    assert list(board.overlay.kinds) == [row % 3 for row in expected] and board.overlay.right == haul.most
+    assert board.reveal() is haul and board.hauls == [haul]
+
+
+def test_a_guess_counts_what_was_said_and_names_what_it_was(board):
+    board.game.guess.value = 0
+    assert board.guess == 0
+    board.lasso = SQUARE
+    haul = board.reveal()
+    inside = Path(SQUARE).contains_points(board.mu)
+    assert (haul.guess, haul.meant, haul.right) == (0, 0, int((np.flatnonzero(inside) % 3 == 0).sum()))
+    assert haul.most in (1, 2) and haul.purity < 0.1
+    assert "You said a&lt;b. Most of them are" in board.game.state.value
+    # Thought better of it: another lasso in the table, since it is another bet.
+    board.guess = haul.most
+    assert "purity" not in board.game.state.value and board.game.guess.value == haul.most
+    assert board.reveal().right > haul.right and len(board.hauls) == 2
+
+
+def test_several_lassos_make_a_table_until_cleared(board):
+    board.z = (-2, 0)
+    board.game.radius.value = 1.2
+    board.game.take.click()
+    distance = np.hypot(*(board.mu - [-2, 0]).T)
+    assert not ((distance > 1.2 * np.cos(np.pi / 128)) & (distance < 1.2)).any()
+    np.testing.assert_array_equal(board.taken, np.flatnonzero(distance < 1.2))
+    board.game.reveal.click()
+    board.take_within(0.3)
+    board.reveal()
+    assert [row["number"] for row in board.overlay.past] == [1, 2]
+    table = board.game.table.value
+    assert table.count("<tr>") == 3 and "<td>a&lt;b</td>" in table and "a<b" not in table
+    assert board.hauls[0].purity > 0.9 and f"<td>{100 * board.hauls[0].found:.1f} %</td>" in table
+    board.game.clear.click()
+    assert board.lasso == () and not len(board.taken) and board.hauls == [] and board.overlay.past == []
+    assert board.game.table.value == "" and "Nothing is taken" in board.game.state.value
+
+
+def test_rows_may_be_taken_without_a_lasso_and_a_lasso_follows_points_that_move(board):
+    board.lasso = SQUARE
+    board.taken = torch.tensor([5, 2, 2])
+    assert board.lasso == () and board.overlay.corners == [] and list(board.taken) == [2, 5]
+    board.reveal()
+    assert board.hauls[0].taken == 2 and board.overlay.past == []
+    board.lasso = SQUARE
+    board.mu = board.mu - [3, 0]
+    np.testing.assert_array_equal(board.taken, np.flatnonzero(Path(SQUARE).contains_points(board.mu)))
+
+
+def test_a_stroke_of_the_page_is_a_lasso(wire):
+    panel = vw.LatentMap([[0, 0], [5, 5], [1, 1]], [0, 1, 1])
+    panel.game.draw.value = True
+    assert panel.overlay.armed
+    from_page(panel.overlay, drawn=[[-1, -1], [2, -1], [2, 2], [-1, 2]])
+    assert list(panel.taken) == [0, 2]
+    assert panel.reveal().purity == 0.5
+    from_page(panel.overlay, drawn=[[20, 20], [21, 20], [21, 21]])
+    assert not len(panel.taken) and panel.game.reveal.disabled
+
+
+def test_what_cannot_be_taken_or_revealed_is_refused(board, mu):
+    for value, error, message in (
+        ([(0, 0), (1, 1)], ValueError, "at least 3 corners"),
+        ([(0, 0, 0)] * 4, ValueError, r"got shape \(4, 3\)"),
+        ([(0, 0), (1, np.nan), (1, 1)], ValueError, "NaN"),
+        ("around", TypeError, "table of corners"),
+    ):
+        with pytest.raises(error, match=message):
+            board.lasso = value
+    for value, error, message in (
+        ([300], ValueError, "rows from 0 to 299"),
+        ([-1], ValueError, "rows from 0 to 299"),
+        ([0.5], TypeError, "row numbers"),
+        ([True, False], TypeError, "row numbers"),
+    ):
+        with pytest.raises(error, match=message):
+            board.taken = value
+    with pytest.raises(ValueError, match="class from 0 to 2; got 3"):
+        board.guess = 3
+    for radius in (0, -1, np.inf, np.nan):
+        with pytest.raises(ValueError, match="radius must be positive"):
+            board.take_within(radius)
+    with pytest.raises(ValueError, match="nothing is taken yet"):
+        board.reveal()
+    assert board.lasso == () and board.guess is None and board.hauls == []
+    plain = vw.LatentMap(mu, lasso=[(-9, -9), (9, -9), (0, 9)])
+    assert plain.game.reveal.disabled and len(plain.taken)
+    with pytest.raises(ValueError, match="no labels to reveal"):
+        plain.reveal()
 
 
 # -- a training loop ---------------------------------------------------------------------------------------

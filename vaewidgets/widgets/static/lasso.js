@@ -1,0 +1,109 @@
+// A lasso over the Plotly map of the same panel: drawn here, and sent once, when the stroke ends.
+
+// Pixels between two corners of a stroke, at least.
+const CORNER = 4;
+
+function render({ model, el }) {
+  el.style.display = "none";
+  const svg = svgElement("svg", null, "vw-lasso", { role: "img" });
+  const past = svgElement("g", svg, "vw-lasso-past");
+  const marks = svgElement("g", svg, "vw-lasso-marks");
+  const outline = svgElement("path", svg, "vw-lasso-outline", { "fill-rule": "evenodd" });
+  let stroke = null, last = null;
+
+  const toPath = ([x, y], corners) => {
+    if (!corners.length) return "";
+    return `M${corners.map(([u, v]) => `${x.l2p(u).toFixed(1)},${y.l2p(v).toFixed(1)}`).join("L")}Z`;
+  };
+  const drawOutline = (axes) => outline.setAttribute("d", toPath(axes, stroke ?? model.get("corners")));
+
+  const drawPast = (axes) => {
+    past.replaceChildren();
+    for (const { number, corners } of model.get("past")) {
+      svgElement("path", past, "", { d: toPath(axes, corners) });
+      const [u, v] = corners.reduce((a, b) => (b[1] > a[1] ? b : a));
+      const text = svgElement("text", past, "", { x: axes[0].l2p(u), y: axes[1].l2p(v) - 4, "text-anchor": "middle" });
+      text.textContent = String(number);
+    }
+  };
+
+  // One path for each class: a dot is a line of no length with round ends.
+  const drawMarks = ([x, y]) => {
+    marks.replaceChildren();
+    const floats = (name) => {
+      const { buffer, byteOffset, byteLength } = model.get(name);
+      return new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength));
+    };
+    const points = floats("points"), kinds = model.get("kinds"), right = model.get("right");
+    const colours = model.get("colours"), paths = new Map();
+    for (let i = 0; i < points.length / 2; i++) {
+      const kind = kinds.byteLength ? kinds.getUint8(i) : -1;
+      const [u, v] = [x.l2p(points[2 * i]).toFixed(1), y.l2p(points[2 * i + 1]).toFixed(1)];
+      const shape = kind === right || kind < 0 ? `M${u},${v}h0` : `M${u},${v}m-2.5,-2.5l5,5m0,-5l-5,5`;
+      paths.set(kind, (paths.get(kind) ?? "") + shape);
+    }
+    for (const [kind, d] of paths) {
+      const name = kind < 0 ? "vw-taken" : kind === right ? "vw-right" : "vw-wrong";
+      svgElement("path", marks, `${name} vw-edge`, { d });
+      const own = svgElement("path", marks, name, { d });
+      if (kind >= 0) own.style.stroke = colours[kind % colours.length];
+    }
+    svg.dataset.vwMarks = String(points.length / 2);
+  };
+
+  const place = (axes) => {
+    drawOutline(axes);
+    drawPast(axes);
+    drawMarks(axes);
+  };
+  const over = overPlot(el, { place });
+  over.layer.classList.add("vw-lasso-layer");
+  over.layer.append(svg);
+
+  const end = (send) => {
+    const drawn = stroke;
+    stroke = null;
+    if (send && drawn && drawn.length > 2) {
+      model.set("corners", drawn);
+      model.set("drawn", drawn);
+      model.save_changes();
+    }
+    over.place();
+  };
+  svg.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || !over.axes()) return;
+    svg.setPointerCapture(event.pointerId);
+    last = over.at(event);
+    stroke = [over.locate(event)];
+    marks.replaceChildren();
+    // Plotly under it would begin a drag of its own.
+    event.stopPropagation();
+    event.preventDefault();
+  });
+  svg.addEventListener("pointermove", (event) => {
+    if (!stroke) return;
+    const here = over.at(event);
+    if (Math.hypot(here[0] - last[0], here[1] - last[1]) < CORNER) return;
+    last = here;
+    stroke.push(over.locate(event));
+    drawOutline(over.axes());
+  });
+  svg.addEventListener("pointerup", () => end(true));
+  svg.addEventListener("pointercancel", () => end(false));
+
+  const arm = () => svg.classList.toggle("vw-armed", model.get("armed"));
+  const name = () => svg.setAttribute("aria-label", model.get("label"));
+  const listeners = [
+    ["change:corners change:past change:points change:kinds change:right", over.place],
+    ["change:armed", arm], ["change:label", name],
+  ];
+  for (const [event, listener] of listeners) model.on(event, listener);
+  arm();
+  name();
+  return () => {
+    for (const [event, listener] of listeners) model.off(event, listener);
+    over.close();
+  };
+}
+
+export default { render };
