@@ -6,13 +6,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Python
     from . import check, objectives
     from .checkpoints import load, pretrained, save
+    from .classifier import Classifier
+    from .conditional import ConditionalVAE
     from .data import Dataset, Images, load_data
     from .images import to_png
     from .models import VAE, Autoencoder, Posterior
     from .objectives import Elbo, elbo, iwae
     from .steps import Step, paced
     from .training import Training, fit
-    from .widgets import Bottleneck, DrawPad, LatentExplorer, LatentMap, LearningCurves, TrainingCockpit
+    from .widgets import (
+        Bottleneck,
+        DrawPad,
+        GapBar,
+        HoleFinder,
+        KLLab,
+        LatentExplorer,
+        LatentMap,
+        LearningCurves,
+        TrainingCockpit,
+        Traverse,
+    )
 
 __version__ = "0.1.0"
 
@@ -20,22 +33,39 @@ __version__ = "0.1.0"
 #: ``vaewidgets lab`` needs neither it nor plotly.
 _HOMES = {
     "checkpoints": ("load", "pretrained", "save"),
+    "classifier": ("Classifier",),
+    "conditional": ("ConditionalVAE",),
     "data": ("Dataset", "Images", "load_data"),
     "images": ("to_png",),
     "models": ("Autoencoder", "VAE", "Posterior"),
     "objectives": ("Elbo", "elbo", "iwae"),
     "steps": ("Step", "paced"),
     "training": ("Training", "fit"),
-    "widgets": ("Bottleneck", "DrawPad", "LatentExplorer", "LatentMap", "LearningCurves", "TrainingCockpit"),
+    "widgets": (
+        "Bottleneck",
+        "DrawPad",
+        "GapBar",
+        "HoleFinder",
+        "KLLab",
+        "LatentExplorer",
+        "LatentMap",
+        "LearningCurves",
+        "TrainingCockpit",
+        "Traverse",
+    ),
 }
 
 #: Modules that are used by their own name: ``vw.objectives.binarize``.
-_MODULES = ("check", "export", "likelihoods", "metrics", *_HOMES)
+_MODULES = (
+    "aggregate", "check", "evidence", "export", "grouping", "holes", "likelihoods", "linear", "metrics",
+    "noise", "samplers", "scoreboard", *_HOMES,
+)  # fmt: skip
 
 __all__ = [
-    "Autoencoder", "Bottleneck", "Dataset", "DrawPad", "Elbo", "Images", "LatentExplorer", "LatentMap",
-    "LearningCurves", "Posterior", "Step", "Training", "TrainingCockpit", "VAE", "check", "elbo", "fit",
-    "iwae", "load", "load_data", "objectives", "paced", "pretrained", "save", "to_png",
+    "Autoencoder", "Bottleneck", "Classifier", "ConditionalVAE", "Dataset", "DrawPad", "Elbo", "GapBar",
+    "HoleFinder", "Images", "KLLab", "LatentExplorer", "LatentMap", "LearningCurves", "Posterior",
+    "Step", "Training", "TrainingCockpit", "Traverse", "VAE", "check", "elbo", "fit", "iwae", "load",
+    "load_data", "objectives", "paced", "pretrained", "save", "to_png",
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import math
 
 from torch import Tensor
 
+from .conditional import ConditionalVAE
 from .data import check_images
 from .likelihoods import Bernoulli
 from .models import Autoencoder
@@ -53,6 +54,27 @@ def check_training(model, images: Tensor, validation: Tensor | None, asked: dict
             raise ValueError("iwae, free_bits and kl_warmup belong to a VAE: an autoencoder has no KL.")
     elif asked["iwae"] is not None:
         _check_iwae(model, splits, asked)
+
+
+def check_labels(model, images: Tensor, labels: Tensor | None, name: str) -> None:
+    """Raise unless there is a label for each image where `model` takes labels, and none where it does not.
+
+    Parameters
+    ----------
+    model : VAE, Autoencoder or ConditionalVAE
+    images : Tensor of shape (N, C, H, W)
+    labels : Tensor of shape (N,) or None
+    name : str
+        Of the argument that should bring them.
+    """
+    if not isinstance(model, ConditionalVAE):
+        if labels is not None:
+            raise ValueError(f"labels are for a ConditionalVAE; {type(model).__name__} trains without.")
+    elif labels is None:
+        raise ValueError(f"a ConditionalVAE trains on labelled images; pass {name}.")
+    else:
+        # On the processor, where they are looked at one by one.
+        model.check_labels(labels.cpu() if isinstance(labels, Tensor) else labels, len(images))
 
 
 def check_count(name: str, value) -> None:

@@ -14,11 +14,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from .classifier import Classifier
+from .conditional import ConditionalVAE
 from .models import VAE, Autoencoder
 from .writing import write
 
 FORMAT = 1
-KINDS = {"VAE": VAE, "Autoencoder": Autoencoder}
+KINDS = {cls.__name__: cls for cls in (VAE, Autoencoder, ConditionalVAE, Classifier)}
+Model = VAE | Autoencoder | ConditionalVAE | Classifier
 _HEADER_LIMIT = 2**20
 _WEIGHTS = "model."
 #: The attributes of a model that hold an `Atlas`, and the beginnings of its tensors' names in the file.
@@ -56,7 +59,7 @@ def save(
 
     Parameters
     ----------
-    model : VAE or Autoencoder
+    model : VAE, Autoencoder, ConditionalVAE or Classifier
         Its atlases and info, if it has them, are written too.
     path : path
     atlas, train_atlas : Atlas, optional
@@ -83,7 +86,7 @@ def serialise(
     """Make the bytes that `save` writes; `path` only names them in errors, which are those of `save`."""
     kind = next((name for name, cls in KINDS.items() if type(model) is cls), None)
     if kind is None:
-        raise TypeError(f"save takes {' or '.join(KINDS)}; got {type(model).__name__}.")
+        raise TypeError(f"save takes a {' or '.join(KINDS)}; got {type(model).__name__}.")
     header = {"format": FORMAT, "kind": kind, "config": model.config, "info": {**get_info(model), **info}}
     try:
         text = json.dumps(header, allow_nan=False)
@@ -113,7 +116,7 @@ def serialise(
     return data
 
 
-def load(path: str | os.PathLike) -> VAE | Autoencoder:
+def load(path: str | os.PathLike) -> Model:
     """Read a model written by `save`, in float32, with its ``atlas``, ``train_atlas`` and ``info``.
 
     Raises
@@ -170,7 +173,7 @@ def load(path: str | os.PathLike) -> VAE | Autoencoder:
     return model
 
 
-def pretrained(name: str) -> VAE | Autoencoder:
+def pretrained(name: str) -> Model:
     """Load a model that ships with the package, with its atlas.
 
     Parameters
@@ -256,6 +259,10 @@ def _check_atlases(path: Path, tensors: dict, model) -> dict[str, list[str]]:
 
 def _check_atlas(path: Path, tensors: dict, model, prefix: str) -> list[str]:
     shapes = {n.removeprefix(prefix): t["shape"] for n, t in tensors.items() if n.startswith(prefix)}
+    if shapes and isinstance(model, Classifier):
+        raise ValueError(
+            f"{path} has an atlas that does not fit: {prefix.rstrip('.')}; a Classifier has no codes."
+        )
     if shapes:
         n = (shapes.get("mu") or [None])[0]
         wanted = {"mu": [n, model.latent_dim], "logvar": [n, model.latent_dim], "labels": [n]}

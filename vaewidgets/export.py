@@ -80,11 +80,12 @@ def to_onnx(
     paths = onnx_paths(path, overwrite=overwrite)
 
     # Only now: importing torch takes seconds, and a refusal should not.
-    from .checkpoints import KINDS
+    from .models import VAE, Autoencoder
 
     # A subclass may encode or decode in another way than its layers say.
-    if type(model) not in KINDS.values():
-        raise TypeError(f"to_onnx takes {' or '.join(KINDS)}; got {type(model).__name__}.")
+    if type(model) not in (VAE, Autoencoder):
+        hint = " Fix its label: to_onnx(model.given(3), path)." if hasattr(model, "given") else ""
+        raise TypeError(f"to_onnx takes VAE or Autoencoder; got {type(model).__name__}.{hint}")
     check_finite(model)
     size = 4 * sum(tensor.numel() for tensor in model.state_dict().values())
     if size > LARGEST:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .conditional import ConditionalVAE, with_labels
 from .models import Autoencoder, Posterior
 from .objectives import Elbo, autoencoding, elbo, iwae
 
@@ -28,15 +30,31 @@ class ActiveUnits(NamedTuple):
     variance: Tensor
 
 
+class Mean(NamedTuple):
+    """A mean over independent values, with its standard error; nan for a single value."""
+
+    value: float
+    error: float
+
+    @classmethod
+    def of(cls, values: Tensor) -> Mean:
+        """Average a Tensor of shape (N,)."""
+        return cls(values.double().mean().item(), standard_error(values))
+
+
 @torch.no_grad()
-def held_out_elbo(model, images: Tensor, *, seed: int = 0, batch_size: int = 1000) -> Elbo:
+def held_out_elbo(
+    model, images: Tensor, *, labels: Tensor | None = None, seed: int = 0, batch_size: int = 1000
+) -> Elbo:
     """Estimate the ELBO of every image, with one sample of z each and fixed noise.
 
     Parameters
     ----------
-    model : VAE or Autoencoder
+    model : VAE, Autoencoder or ConditionalVAE
         Of an autoencoder: log p(x|z) at the code, with no KL.
     images : Tensor of shape (N, C, H, W)
+    labels : Tensor of shape (N,)
+        For a ConditionalVAE, which needs them; the bound is then one of log p(x|label).
     seed : int
         Of the noise: the same seed gives the same numbers.
     batch_size : int
@@ -48,20 +66,26 @@ def held_out_elbo(model, images: Tensor, *, seed: int = 0, batch_size: int = 100
         Terms of all N images, nats per image: average them once, over images.
     """
     device = next(model.parameters()).device
-    batches = [x.to(device) for x in images.split(batch_size)]
+    batches = _batches(model, images, labels, batch_size)
     if isinstance(model, Autoencoder):
-        parts = [autoencoding(model, x) for x in batches]
+        parts = [autoencoding(part, x) for part, x in batches]
     else:
         # Drawn for all images at once: the noise of an image does not depend on batch_size.
         noise = torch.randn(len(images), model.latent_dim, generator=torch.Generator().manual_seed(seed))
         epsilons = noise.to(device).split(batch_size)
-        parts = [elbo(model, x, epsilon=e) for x, e in zip(batches, epsilons, strict=True)]
+        parts = [elbo(part, x, epsilon=e) for (part, x), e in zip(batches, epsilons, strict=True)]
     return Elbo(*(torch.cat(terms) for terms in zip(*parts, strict=True)))
 
 
 @torch.no_grad()
 def held_out_iwae(
-    model, images: Tensor, k: int, *, seed: int = 0, progress: Callable[[int], object] | None = None
+    model,
+    images: Tensor,
+    k: int,
+    *,
+    labels: Tensor | None = None,
+    seed: int = 0,
+    progress: Callable[[int], object] | None = None,
 ) -> Tensor:
     """Estimate the importance-weighted bound L_k of every image, with fixed noise.
 
@@ -70,11 +94,13 @@ def held_out_iwae(
 
     Parameters
     ----------
-    model : VAE
+    model : VAE or ConditionalVAE
     images : Tensor of shape (N, C, H, W)
         Zeros and ones under the Bernoulli likelihood when k > 1: `objectives.binarize` makes them.
     k : int
         Samples per image; time grows with it, memory does not.
+    labels : Tensor of shape (N,)
+        For a ConditionalVAE, which needs them.
     seed : int
         Of the noise: on one kind of device the same seed gives the same numbers.
     progress : callable, optional
@@ -94,12 +120,27 @@ def held_out_iwae(
         raise ValueError("an Autoencoder has no q(z|x) to draw from, so no bound; held_out_iwae takes a VAE.")
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
-    bounds = []
-    for part in images.split(max(1, 100_000 // max(1, k))):
-        bounds.append(iwae(model, part.to(device), k, generator=generator))
-        if progress is not None:
-            progress(len(part))
-    return torch.cat(bounds)
+    parts = [(with_labels(model, labels), torch.arange(len(images)))]
+    if isinstance(model, ConditionalVAE):
+        # `iwae` works in pieces of its own, so each part is of one label, with the VAE which that makes.
+        parts = [
+            (model.given(label), (labels == label).nonzero()[:, 0]) for label in labels.unique().tolist()
+        ]
+    bounds = images.new_empty(len(images), device=device)
+    for part, rows in parts:
+        for some in rows.split(max(1, 100_000 // max(1, k))):
+            bounds[some] = iwae(part, images[some].to(device), k, generator=generator)
+            if progress is not None:
+                progress(len(some))
+    return bounds
+
+
+def _batches(model, images: Tensor, labels: Tensor | None, batch_size: int):
+    """Pass images to the model's device part by part, each with the model for its labels."""
+    device = next(model.parameters()).device
+    parts = itertools.repeat(None) if labels is None else labels.to(device).split(batch_size)
+    for x, y in zip(images.split(batch_size), parts, strict=False):
+        yield with_labels(model, y), x.to(device)
 
 
 def standard_error(values: Tensor) -> float:
@@ -133,13 +174,13 @@ def active_units(mu: Tensor, *, threshold: float = 0.01) -> ActiveUnits:
 
 
 @torch.no_grad()
-def encode_all(model, images: Tensor, *, batch_size: int = 1000) -> Posterior:
+def encode_all(model, images: Tensor, *, labels: Tensor | None = None, batch_size: int = 1000) -> Posterior:
     """Encode every image: Posterior of mu and logvar, each of shape (N, d).
 
-    Of an autoencoder mu holds the codes and logvar is None: it knows no spread.
+    Of an autoencoder mu holds the codes and logvar is None: it knows no spread. A ConditionalVAE needs the
+    labels, a Tensor of shape (N,).
     """
-    device = next(model.parameters()).device
-    parts = [model.encode(x.to(device)) for x in images.split(batch_size)]
+    parts = [part.encode(x) for part, x in _batches(model, images, labels, batch_size)]
     if isinstance(parts[0], Tensor):
         return Posterior(torch.cat(parts), None)
     return Posterior(*(torch.cat(terms) for terms in zip(*parts, strict=True)))
@@ -147,7 +188,7 @@ def encode_all(model, images: Tensor, *, batch_size: int = 1000) -> Posterior:
 
 @torch.no_grad()
 def reconstruction_error(model, images: Tensor, *, batch_size: int = 1000) -> Tensor:
-    """Mean squared error per pixel of each image's reconstruction from its mu or code: Tensor of shape (N,)."""
+    """Mean squared error per pixel of each reconstruction, from mu or the code: Tensor of shape (N,)."""
     device = next(model.parameters()).device
     parts = [((model(x) - x) ** 2).flatten(1).mean(1) for x in images.to(device).split(batch_size)]
     return torch.cat(parts)

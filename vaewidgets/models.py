@@ -55,6 +55,11 @@ class Posterior(NamedTuple):
         return kl(self.mu, self.logvar)
 
 
+def bounded_posterior(mu: Tensor, logvar: Tensor, dtype: torch.dtype) -> Posterior:
+    """Make the posterior of what the heads answer: in full width, and with |logvar| under `LOGVAR_BOUND`."""
+    return Posterior(mu.to(dtype), LOGVAR_BOUND * torch.tanh(logvar.to(dtype) / LOGVAR_BOUND))
+
+
 class _Model(nn.Module):
     """What both models share: a trunk, a decoder, and what the decoder's output means."""
 
@@ -162,8 +167,7 @@ class VAE(_Model):
     def encode(self, x: Tensor) -> Posterior:
         """Infer q(z|x) for images x, a Tensor of shape (B, C, H, W)."""
         h = self.encoder(_check_images(x, self.image_shape))
-        mu, logvar = self.mu(h).to(x.dtype), self.logvar(h).to(x.dtype)
-        return Posterior(mu, LOGVAR_BOUND * torch.tanh(logvar / LOGVAR_BOUND))
+        return bounded_posterior(self.mu(h), self.logvar(h), x.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct x through the mean of its posterior."""

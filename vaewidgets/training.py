@@ -11,8 +11,10 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
-from .arguments import check_knob, check_seed, check_training
+from .arguments import check_knob, check_labels, check_seed, check_training
 from .capture import Capture
+from .conditional import ConditionalVAE, with_labels
+from .data import Images
 from .devices import Team, pick_device
 from .keeper import KEEP_EVERY, Keeper, explain
 from .models import Autoencoder
@@ -25,6 +27,7 @@ def fit(
     model,
     images: Tensor,
     *,
+    labels: Tensor | None = None,
     epochs: int = 20,
     batch_size: int = 128,
     lr: float = 1e-3,
@@ -35,7 +38,7 @@ def fit(
     free_bits: float = 0.0,
     iwae: int | None = None,
     binarize: str | None = None,
-    validation: Tensor | None = None,
+    validation: Tensor | Images | None = None,
     patience: int | None = None,
     precision: str = "float32",
     device: str | None = None,
@@ -45,10 +48,12 @@ def fit(
 
     Parameters
     ----------
-    model : VAE or Autoencoder
+    model : VAE, Autoencoder or ConditionalVAE
         Of an autoencoder the reconstruction alone is trained: it has no KL.
     images : Tensor of shape (N, C, H, W)
         Kept in memory and indexed. In [0, 1] for the Bernoulli likelihoods.
+    labels : Tensor of shape (N,), int64
+        Of a ConditionalVAE, which needs them, and of no other model.
     epochs, batch_size : int
         Every epoch visits every image once; its last batch may be short.
     lr : float
@@ -67,8 +72,9 @@ def fit(
         Bernoulli likelihood it needs zeros and ones: ``binarize="dynamic"``.
     binarize : None or "dynamic"
         "dynamic" draws zeros and ones from the greys for every batch; that one draw is encoded and scored.
-    validation : Tensor of shape (M, C, H, W), optional
-        Measured after every epoch, with the same noise every time: `Step.held_out`.
+    validation : Tensor of shape (M, C, H, W) or Images, optional
+        Measured after every epoch, with the same noise every time: `Step.held_out`. For a ConditionalVAE
+        `Images`, which have labels.
     patience : int, optional
         Stop when the loss of `validation` has not fallen for so many epochs; the model then has the weights
         of its best epoch.
@@ -96,8 +102,16 @@ def fit(
         kl_warmup=kl_warmup, free_bits=free_bits, iwae=iwae, binarize=binarize, patience=patience,
         precision=precision, seed=seed,
     )  # fmt: skip
+    held_out_labels = None
+    if isinstance(validation, Images):
+        # Other models are measured on the same labelled images without their labels.
+        held_out_labels = validation.labels if isinstance(model, ConditionalVAE) else None
+        validation = validation.images
     check_training(model, images, validation, settings)
-    return Training(model, images, validation, device, settings)
+    check_labels(model, images, labels, "labels=")
+    if validation is not None:
+        check_labels(model, validation, held_out_labels, "validation=Images(images, labels)")
+    return Training(model, (images, labels), (validation, held_out_labels), device, settings)
 
 
 class Training(Iterator[Step]):
@@ -107,7 +121,7 @@ class Training(Iterator[Step]):
 
     Attributes
     ----------
-    model : VAE or Autoencoder
+    model : VAE, Autoencoder or ConditionalVAE
     beta, lr : float
         May be set between two steps; the warm-up and the schedule scale them.
     step, epoch, batches, total_steps : int
@@ -115,7 +129,7 @@ class Training(Iterator[Step]):
     finished : bool
     """
 
-    def __init__(self, model, images: Tensor, validation: Tensor | None, device, settings: dict) -> None:
+    def __init__(self, model, train: tuple, validation: tuple, device, settings: dict) -> None:
         self._s = s = SimpleNamespace(**settings)
         weight = next(model.parameters())
         self._device = weight.device if device is None else pick_device(device)
@@ -126,8 +140,13 @@ class Training(Iterator[Step]):
         seed = torch.tensor(s.seed, device=self._device)
         self._team.follow([*self._model_state.values(), seed])
         s.seed = seed.item()
-        self._images = images.to(self._device, weight.dtype)
-        self._validation = None if validation is None else validation.to(self._device, weight.dtype)
+        (self._images, self._labels), (self._validation, self._validation_labels) = (
+            (
+                None if images is None else images.to(self._device, weight.dtype),
+                None if labels is None else labels.to(self._device, torch.int64),
+            )
+            for images, labels in (train, validation)
+        )
         self._order = torch.Generator().manual_seed(s.seed)
         self._noise = torch.Generator(self._device).manual_seed(s.seed)
         self._lr, self._beta = float(s.lr), float(s.beta)
@@ -138,7 +157,7 @@ class Training(Iterator[Step]):
         self._optimizer = make_adam(self._weights, self._lr, s.weight_decay, self._graphed)
         self._replay = None
 
-        self.batches = math.ceil(len(images) / s.batch_size)
+        self.batches = math.ceil(len(self._images) / s.batch_size)
         self.step, self.total_steps, self.finished = 0, s.epochs * self.batches, False
         self._order_state, self._epoch_order = None, None
         self._seen, self._busy = 0, 0.0
@@ -170,7 +189,7 @@ class Training(Iterator[Step]):
 
     def _learn(self, index: Tensor) -> Tensor:
         """Take one optimizer step on the images of `index`; return its summary."""
-        terms = self._objective(*self._draw(self._images, index, self._noise))
+        terms = self._objective(*self._draw(self._images, self._labels, index, self._noise))
         if self._s.free_bits:
             mean = terms.kl.detach().sum(0) / len(index)
             self._team.add([mean])
@@ -185,29 +204,33 @@ class Training(Iterator[Step]):
             self.model.likelihood.update_sigma(numbers[1], math.prod(self.model.image_shape))
         return numbers
 
-    def _draw(self, images: Tensor, index: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """Pick images and their noise: drawn for the whole batch, so that a team sees what one would."""
-        x = images[self._team.share(index)]
+    def _draw(self, images: Tensor, labels: Tensor | None, index: Tensor, noise: torch.Generator) -> tuple:
+        """Pick images, the model for their labels, and their noise.
+
+        That is drawn for the whole batch, so that a team sees what one would; None for an autoencoder.
+        """
+        rows = self._team.share(index)
+        x, model = images[rows], with_labels(self.model, None if labels is None else labels[rows])
         options = {"generator": noise, "device": x.device, "dtype": x.dtype}
         if self._s.binarize:
             uniform = torch.rand(len(index), *x.shape[1:], **options)
             x = binarize(x, uniform=self._team.share(uniform))
         if isinstance(self.model, Autoencoder):
-            return x, None
+            return model, x, None
         if self._s.iwae is None:
-            return x, self._team.share(torch.randn(len(index), self.model.latent_dim, **options))
+            return model, x, self._team.share(torch.randn(len(index), self.model.latent_dim, **options))
         epsilon = torch.randn(self._s.iwae, len(index), self.model.latent_dim, **options)
-        return x, self._team.share(epsilon, dim=1)
+        return model, x, self._team.share(epsilon, dim=1)
 
-    def _objective(self, x: Tensor, epsilon: Tensor | None, beta: Tensor | float | None = None) -> Elbo:
+    def _objective(self, model, x: Tensor, epsilon: Tensor | None, beta: float | None = None) -> Elbo:
         low = self._s.precision == "bfloat16"
         with torch.autocast(self._device.type, dtype=torch.bfloat16) if low else nullcontext():
             if epsilon is None:
-                return autoencoding(self.model, x)
+                return autoencoding(model, x)
             if self._s.iwae is not None:
-                return importance_weighted(self.model, x, self._s.iwae, epsilon=epsilon)
+                return importance_weighted(model, x, self._s.iwae, epsilon=epsilon)
             beta = self._weight_of_kl if beta is None else beta
-            return elbo(self.model, x, beta=beta, epsilon=epsilon)
+            return elbo(model, x, beta=beta, epsilon=epsilon)
 
     # -- what happens around a step
 
@@ -246,7 +269,7 @@ class Training(Iterator[Step]):
 
     @torch.no_grad()
     def _end_epoch(self) -> Terms:
-        held_out = Terms.read(self._measure(self._validation))
+        held_out = Terms.read(self._measure(self._validation, self._validation_labels))
         if self._s.patience is not None:
             if held_out.loss < self._best_loss:
                 self._best_loss, self._stale = held_out.loss, 0
@@ -257,14 +280,14 @@ class Training(Iterator[Step]):
                 self.close()
         return held_out
 
-    def _measure(self, images: Tensor) -> Tensor:
+    def _measure(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """Sum up the held-out terms, with noise that is the same at every call."""
         noise = torch.Generator(self._device).manual_seed(self._s.seed)
         parts = []
         # So many decoded images fit into memory, whatever the number of samples of each.
         size = max(1, 1000 // (self._s.iwae or 1))
         for index in torch.arange(len(images), device=self._device).split(size):
-            terms = self._objective(*self._draw(images, index, noise), beta=1.0)
+            terms = self._objective(*self._draw(images, labels, index, noise), beta=1.0)
             parts.append(summarise(terms, len(images)))
         total = torch.stack(parts).sum(0)
         self._team.add([total])
