@@ -10,17 +10,11 @@ from torch import Tensor
 
 from .grouping import halves
 from .holes import Rate
+from .metrics import Mean
 from .objectives import kl
 
 #: Pairs of a draw and a posterior at one time: 64 MB in float64.
 _PAIRS = 2**23
-
-
-class Mean(NamedTuple):
-    """A mean with its standard error."""
-
-    value: float
-    error: float
 
 
 class Surgery(NamedTuple):

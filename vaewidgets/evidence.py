@@ -71,7 +71,8 @@ def log_evidence(model, x: Tensor, *, tolerance: float = 0.01) -> Tensor:
     """Compute log p(x) of a model with two latent dimensions by quadrature.
 
     On a grid over [-6, 6]^2, whose step is halved, for each image where its posterior has mass, until two
-    changes in a row are under `tolerance`: one alone can be chance. No bound and no sampling: what ELBO and IWAE are held against.
+    changes in a row are under `tolerance`: one alone can be chance. No bound and no sampling: what ELBO and
+    IWAE are held against.
 
     Parameters
     ----------

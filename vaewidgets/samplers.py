@@ -235,7 +235,7 @@ def _fit(codes, components: int, seed: int):
 
 
 def _likeliest(codes, seed: int):
-    """Fit every allowed number of components to nine tenths; return the fit to which the rest is likeliest."""
+    """Fit each allowed number of components to nine tenths; return the fit that likes the rest best."""
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed)).numpy()
     held_out, rest = codes[order[: len(codes) // 10]], codes[order[len(codes) // 10 :]]
     allowed = [k for k in COMPONENTS if k == 1 or k * _needed(codes.shape[1]) <= len(rest)]
