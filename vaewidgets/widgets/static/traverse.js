@@ -1,0 +1,202 @@
+// The moving part of a Traverse: z moves in the page, and everything that shows it is decoded here.
+
+function render({ model, el }) {
+  const engine = makeEngine(model);
+  const root = create("div", "vw-traverse", el);
+  const parts = [makeSliders(model, engine, root), makeAlong(model, engine, root)];
+  if (model.get("classes").length) parts.push(makeLabels(model, engine, root));
+  parts.push(makePaths(model, engine, root));
+
+  // The engine first: what is drawn after a change of weights is drawn with them.
+  const listeners = [["change:weights", engine.equip], ...parts.flatMap((part) => part.listeners)];
+  for (const [events, listener] of listeners) model.on(events, listener);
+  return () => {
+    for (const [events, listener] of listeners) model.off(events, listener);
+    parts.forEach((part) => part.stop());
+  };
+}
+
+const moved = (model, k, value) => {
+  const z = model.get("z").slice();
+  z[k] = value;
+  tell(model, { z, dimension: k });
+};
+
+// The picture of z, and a slider for each dimension, most used first.
+function makeSliders(model, engine, parent) {
+  const row = create("div", "vw-traverse-top", parent);
+  const left = create("div", "", row), list = create("div", "vw-sliders", row);
+  create("div", "vw-title", left, { textContent: "The decoder's picture of z" });
+  const [, , columns] = engine.shape;
+  const canvas = makeStrip(engine.shape, 1, columns * Math.max(1, Math.ceil(220 / columns)), "");
+  left.append(canvas);
+  const what = model.get("prior") ? "mean KL over the images" : "spread of the codes";
+  create("div", "vw-title", list, { textContent: `${model.get("dimensions").length} dimensions, sorted by ${what}` });
+  const body = create("div", "vw-sliders-body", list);
+
+  const rows = model.get("dimensions").map(({ index: k, text, share, dead, centre, spread }) => {
+    const line = create("div", `vw-slider${dead ? " vw-dead" : ""}`, body);
+    const name = create("button", "vw-button", line, {
+      textContent: `z${k + 1}`, title: `Show the strip along z${k + 1}`, onclick: () => tell(model, { dimension: k }),
+    });
+    const bar = create("span", "vw-bar", line);
+    create("span", "", bar).style.width = `${100 * share}%`;
+    create("span", "vw-worth", line, { textContent: text });
+    const step = spread / 100;
+    const range = create("input", "", line, { type: "range", step: String(step), disabled: dead });
+    range.setAttribute("aria-label", `z${k + 1}, ${text}`);
+    const number = create("input", "vw-number", line, { type: "number", step: String(10 * step), disabled: dead });
+    number.setAttribute("aria-label", `value of z${k + 1}`);
+    range.addEventListener("input", () => moved(model, k, Number(range.value)));
+    number.addEventListener("change", () => {
+      if (Number.isFinite(number.valueAsNumber)) moved(model, k, number.valueAsNumber);
+      else place();
+    });
+    range.addEventListener("keydown", (event) => {
+      const arrow = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+      if (!arrow) return;
+      moved(model, k, model.get("z")[k] + arrow * step * (event.shiftKey ? 50 : 5));
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    const place = () => {
+      const value = model.get("z")[k];
+      // Room for where Python has put z: a native slider would show the end of its range instead.
+      range.min = Math.min(centre - 3.5 * spread, value);
+      range.max = Math.max(centre + 3.5 * spread, value);
+      range.value = value;
+      range.setAttribute("aria-valuetext", value.toFixed(2));
+      number.value = value.toFixed(2);
+      const chosen = model.get("dimension") === k;
+      line.classList.toggle("vw-chosen", chosen);
+      name.setAttribute("aria-pressed", String(chosen));
+    };
+    return place;
+  });
+
+  const draw = () => {
+    const z = model.get("z");
+    put(canvas, 0, engine.decode(z, model.get("label")) ?? engine.sent("z", 0), engine.shape);
+    canvas.setAttribute("aria-label", `decoded picture of z = (${z.map((v) => v.toFixed(2)).join(", ")})`);
+    canvas.dataset.vwFrame = String(Number(canvas.dataset.vwFrame) + 1);
+  };
+  const place = () => rows.forEach((each) => each());
+  place();
+  draw();
+  return {
+    listeners: [["change:z change:label change:weights change:tiles", draw], ["change:z change:dimension", place]],
+    stop: () => {},
+  };
+}
+
+// The strip along one dimension, with the present place on it.
+function makeAlong(model, engine, parent) {
+  const count = model.get("sizes").strip, width = 56;
+  const places = Object.fromEntries(model.get("dimensions").map((each) => [each.index, each]));
+  const root = create("div", "vw-along", parent);
+  const title = create("div", "vw-title", root);
+  const frame = create("div", "vw-strip", root);
+  const canvas = makeStrip(engine.shape, count, width, "");
+  frame.append(canvas);
+  const here = create("div", "vw-here", frame);
+  const axis = create("div", "", root);
+
+  let chart, handle, chosen = -1;
+  const at = () => {
+    const { centre, spread } = places[chosen];
+    return (model.get("z")[chosen] - centre) / spread;
+  };
+  const move = (u) => {
+    const { centre, spread } = places[chosen];
+    moved(model, chosen, centre + spread * Math.min(3.25, Math.max(-3.25, u)));
+  };
+  const choose = () => {
+    if (chosen === model.get("dimension")) return;
+    chosen = model.get("dimension");
+    const { text, dead } = places[chosen];
+    const what = model.get("prior") ? "of the prior" : "of the codes about their mean";
+    title.textContent = `Along z${chosen + 1} (${text}), from -3 to 3 standard deviations ${what}; the others are held`;
+    canvas.setAttribute("aria-label", `${count} pictures along z${chosen + 1}`);
+    chart = makeChart({
+      width: count * width, height: 46, margin: { left: 0, right: 0, top: 2, bottom: 24 },
+      x: { range: [-3.25, 3.25], ticks: [-3, -2, -1, 0, 1, 2, 3].map((value) => ({ value, text: String(value) })) },
+      y: { range: [0, 1], ticks: [] }, label: `z${chosen + 1} in standard deviations`,
+    });
+    handle = makeHandle(chart, {
+      label: `z${chosen + 1} on the strip`, at: () => [Math.min(3.25, Math.max(-3.25, at())), 0.5], move,
+      step: [0.05, 0], text: () => model.get("z")[chosen].toFixed(2),
+    });
+    handle.ring.toggleAttribute("hidden", dead);
+    axis.replaceChildren(chart.svg);
+    film.redraw();
+  };
+  const film = makeFilm(count, (k) => {
+    const { centre, spread } = places[chosen], z = model.get("z").slice();
+    z[chosen] = centre + spread * (-3 + (6 * k) / (count - 1));
+    put(canvas, k, engine.decode(z, model.get("label")) ?? engine.sent("strip", k), engine.shape);
+  }, canvas);
+  const place = () => {
+    handle.place();
+    here.style.transform = `translateX(${chart.x(Math.min(3.25, Math.max(-3.25, at())))}px)`;
+  };
+  // Where only z along the strip has changed, its pictures have not.
+  let held = "";
+  const follow = () => {
+    choose();
+    const others = `${chosen}: ${model.get("z").filter((_, i) => i !== chosen)}`;
+    if (others !== held) film.redraw();
+    held = others;
+    place();
+  };
+  const drag = (event) => {
+    const [u] = chart.locate(event);
+    move(u);
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || places[chosen].dead) return;
+    canvas.setPointerCapture(event.pointerId);
+    handle.ring.focus({ preventScroll: true });
+    event.preventDefault();
+    drag(event);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (canvas.hasPointerCapture(event.pointerId)) drag(event);
+  });
+  follow();
+  return {
+    listeners: [["change:z change:dimension", follow], ["change:label change:weights change:tiles", film.redraw]],
+    stop: film.stop,
+  };
+}
+
+// One picture for each label at this z; a press makes it the label.
+function makeLabels(model, engine, parent) {
+  const classes = model.get("classes"), width = 56;
+  const root = create("div", "vw-labels", parent);
+  create("div", "vw-title", root, { textContent: "The same z, another label" });
+  const row = create("div", "vw-row", root);
+  row.setAttribute("role", "group");
+  row.setAttribute("aria-label", "label that the decoder is told");
+  const buttons = classes.map((name, label) => {
+    const button = create("button", "vw-label", row, { onclick: () => tell(model, { label }) });
+    const canvas = makeStrip(engine.shape, 1, width, `z decoded with label ${name}`);
+    button.append(canvas);
+    create("span", "", button, { textContent: name });
+    return { button, canvas };
+  });
+  const film = makeFilm(classes.length, (label) => {
+    const pixels = engine.decode(model.get("z"), label) ?? engine.sent("labels", label);
+    put(buttons[label].canvas, 0, pixels, engine.shape);
+  }, buttons[0].canvas);
+  const mark = () => buttons.forEach(({ button }, label) => {
+    button.setAttribute("aria-pressed", String(label === model.get("label")));
+  });
+  mark();
+  film.redraw();
+  return {
+    listeners: [["change:label", mark], ["change:z change:weights change:tiles", film.redraw]],
+    stop: film.stop,
+  };
+}
+
+export default { render };
