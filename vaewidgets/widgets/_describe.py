@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vaewidgets.classifier import Classifier
 from vaewidgets.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
 from vaewidgets.models import LOGVAR_BOUND, VAE, Autoencoder, Constant
 
@@ -82,14 +83,47 @@ def describe(model, *, encoder: bool = False, half: bool = False) -> Description
     return Description(spec, b"".join(writer.parts))
 
 
-def _check_own_methods(model, *names: str) -> None:
+def describe_classifier(judge) -> Description:
+    """Describe a classifier as a network from pixels to logits, which the page runs like a decoder.
+
+    Its ``latentDim`` is the number of pixels, its ``imageShape`` (classes + 1, 1, 1): ``decode(pixels)``
+    gives the logits, the last of them the reject class's. Their softmax is left to the page.
+
+    Parameters
+    ----------
+    judge : Classifier
+
+    Raises
+    ------
+    CannotDescribe
+        As `describe` does.
+    """
+    _check_own_methods(judge, "probabilities", of=(Classifier,))
+    writer, size = _Writer(half=False), math.prod(judge.image_shape)
+    with torch.no_grad():
+        walk = _Walk(writer)
+        out = walk.run(judge.layers, "layers", _zeros(judge.layers, judge.image_shape))
+        _check_size("layers", out, judge.classes + 1)
+    spec = {
+        "format": FORMAT,
+        "latentDim": size,
+        "imageShape": [judge.classes + 1, 1, 1],
+        "decoder": walk.layers,
+        "encoder": None,
+        "dtype": writer.dtype.__name__,
+        "size": writer.size,
+    }
+    return Description(spec, b"".join(writer.parts))
+
+
+def _check_own_methods(model, *names: str, of: tuple[type, ...] = (VAE, Autoencoder)) -> None:
     for name in names:
         method = getattr(model, name, None)
         # Compared on the instance, so that one patched by hand is noticed too.
-        if not any(_is(method, cls, name) for cls in (VAE, Autoencoder)):
+        if not any(_is(method, cls, name) for cls in of):
             raise CannotDescribe(
-                f"{type(model).__name__}.{name} is not that of a VAE or Autoencoder: the page runs layers, "
-                "and would skip what it does."
+                f"{type(model).__name__}.{name} is not that of a {' or '.join(c.__name__ for c in of)}: "
+                "the page runs layers, and would skip what it does."
             )
 
 
