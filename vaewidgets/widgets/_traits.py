@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 
 import numpy as np
 import traitlets
@@ -14,18 +15,7 @@ class Latent(traitlets.TraitType):
     info_text = "a latent point"
 
     def validate(self, owner, value) -> tuple[float, ...]:
-        if hasattr(value, "detach"):
-            value = value.detach().cpu()
-        if hasattr(value, "tolist"):
-            value = value.tolist()
-        if isinstance(value, (int, float)):
-            value = [value]
-        try:
-            point = tuple(float(v) for v in value)
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"{self.name} must be {owner.latent_dim} numbers in one row; got {value!r}."
-            ) from None
+        point = _floats(self.name, value, owner.latent_dim)
         if len(point) != owner.latent_dim:
             raise ValueError(
                 f"{self.name} has {len(point)} values but this model has latent_dim={owner.latent_dim}."
@@ -55,3 +45,68 @@ class Codes(traitlets.TraitType):
         if before is not None and before.shape != codes.shape:
             raise ValueError(f"{self.name} has shape {before.shape} on this map; got {codes.shape}.")
         return codes
+
+
+class Sigma(Latent):
+    """Standard deviations, one for each latent dimension, from 1e-6 to 1e6: squares stay finite."""
+
+    info_text = "standard deviations"
+
+    def validate(self, owner, value) -> tuple[float, ...]:
+        sigma = super().validate(owner, value)
+        if not all(1e-6 <= s <= 1e6 for s in sigma):
+            raise ValueError(f"{self.name} must be from 1e-6 to 1e6, and never negative; got {sigma}.")
+        return sigma
+
+
+class Within(traitlets.TraitType):
+    """A finite number from `low` to `high`, both included; an int if both ends are ints."""
+
+    info_text = "a number within a range"
+
+    def __init__(self, default, low, high, **kwargs) -> None:
+        self.low, self.high = low, high
+        super().__init__(default, **kwargs)
+
+    def validate(self, owner, value) -> float | int:
+        whole = isinstance(self.low, int) and isinstance(self.high, int)
+        try:
+            number = operator.index(value) if whole else float(value)
+        except (TypeError, ValueError):
+            kind = "an int" if whole else "a number"
+            raise TypeError(
+                f"{self.name} must be {kind} from {self.low} to {self.high}; got {value!r}."
+            ) from None
+        if not self.low <= number <= self.high:
+            raise ValueError(f"{self.name} must be from {self.low} to {self.high}; got {value!r}.")
+        return number
+
+
+class Pair(traitlets.TraitType):
+    """Two numbers, each from `low` to `high`: list, tuple, array or tensor in; a tuple of floats out."""
+
+    info_text = "two numbers within a range"
+
+    def __init__(self, default, low, high, **kwargs) -> None:
+        self.low, self.high = low, high
+        super().__init__(default, **kwargs)
+
+    def validate(self, owner, value) -> tuple[float, ...]:
+        pair = _floats(self.name, value, 2)
+        if len(pair) != 2 or not all(self.low <= number <= self.high for number in pair):
+            raise ValueError(f"{self.name} must be 2 numbers from {self.low} to {self.high}; got {pair}.")
+        return pair
+
+
+def _floats(name: str, value, count: int) -> tuple[float, ...]:
+    """Return numbers of any kind as floats; `count` is how many the complaint asks for."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (int, float)):
+        value = [value]
+    try:
+        return tuple(float(v) for v in value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be {count} numbers in one row; got {value!r}.") from None

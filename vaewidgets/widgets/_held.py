@@ -1,0 +1,28 @@
+"""A panel whose controls are all in the page: one view draws and moves the truth, the kernel hears of it."""
+
+from __future__ import annotations
+
+from ._panel import Panel, is_from_page
+
+
+class HeldPanel(Panel):
+    """A panel that keeps its traits equal to those of its one view, an anywidget, whoever changes them.
+
+    Subclasses hand the view to `hold` before ``super().__init__``.
+    """
+
+    def hold(self, view, *names: str) -> None:
+        """Keep the traits of these names equal in the panel and in its view."""
+        self.view = view
+        for name in names:
+            setattr(view, name, _plain(getattr(self, name)))
+            self.listen(view, lambda value, name=name: self.set_trait(name, value), name)
+            self.observe(self._to_view, name)
+
+    def _to_view(self, change) -> None:
+        with self.report(from_page=is_from_page(self.view)):
+            setattr(self.view, change.name, _plain(change.new))
+
+
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,369 @@
+// GapBar in the page: q over the exact posterior, the bar log p(x) in two parts, and the bound L_k.
+
+const KS = [1, 2, 5, 10, 20, 50, 100, 200, 500];
+const CURVE_KS = [1, 2, 3, 4, 5, 7, 10, 14, 20, 30, 50, 70, 100, 140, 200, 300, 500];
+const LAST_K = 500;
+const PLANE = 3.5, SIGMAS = [0.05, 2], MEANS = [-3.5, 3.5], XS = [-3, 3];
+
+function render({ model, el }) {
+  el.classList.add("vw-gap");
+  const change = (values) => {
+    for (const [name, value] of Object.entries(values)) model.set(name, value);
+    model.save_changes();
+  };
+  // Two moves of a knob may round to one k: then it takes the next.
+  const changeK = (value) => {
+    const k = model.get("k"), wanted = between(Math.round(value), [1, LAST_K]);
+    change({ k: wanted !== k ? wanted : between(k + Math.sign(value - k), [1, LAST_K]) });
+  };
+
+  const top = htmlElement("div", el, "vw-gap-top");
+  const plane = makeGapPlane(model, htmlElement("div", top), change);
+  const side = htmlElement("div", top);
+  const charts = htmlElement("div", side, "vw-gap-charts");
+  const bar = makeGapBar(htmlElement("div", charts));
+  const climb = makeClimb(model, htmlElement("div", charts), changeK);
+  const turned = makeTurned(model, htmlElement("div", side), change);
+  const knobs = makeGapKnobs(model, htmlElement("div", el, "vw-gap-knobs"), change, changeK);
+  const lines = makeGapLines(htmlElement("div", el, "vw-state"));
+
+  const drawK = () => {
+    const k = model.get("k"), exact = solved.bound(k);
+    const estimate = solved.estimate(k);
+    climb.place(k, exact, estimate);
+    bar.mark(k, exact);
+    knobs.show();
+    lines.show(solved, k, exact, estimate);
+  };
+  let solved = null, seed = null, epsilon = null;
+  const draw = () => {
+    if (model.get("seed") !== seed) {
+      seed = model.get("seed");
+      epsilon = normals(seed, 2 * model.get("draws"));
+    }
+    const [theta, x, mean, sigma, angle, full] = ["theta", "x", "mean", "sigma", "angle", "full"].map((n) => model.get(n));
+    const exact = solve({ theta, x }), q = { mean, sigma, angle };
+    const gap = klTo(exact, q);
+    solved = {
+      model: exact, q, full, gap, logP: exact.logP, elbo: elboOf(exact, q),
+      unavoidable: full ? 0 : exact.unavoidable, depth: depthFor(gap),
+      estimate: estimator(logWeights(exact, q, epsilon)),
+    };
+    const shortfall = shortfalls(exact, q);
+    solved.bound = (k) => exact.logP - shortfall(k);
+    plane.draw(solved);
+    bar.draw(solved);
+    climb.draw(solved);
+    turned.draw(theta, solved);
+    drawK();
+  };
+  // Values that one message brings are drawn once.
+  let due = false, closed = false;
+  const soon = () => {
+    if (due) return;
+    due = true;
+    queueMicrotask(() => {
+      due = false;
+      if (!closed) draw();
+    });
+  };
+  const names = ["mean", "sigma", "angle", "full", "theta", "x", "seed", "k"];
+  const listeners = names.map((name) => [`change:${name}`, name === "k" ? drawK : soon]);
+  for (const [event, listener] of listeners) model.on(event, listener);
+  draw();
+  return () => {
+    closed = true;
+    listeners.forEach(([event, listener]) => model.off(event, listener));
+  };
+}
+
+// How far below log p(x) the axes go: it rests while a hand moves q a little.
+const depthFor = (gap) => 2 ** Math.ceil(Math.log2(Math.max(1, 1.25 * gap)));
+function setDepth(chart, logP, depth) {
+  const range = [logP - depth, logP + 0.12 * depth];
+  // Drawing axes anew takes longer than all the rest.
+  if (chart.y.range().join() !== range.join()) chart.setRange("y", range);
+}
+const nats = (value, digits = 4) => inFull(value, digits);
+
+// --- the plane: q, and the posterior under it
+
+function makeGapPlane(model, parent, change) {
+  const chart = makeChart({
+    width: 384, height: 374, square: true,
+    label: "The plane: ellipses of 1 and 2 sigma of q, over those of the exact posterior",
+    x: { title: "z1", range: [-PLANE, PLANE] }, y: { title: "z2", range: [-PLANE, PLANE] },
+  });
+  parent.append(chart.svg);
+  const unit = [[1, 0], [0, 1]];
+  ["39 %", "86 %"].forEach((mass, k) => {
+    chart.add("path", "vw-prior", { d: chart.ellipse([0, 0], unit, k + 1) });
+    const text = chart.add("text", "vw-mass", { "text-anchor": "middle", x: chart.x(0), y: chart.y(k + 1) - 4 });
+    text.textContent = mass;
+  });
+  const exact = [2, 1].map((k) => chart.add("path", `vw-exact vw-ellipse-${k}`));
+  const cloud = [1, 2].map((k) => chart.add("path", `vw-ellipse vw-ellipse-${k}`));
+
+  const axis = (i) => {
+    const turn = radians(model.get("angle")) + (i * Math.PI) / 2;
+    return [Math.cos(turn), Math.sin(turn)];
+  };
+  const sigmaHandles = [0, 1].map((i) => {
+    const handle = makeHandle(chart, {
+      label: `sigma${i + 1} of q: arrow keys stretch it, and turn it where it may turn`,
+      className: "vw-handle-sigma",
+      at: () => axis(i).map((c, j) => between(model.get("mean")[j] + c * model.get("sigma")[i], [-PLANE, PLANE])),
+      move: (u, v) => {
+        const way = [u - model.get("mean")[0], v - model.get("mean")[1]], [a, b] = axis(i);
+        const along = model.get("full") ? Math.hypot(...way) : a * way[0] + b * way[1];
+        change({ sigma: replaced(model.get("sigma"), i, between(along, SIGMAS)) });
+        if (model.get("full") && along > 1e-9) {
+          const angle = Math.atan2(way[1], way[0]) / radians(1) - 90 * i;
+          change({ angle: angle < -180 ? angle + 360 : angle });
+        }
+      },
+      step: [0.02, 0.02],
+      text: () => `sigma${i + 1} = ${brief(model.get("sigma")[i])}`,
+    });
+    handle.ring.setAttribute("r", 6);
+    return handle;
+  });
+  const meanHandle = makeHandle(chart, {
+    label: "mean of q: arrow keys move it",
+    at: () => model.get("mean"),
+    move: (...place) => change({ mean: place.map((value) => between(value, MEANS)) }),
+    step: [0.05, 0.05],
+    anywhere: true,
+    className: "vw-handle-mu",
+  });
+  sigmaHandles.forEach(({ ring }) => chart.above.append(ring));
+
+  const legend = htmlElement("div", parent, "vw-legend vw-note");
+  for (const [name, text] of [["vw-exact", "exact posterior p(z|x)"], ["vw-ellipse", "q"], ["vw-prior", "prior, 39 % and 86 %"]]) {
+    const item = htmlElement("span", legend);
+    const swatch = svgElement("svg", item, "vw-swatch", { width: 22, height: 14, "aria-hidden": "true" });
+    svgElement("ellipse", swatch, name, { cx: 11, cy: 7, rx: 9.5, ry: 5.5 });
+    item.append(` ${text}`);
+  }
+  htmlElement("span", legend, "", "solid 1 sigma, dashed 2 sigma");
+  return {
+    draw({ model: { mean, covariance }, q }) {
+      exact.forEach((path, k) => path.setAttribute("d", chart.ellipse(mean, covariance, 2 - k)));
+      cloud.forEach((path, k) => path.setAttribute("d", chart.ellipse(q.mean, covarianceOf(q), k + 1)));
+      [meanHandle, ...sigmaHandles].forEach((handle) => handle.place());
+      // A handle on top of the mean would be all that a hand can take.
+      sigmaHandles.forEach(({ ring }, i) => {
+        ring.style.pointerEvents = q.sigma[i] * (chart.x(1) - chart.x(0)) < 10 ? "none" : "";
+      });
+    },
+  };
+}
+
+// --- the bar
+
+function makeGapBar(parent) {
+  const [LEFT, RIGHT] = [0.06, 0.44];
+  const chart = makeChart({
+    width: 178, height: 252, margin: { left: 52, right: 4, bottom: 30 },
+    label: "The bar log p(x), split into the ELBO and the gap",
+    x: { range: [0, 1], ticks: [] }, y: { title: "nats", range: [-1, 0] },
+  });
+  parent.append(chart.svg);
+  const hatch = makeHatch(chart.svg, "vw-missed");
+  const parts = ["vw-reached", "vw-missed", "vw-unavoidable"].map((name) => {
+    const part = chart.add("rect", `vw-bar ${name}`, { x: chart.x(LEFT), width: chart.x(RIGHT) - chart.x(LEFT) });
+    if (name === "vw-missed") part.setAttribute("fill", hatch);
+    return part;
+  });
+  const mark = chart.add("path", "vw-bound-mark");
+  const texts = ["log p(x)", "gap", "ELBO"].map((name) => {
+    const text = svgElement("text", chart.above, "vw-gap-label");
+    const [head, number] = [0, 15].map((dy) => svgElement("tspan", text, dy ? "vw-number" : "", { x: chart.x(RIGHT) + 7, dy }));
+    head.textContent = name;
+    return { text, number };
+  });
+  return {
+    draw({ logP, elbo, gap, unavoidable, depth }) {
+      setDepth(chart, logP, depth);
+      const bottom = chart.y(logP - depth), reached = Math.min(bottom, chart.y(elbo));
+      const best = chart.y(logP - unavoidable), height = chart.y(logP);
+      [[reached, bottom], [Math.min(best, reached), reached], [height, best]].forEach(([from, to], i) => {
+        parts[i].setAttribute("y", from);
+        parts[i].setAttribute("height", Math.max(0, to - from));
+      });
+      const middle = Math.max(height + 28, (height + reached) / 2 - 4);
+      [height - 4, middle, Math.max(middle + 34, (reached + bottom) / 2)].forEach((y, i) => {
+        texts[i].text.setAttribute("y", Math.min(y, bottom - 18 * (2 - i) - 18));
+        texts[i].number.textContent = nats([logP, gap, elbo][i], 3);
+      });
+    },
+    mark(k, bound) {
+      const y = chart.y(bound);
+      mark.setAttribute("d", k === 1 ? "" : `M${chart.x(LEFT) - 3},${y}H${chart.x(RIGHT) + 3}`);
+    },
+  };
+}
+
+// --- L_k against k
+
+function makeClimb(model, parent, changeK) {
+  const chart = makeChart({
+    width: 266, height: 252, margin: { left: 44, right: 14 }, label: "The importance-weighted bound L_k over k",
+    x: { title: "k, samples in the bound L_k", range: [1, LAST_K], log: 10, ticks: [1, 2, 5, 10, 20, 50, 100, 500].map((value) => ({ value, text: String(value) })) },
+    y: { range: [-1, 0] },
+  });
+  parent.append(chart.svg);
+  const height = chart.add("path", "vw-log-p"), curve = chart.add("path", "vw-curve");
+  const whiskers = KS.map(() => chart.add("path", "vw-whisker"));
+  const dots = KS.map(() => chart.add("circle", "vw-estimate", { r: 3 }));
+  const own = chart.add("path", "vw-whisker vw-own");
+  let bound = 0;
+  const handle = makeHandle(chart, {
+    label: "k: arrow keys change it",
+    at: () => [model.get("k"), between(bound, chart.y.range())],
+    move: (u) => changeK(u),
+    step: [1, 0],
+    text: () => `k = ${model.get("k")}`,
+    anywhere: true,
+  });
+  const whisker = (k, { value, error }) => (
+    `M${chart.x(k) - 3},${chart.y(value - 2 * error)}h6m-3,0V${chart.y(value + 2 * error)}m-3,0h6`
+  );
+  return {
+    draw({ logP, depth, bound: boundAt, estimate: estimateAt }) {
+      setDepth(chart, logP, depth);
+      height.setAttribute("d", `M${chart.x(1)},${chart.y(logP)}H${chart.x(LAST_K)}`);
+      curve.setAttribute("d", chart.line(CURVE_KS, CURVE_KS.map(boundAt)));
+      KS.forEach((k, i) => {
+        const estimate = estimateAt(k);
+        whiskers[i].setAttribute("d", whisker(k, estimate));
+        dots[i].setAttribute("cx", chart.x(k));
+        dots[i].setAttribute("cy", chart.y(estimate.value));
+      });
+    },
+    place(k, exact, estimate) {
+      bound = exact;
+      own.setAttribute("d", whisker(k, estimate));
+      handle.place();
+    },
+  };
+}
+
+// --- what no diagonal q can reach, for every turn of the model
+
+function makeTurned(model, parent, change) {
+  const chart = makeChart({
+    width: 444, height: 128, margin: { left: 52, right: 14, top: 8 },
+    label: "The gap of the best diagonal q, for every theta",
+    x: { title: "theta, degrees: how far the model is turned", range: [0, 90], ticks: [0, 15, 30, 45, 60, 75, 90].map((value) => ({ value, text: String(value) })) },
+    y: { title: "nats", range: [0, 0.4], ticks: [0, 0.2, 0.4].map((value) => ({ value, text: value.toFixed(1) })) },
+  });
+  parent.append(chart.svg);
+  htmlElement("div", parent, "vw-note vw-gap-note", "Above, the thick line across the bar is L_k. Here: the gap that is left to the best diagonal q. log p(x) is the same for every theta.");
+  const at = (theta) => solve({ theta, x: [0, 0] }).unavoidable;
+  const thetas = Array.from({ length: 91 }, (_, i) => i);
+  chart.add("path", "vw-curve", { d: chart.line(thetas, thetas.map(at)) });
+  const handle = makeHandle(chart, {
+    label: "theta: arrow keys turn the model",
+    at: () => [model.get("theta"), at(model.get("theta"))],
+    move: (u) => change({ theta: between(Math.round(u), [0, 90]) }),
+    step: [1, 0],
+    text: () => `theta = ${brief(model.get("theta"))} degrees`,
+    anywhere: true,
+  });
+  return { draw: () => handle.place() };
+}
+
+// --- knobs, buttons and words
+
+function makeGapKnobs(model, parent, change, changeK) {
+  const columns = ["the model, x and k", "q", "turning q"].map((name) => {
+    const column = htmlElement("div", parent);
+    htmlElement("div", column, "vw-title", name);
+    return column;
+  });
+  const log = ([low, high], count) => (Math.log10(high) - Math.log10(low)) / count;
+  const knobs = [];
+  const knob = (column, options) => {
+    const made = makeKnob(column, options);
+    knobs.push(made);
+    return made;
+  };
+  const single = (column, label, name, range, step) => knob(column, {
+    label, range, step, get: () => model.get(name), set: (value) => change({ [name]: value }),
+  });
+  const pair = (column, label, name, range, step, isLog) => [0, 1].forEach((i) => knob(column, {
+    label: `${label}${i + 1}`, range, step, log: isLog,
+    get: () => model.get(name)[i], set: (value) => change({ [name]: replaced(model.get(name), i, value) }),
+  }));
+  single(columns[0], "theta, \u00b0", "theta", [0, 90], 1);
+  pair(columns[0], "x", "x", XS, 0.05);
+  knob(columns[0], {
+    label: "k", range: [1, LAST_K], step: log([1, LAST_K], 270), log: true,
+    get: () => model.get("k"), set: changeK,
+  });
+  pair(columns[1], "mu", "mean", MEANS, 0.05);
+  pair(columns[1], "sigma", "sigma", SIGMAS, log(SIGMAS, 160), true);
+
+  const check = htmlElement("label", columns[2], "vw-check vw-knob");
+  const box = htmlElement("input", check);
+  box.type = "checkbox";
+  check.append(" q may turn (full covariance)");
+  box.addEventListener("change", () => change(box.checked ? { full: true } : { full: false, angle: 0 }));
+  const angle = knob(columns[2], {
+    label: "angle, \u00b0", range: [-180, 180], step: 1,
+    get: () => model.get("angle"), set: (value) => change({ angle: value }),
+  });
+  const buttons = htmlElement("div", columns[2], "vw-buttons");
+  const exact = () => solve({ theta: model.get("theta"), x: model.get("x") });
+  for (const [name, press] of [
+    ["best diagonal q", () => change(bestDiagonal(exact()))],
+    ["exact posterior", () => change({ full: true, ...exactPosterior(exact()) })],
+    ["other draws", () => change({ seed: (model.get("seed") + 1) % 2 ** 31 })],
+  ]) {
+    const button = htmlElement("button", buttons, "vw-button", name);
+    button.type = "button";
+    button.addEventListener("click", press);
+  }
+  return {
+    show() {
+      knobs.forEach((made) => made.show());
+      const full = model.get("full");
+      box.checked = full;
+      angle.row.querySelectorAll("input").forEach((input) => { input.disabled = !full; });
+    },
+  };
+}
+
+function makeGapLines(parent) {
+  const numbers = {};
+  // Words, and in lists the names of numbers.
+  const line = (...parts) => {
+    const row = htmlElement("div", parent);
+    for (const part of parts) {
+      if (typeof part === "string") row.append(part);
+      else (numbers[part[0]] = htmlElement("b", row)).dataset.vwNumber = part[0];
+    }
+    return row;
+  };
+  line("log p(x) = ", ["log p"], " = ELBO ", ["ELBO"], " + gap ", ["gap"], " nats.");
+  const diagonal = line("The best diagonal q would leave a gap of ", ["unavoidable"], " nats.");
+  const reason = htmlElement("span", diagonal);
+  line(
+    "L_", ["k"], " = ", ["bound"], " nats by quadrature; estimated ", ["estimate"], " \u00b1 ", ["error"],
+    " (standard error) from ", ["groups"], " groups of ", ["k again"], " draws. The chart's bars show two standard errors.",
+  );
+  return {
+    show({ logP, elbo, gap, full, model }, k, exact, estimate) {
+      const values = {
+        "log p": nats(logP), ELBO: nats(elbo), gap: nats(gap), unavoidable: nats(model.unavoidable),
+        k, bound: nats(exact, 3), estimate: nats(estimate.value, 3), error: nats(estimate.error, 3),
+        groups: estimate.groups.toLocaleString("en"), "k again": k,
+      };
+      for (const [name, value] of Object.entries(values)) numbers[name].textContent = value;
+      reason.textContent = full ? " A q that may turn can leave none." : "";
+    },
+  };
+}
+
+export default { render };
