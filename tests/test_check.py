@@ -269,11 +269,28 @@ def test_the_numbers_are_right():
     old, new = ((model.decode(z) - images).square().sum() for z in (code, code * 10 / 10))
     assert check.rescaled(new / old)
 
+    draws = torch.randn(400_000, 2, generator=noise)
+    assert check.prior_mass((draws.norm(dim=1) < 2).double().mean())
+    assert check.none_seen(vw.holes.wilson(0, 200).high)
+
     # Gradients tell in which proportion a loss weighs its terms.
     reconstruction = torch.zeros(784, requires_grad=True)
     kl = torch.zeros(2, requires_grad=True)
     (kl.mean() - reconstruction.mean()).backward()
     assert check.hidden_beta(-kl.grad[0] / reconstruction.grad[0])
+
+    sigmas = torch.linspace(0.01, 2, 2000)
+    costs = vw.objectives.kl(torch.zeros(2000), 2 * sigmas.log()) + 3 * sigmas**2 / 2
+    assert check.best_sigma(sigmas[costs.argmin()])
+
+    means = torch.special.ndtri((torch.arange(4000) + 0.5) / 4000)
+    clouds = torch.distributions.Normal(0.8 * means, 0.6)
+    where = torch.tensor([[-1.5], [0.0], [2.0]])
+    prior = torch.distributions.Normal(0, 1).log_prob(where[:, 0]).exp()
+    assert torch.allclose(clouds.log_prob(where).exp().mean(1), prior, rtol=2e-3)
+    assert check.spread_of_means(0.8)
+
+    assert check.draws_needed(100 * 24.1062**2 / 7.7228**2)
 
 
 @pytest.mark.parametrize(
@@ -290,10 +307,31 @@ def test_the_numbers_are_right():
         ("rescaled", 10, "*map* is 10 times larger"),
         ("rescaled", 0.1, "told apart"),
         ("rescaled", 100, "*pixels* are scaled"),
+        ("prior_mass", 0.9545, "two sigma of *one* dimension"),
+        ("prior_mass", 0.9111, "*square* of half-width 2"),
+        ("prior_mass", 0.1353, "*outside*"),
+        ("prior_mass", 86.47, "in percent"),
+        ("prior_mass", 0.3935, "within radius 1"),
+        ("none_seen", 0, "more draws may find one"),
+        ("none_seen", 0.015, "rule of three"),
+        ("none_seen", 0.005, "could have hidden"),
+        ("none_seen", -0.0188, "between 0 and 1"),
         ("hidden_beta", 784, "KL was averaged too"),
         ("hidden_beta", 1, "different counts"),
         ("hidden_beta", 2, "KL's own divisor"),
         ("hidden_beta", 0.00255, "Upside down"),
+        ("best_sigma", 0, "best sigma is not 0"),
+        ("best_sigma", 1, "not every q should equal the prior"),
+        ("best_sigma", 0.25, "That is sigma^2, the variance"),
+        ("best_sigma", 0.577, "prior's own pull"),
+        ("spread_of_means", 0, "their average should"),
+        ("spread_of_means", 1, "overfull"),
+        ("spread_of_means", 0.4, "Variances do"),
+        ("spread_of_means", 0.64, "variance of mu"),
+        ("draws_needed", 312, "root"),
+        ("draws_needed", 100, "neither is biased"),
+        ("draws_needed", 1e9, "It is not"),
+        ("draws_needed", 10.26, "Upside down"),
     ],
 )
 def test_wrong_numbers_name_their_misconception(name, answer, words):
@@ -408,6 +446,38 @@ def test_neighbours_agree_wrong():
     not_yet(check.neighbours_agree(row_numbers), "*row numbers*")
     not_yet(check.neighbours_agree(percent), "percent")
     not_yet(check.neighbours_agree(lambda c, l, k: vw.metrics.knn_agreement(c, l, k=k)), "vote")
+
+
+# --- to_codes ----------------------------------------------------------------------------------------
+
+
+def test_to_codes_in_three_ways():
+    def with_a_loop(epsilon, codes):
+        columns = [
+            column.mean() + column.std(correction=0) * draws
+            for draws, column in zip(epsilon.T, codes.T, strict=True)
+        ]
+        return torch.stack(columns, 1)
+
+    def through_a_covariance(epsilon, codes):
+        return codes.mean(0) + epsilon @ torch.diag(torch.cov(codes.T).diagonal().sqrt())
+
+    assert check.to_codes(lambda epsilon, codes: epsilon * codes.std(0) + codes.mean(0))
+    assert check.to_codes(with_a_loop) and check.to_codes(through_a_covariance)
+
+
+def test_to_codes_wrong():
+    not_yet(check.to_codes(lambda epsilon, codes: epsilon), "N(0, I) as it came")
+    not_yet(check.to_codes(lambda epsilon, codes: epsilon * codes.std(0)), "about the origin")
+    not_yet(check.to_codes(lambda epsilon, codes: epsilon + codes.mean(0)), "still that of N(0, I)")
+    not_yet(check.to_codes(lambda epsilon, codes: codes.mean(0) + codes.var(0) * epsilon), "variance")
+    not_yet(check.to_codes(lambda epsilon, codes: codes.mean() + codes.std() * epsilon), "has its own")
+
+    def in_place(epsilon, codes):
+        epsilon *= codes.std(0)
+        return epsilon + codes.mean(0)
+
+    not_yet(check.to_codes(in_place), "changes its argument epsilon in place")
 
 
 # --- generate ----------------------------------------------------------------------------------------
@@ -526,6 +596,43 @@ def test_midpoint_wrong():
         return model.decode(z_a / 2)
 
     not_yet(check.midpoint(in_place), "changes its argument z_a in place")
+
+
+# --- sigma, slopes, score ----------------------------------------------------------------------------
+
+
+def test_sigma_slopes_and_score_in_two_ways():
+    assert check.sigma(lambda logvar: logvar.exp().sqrt())
+    assert check.sigma(lambda logvar: np.exp(0.5 * logvar.numpy()))
+
+    def by_autograd(mu, sigma, epsilon):
+        mu, sigma = mu.clone().requires_grad_(), sigma.clone().requires_grad_()
+        return torch.stack(torch.autograd.grad((mu + sigma * epsilon).sum(), (mu, sigma)))
+
+    assert check.slopes(by_autograd)
+    assert check.slopes(lambda mu, sigma, epsilon: torch.stack([epsilon**0, epsilon]))
+
+    def score_by_autograd(mu, sigma, epsilon):
+        centre = torch.full_like(epsilon, mu).requires_grad_()
+        z = (centre + sigma * epsilon).detach()
+        log_q = torch.distributions.Normal(centre, sigma).log_prob(z)
+        return z**2 * torch.autograd.grad(log_q.sum(), centre)[0]
+
+    assert check.score(score_by_autograd)
+    assert check.score(lambda mu, sigma, epsilon: (mu + sigma * epsilon) ** 2 * epsilon / sigma)
+
+
+def test_sigma_slopes_and_score_wrong():
+    softplus = torch.nn.functional.softplus
+    not_yet(check.sigma(torch.exp), "the variance")
+    not_yet(check.sigma(lambda logvar: softplus(logvar)), "another convention")
+    not_yet(check.sigma(lambda logvar: logvar), "may be negative")
+    one = torch.ones_like
+    not_yet(check.slopes(lambda m, s, e: torch.zeros(2, *m.shape)), "*can* be differentiated")
+    not_yet(check.slopes(lambda m, s, e: torch.stack([one(m), 0 * s])), "cannot stay outside the gradient")
+    not_yet(check.slopes(lambda m, s, e: torch.stack([e, one(m)])), "the other order")
+    not_yet(check.score(lambda m, s, e: 2 * (m + s * e)), "pathwise gradient")
+    not_yet(check.score(lambda m, s, e: (m + s * e) ** 2 * e), "a division is missing")
 
 
 # --- the mechanism -----------------------------------------------------------------------------------

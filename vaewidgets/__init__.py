@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Pyth
         LatentExplorer,
         LatentMap,
         LearningCurves,
+        NoiseKnob,
+        Scoreboard,
         TrainingCockpit,
         Traverse,
     )
@@ -50,6 +52,8 @@ _HOMES = {
         "LatentExplorer",
         "LatentMap",
         "LearningCurves",
+        "NoiseKnob",
+        "Scoreboard",
         "TrainingCockpit",
         "Traverse",
     ),
@@ -63,9 +67,9 @@ _MODULES = (
 
 __all__ = [
     "Autoencoder", "Bottleneck", "Classifier", "ConditionalVAE", "Dataset", "DrawPad", "Elbo", "GapBar",
-    "HoleFinder", "Images", "KLLab", "LatentExplorer", "LatentMap", "LearningCurves", "Posterior",
-    "Step", "Training", "TrainingCockpit", "Traverse", "VAE", "check", "elbo", "fit", "iwae", "load",
-    "load_data", "objectives", "paced", "pretrained", "save", "to_png",
+    "HoleFinder", "Images", "KLLab", "LatentExplorer", "LatentMap", "LearningCurves", "NoiseKnob",
+    "Posterior", "Scoreboard", "Step", "Training", "TrainingCockpit", "Traverse", "VAE", "check", "elbo", "fit",
+    "iwae", "load", "load_data", "objectives", "paced", "pretrained", "save", "to_png",
 ]  # fmt: skip
 
 

@@ -5,6 +5,25 @@ from .cockpit import TrainingCockpit
 from .curves import LearningCurves
 from .drawpad import DrawPad
 from .explorer import LatentExplorer
+from .gap_bar import GapBar
+from .holefinder import HoleFinder
+from .kl_lab import KLLab
 from .map import LatentMap
+from .noise_knob import NoiseKnob
+from .scoreboard import Scoreboard
+from .traverse import Traverse
 
-__all__ = ["Bottleneck", "DrawPad", "LatentExplorer", "LatentMap", "LearningCurves", "TrainingCockpit"]
+__all__ = [
+    "Bottleneck",
+    "DrawPad",
+    "GapBar",
+    "HoleFinder",
+    "KLLab",
+    "LatentExplorer",
+    "LatentMap",
+    "LearningCurves",
+    "NoiseKnob",
+    "Scoreboard",
+    "TrainingCockpit",
+    "Traverse",
+]

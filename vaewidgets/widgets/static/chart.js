@@ -58,7 +58,8 @@ function makeScale(log) {
   return scale;
 }
 
-let chartCount = 0;
+// Numbers ids. Every panel has a module, and a count, of its own, but the page has one space of ids.
+let chartCount = Math.floor(Math.random() * 2 ** 40);
 
 function makeChart({ width, height, x, y, square = false, label = "", margin = {} }) {
   const { left, right, top, bottom } = { left: 46, right: 12, top: 10, bottom: 38, ...margin };
@@ -150,8 +151,9 @@ function makeChart({ width, height, x, y, square = false, label = "", margin = {
   };
 }
 
-// A ring that a hand drags and arrow keys move (ten steps with Shift). With `anywhere` a press in the plot
-// area takes it there. `text` is what a screen reader says of where it is.
+// A ring that a hand drags and arrow keys move (ten steps with Shift). `step` is [across, up], or a function
+// that says it where steps depend on the place. With `anywhere` a press in the plot area takes it there.
+// `text` is what a screen reader says of where it is.
 function makeHandle(chart, { label, at, move, step, text = null, anywhere = false, className = "" }) {
   const ring = svgElement("circle", chart.above, `vw-handle ${className}`, {
     r: 8, tabindex: 0, role: "slider", "aria-label": label,
@@ -195,7 +197,8 @@ function makeHandle(chart, { label, at, move, step, text = null, anywhere = fals
     const arrow = arrows[event.key];
     if (!arrow) return;
     const [u, v] = at(), times = event.shiftKey ? 10 : 1;
-    move(u + arrow[0] * step[0] * times, v + arrow[1] * step[1] * times);
+    const [across, up] = typeof step === "function" ? step() : step;
+    move(u + arrow[0] * across * times, v + arrow[1] * up * times);
     event.preventDefault();
     event.stopPropagation();
   });

@@ -1,0 +1,242 @@
+// NoiseKnob in the page: the noise as an arrow from mu to z, and what gradients through it are worth.
+
+const EPSILON_RANGE = [-3, 3];
+const BINS = 60;
+// How far the histograms go to each side of the exact gradient, in standard deviations of the wider one: both
+// have their long tail on the right.
+const TAILS = [1.2, 2.8];
+
+function render({ model, el }) {
+  el.classList.add("vw-noise");
+  const save = (values) => {
+    for (const [name, value] of Object.entries(values)) model.set(name, value);
+    model.save_changes();
+  };
+  const fresh = () => {
+    const redraws = (model.get("redraws") % model.get("most_draws")) + 1;
+    return { redraws, epsilon: [...normals(2 * model.get("seed"), 2 * redraws).subarray(-2)] };
+  };
+  // Without a frozen epsilon every move of q is a new draw from it.
+  const change = (values) => save(model.get("frozen") ? values : { ...values, ...fresh() });
+
+  const top = htmlElement("div", el, "vw-noise-top");
+  const cloud = makeCloud(model, {
+    width: 396, change, label: "The plane: the cloud's ellipses, and an arrow from mu to z",
+  });
+  top.append(cloud.frame);
+  const arrow = makeArrow(model, cloud, save);
+  const side = htmlElement("div", top, "vw-noise-side");
+  const knobs = makeCloudKnobs(model, side, change);
+  const noises = [0, 1].map((i) => makeKnob(side, {
+    label: `epsilon${i + 1}`, range: EPSILON_RANGE, step: 0.01,
+    get: () => model.get("epsilon")[i],
+    set: (value) => save({ epsilon: replaced(model.get("epsilon"), i, value) }),
+  }));
+  const row = htmlElement("div", side, "vw-buttons");
+  const redraw = makeButton(row, "draw a new epsilon", () => save(fresh()));
+  redraw.title = "From the seeded stream that knob.redraw() draws from too";
+  const label = htmlElement("label", row, "vw-check");
+  const frozen = htmlElement("input", label);
+  frozen.type = "checkbox";
+  frozen.addEventListener("change", () => save({ frozen: frozen.checked }));
+  label.append(" epsilon is frozen");
+  const seen = htmlElement("div", side, "vw-noise-seen");
+  const canvas = makePicture(seen, 112, "");
+  const equations = htmlElement("div", seen, "vw-noise-equations");
+  htmlElement("div", equations, "vw-title", "z = mu + sigma \u00b7 epsilon");
+  const lines = [0, 1].map(() => htmlElement("div", equations, "vw-state"));
+  const state = htmlElement("div", equations, "vw-note");
+  const pictures = makePictures(model, [canvas]);
+
+  const gradients = makeGradients(model, htmlElement("div", el), save);
+
+  const draw = () => {
+    const [mu, sigma, epsilon] = ["mu", "sigma", "epsilon"].map((name) => model.get(name));
+    const z = pointOf(model);
+    cloud.draw();
+    arrow.draw();
+    knobs.show();
+    noises.forEach((knob) => knob.show());
+    frozen.checked = model.get("frozen");
+    pictures.show([z]);
+    canvas.setAttribute("aria-label", `decoded picture of z = (${z.map((v) => v.toFixed(2)).join(", ")})`);
+    lines.forEach((line, i) => {
+      line.textContent = `z${i + 1} = ${inFull(mu[i], 3)} + ${inFull(sigma[i], 3)} \u00b7 (${inFull(epsilon[i], 3)})`
+        + ` = ${inFull(z[i], 3)}`;
+    });
+    state.textContent = model.get("frozen")
+      ? "Epsilon is frozen: z slides as mu and sigma move."
+      : "Every move of mu or sigma draws a new epsilon: z jumps.";
+  };
+  const equip = () => {
+    pictures.equip();
+    draw();
+  };
+  const listeners = [
+    ...["mu", "sigma", "epsilon", "frozen", "pixels"].map((name) => [`change:${name}`, draw]),
+    ["change:weights", equip], ...["phi", "draws", "seed"].map((name) => [`change:${name}`, gradients.draw]),
+  ];
+  for (const [event, listener] of listeners) model.on(event, listener);
+  draw();
+  gradients.draw();
+  return () => {
+    cloud.close();
+    listeners.forEach(([event, listener]) => model.off(event, listener));
+  };
+}
+
+function makeButton(parent, text, press) {
+  const made = htmlElement("button", parent, "jupyter-button vw-button", text);
+  made.type = "button";
+  made.addEventListener("click", press);
+  return made;
+}
+
+const pointOf = (model) => model.get("mu").map((m, i) => m + model.get("sigma")[i] * model.get("epsilon")[i]);
+
+// The arrow from mu to z, and a handle at its tip that moves the noise.
+function makeArrow(model, { chart }, save) {
+  const shaft = chart.add("line", "vw-arrow");
+  const tip = chart.add("path", "vw-arrow-tip");
+  const clamped = ([u, v]) => [between(u, chart.x.range()), between(v, chart.y.range())];
+  const handle = makeHandle(chart, {
+    label: "z: arrow keys change epsilon",
+    at: () => clamped(pointOf(model)),
+    move: (...z) => {
+      const [mu, sigma] = [model.get("mu"), model.get("sigma")];
+      save({ epsilon: z.map((value, i) => between((value - mu[i]) / sigma[i], EPSILON_RANGE)) });
+    },
+    step: () => model.get("sigma").map((s) => 0.05 * s),
+    text: () => `z = ${pointOf(model).map((v) => v.toFixed(2)).join(", ")}`,
+    className: "vw-handle-z",
+  });
+  handle.ring.setAttribute("r", 5);
+  return {
+    draw() {
+      const [from, to] = [model.get("mu"), pointOf(model)].map(([u, v]) => [chart.x(u), chart.y(v)]);
+      const length = Math.hypot(to[0] - from[0], to[1] - from[1]);
+      const [cos, sin] = length ? [(to[0] - from[0]) / length, (to[1] - from[1]) / length] : [1, 0];
+      Object.entries({ x1: from[0], y1: from[1], x2: to[0], y2: to[1] }).forEach(([name, value]) => shaft.setAttribute(name, value));
+      const size = Math.min(14, length);
+      const barb = (side) => [to[0] - size * cos - side * size * 0.45 * sin, to[1] - size * sin + side * size * 0.45 * cos];
+      tip.setAttribute("d", `M${barb(1)}L${to}L${barb(-1)}Z`);
+      handle.place();
+      // On top of mu it would be all that a hand can take.
+      handle.ring.style.pointerEvents = length < 10 ? "none" : "";
+    },
+  };
+}
+
+// The two histograms, of the same draws of noise, and the table of what they say.
+function makeGradients(model, parent, save) {
+  htmlElement("div", parent, "vw-title", "Two ways to the gradient d/dphi of E f(z):  f(z) = z\u00b2 + sin z,  z = mu + sigma \u00b7 epsilon,  mu = phi\u00b3,  sigma = e^phi");
+  const row = htmlElement("div", parent, "vw-buttons");
+  const phi = makeKnob(row, {
+    label: "phi", range: [-1, 1], step: 0.01, get: () => model.get("phi"), set: (value) => save({ phi: value }),
+  });
+  const most = model.get("most_draws");
+  for (const count of [1, 100, 10_000]) {
+    makeButton(row, `+${count.toLocaleString("en")}`, () => save({ draws: Math.min(most, model.get("draws") + count) }))
+      .setAttribute("aria-label", `${count} more draws`);
+  }
+  makeButton(row, "clear", () => save({ draws: 0 }));
+  const pair = htmlElement("div", parent, "vw-noise-pair");
+  const histograms = [
+    ["pathwise: f'(z) dz/dphi", "vw-pathwise"], ["score function: f(z) d/dphi ln q(z)", "vw-score"],
+  ].map(([title, name]) => makeHistogram(pair, title, name));
+  const table = htmlElement("table", parent, "vw-numbers");
+  const head = htmlElement("tr", table);
+  for (const text of ["estimator", "draws", "mean \u00b1 standard error", "exact mean", "sd of a draw", "exact sd", "beyond the axis"]) {
+    htmlElement("th", head, "", text);
+  }
+  const cells = ["pathwise", "score"].map((name, k) => {
+    const line = htmlElement("tr", table);
+    htmlElement("th", line, "", ["pathwise", "score function"][k]);
+    return Object.fromEntries(["draws", "mean", "exact", "sd", "exact sd", "beyond"].map((column) => {
+      const cell = htmlElement("td", line);
+      cell.dataset.vwNumber = `${name} ${column}`;
+      return [column, cell];
+    }));
+  });
+  const ratio = htmlElement("div", parent, "vw-state");
+
+  let noise = new Float64Array(0), seed = null;
+  const draw = () => {
+    const at = model.get("phi"), count = model.get("draws");
+    if (noise.length < count || seed !== model.get("seed")) {
+      seed = model.get("seed");
+      noise = normals(2 * seed + 1, count);
+    }
+    const used = noise.subarray(0, count);
+    const draws = [pathwiseGradient, scoreGradient].map((gradient) => used.map((e) => gradient(at, e)));
+    const exact = exactGradient(at);
+    phi.show();
+    const range = [exact.gradient - TAILS[0] * exact.scoreSd, exact.gradient + TAILS[1] * exact.scoreSd];
+    const counts = draws.map((values) => countBins(values, range));
+    const high = roundUp(Math.max(4, ...counts.flatMap(({ bins }) => [...bins])));
+    const says = draws.map(summary);
+    histograms.forEach((histogram, k) => histogram.draw(counts[k].bins, range, high, exact.gradient, says[k].mean));
+    cells.forEach((cell, k) => {
+      const { mean, sd, error } = says[k], shown = (value) => (value === null ? "\u2013" : inFull(value, 4));
+      cell.draws.textContent = count.toLocaleString("en");
+      cell.mean.textContent = `${shown(mean)} \u00b1 ${shown(error)}`;
+      cell.exact.textContent = inFull(exact.gradient, 6);
+      cell.sd.textContent = shown(sd);
+      cell["exact sd"].textContent = inFull(k ? exact.scoreSd : exact.pathwiseSd, 4);
+      cell.beyond.textContent = counts[k].beyond.toLocaleString("en");
+    });
+    const seen = says[0].sd ? `${inFull((says[1].sd / says[0].sd) ** 2, 4)} in these draws, ` : "";
+    ratio.textContent = `Variance of the score function over that of the pathwise gradient: ${seen}`
+      + `${inFull(exact.ratio, 6)} exactly.`
+      + (count >= most ? ` ${most.toLocaleString("en")} draws are as many as it keeps.` : "");
+  };
+  return { draw };
+}
+
+function countBins(values, [low, high]) {
+  const bins = new Int32Array(BINS);
+  let beyond = 0;
+  for (const value of values) {
+    const bin = Math.floor(((value - low) / (high - low)) * BINS);
+    if (bin >= 0 && bin < BINS) bins[bin]++;
+    else beyond++;
+  }
+  return { bins, beyond };
+}
+
+function makeHistogram(parent, title, name) {
+  const box = htmlElement("div", parent);
+  htmlElement("div", box, "vw-note", title);
+  const chart = makeChart({
+    width: 414, height: 176, margin: { left: 58 }, label: `Histogram of the ${title}`,
+    x: { title: "gradient of one draw", range: [0, 1] }, y: { title: "draws", range: [0, 1] },
+  });
+  box.append(chart.svg);
+  const bars = chart.add("path", `vw-bins ${name}`);
+  const exactLine = chart.add("line", "vw-exact"), meanLine = chart.add("line", "vw-mean");
+  const words = [exactLine, meanLine].map(() => chart.add("text", "vw-mass"));
+  return {
+    draw(bins, [low, high], top, exact, mean) {
+      chart.setRanges({ x: [low, high], y: [0, top] });
+      const width = (high - low) / BINS;
+      bars.setAttribute("d", Array.from(bins, (count, i) => {
+        const [left, right] = [chart.x(low + i * width), chart.x(low + (i + 1) * width)];
+        return count ? `M${left},${chart.y(0)}V${chart.y(count)}H${right}V${chart.y(0)}Z` : "";
+      }).join(""));
+      const stand = (line, word, value, text, side, height) => {
+        const away = value === null;
+        for (const node of [line, word]) node.style.display = away ? "none" : "";
+        if (away) return;
+        const at = chart.x(between(value, [low, high]));
+        Object.entries({ x1: at, x2: at, y1: chart.y(0), y2: chart.y(top) }).forEach(([n, v]) => line.setAttribute(n, v));
+        Object.entries({ x: at + 5 * side, y: chart.y(top) + height, "text-anchor": side > 0 ? "start" : "end" })
+          .forEach(([n, v]) => word.setAttribute(n, v));
+        word.textContent = text;
+      };
+      stand(exactLine, words[0], exact, "exact", 1, 14);
+      stand(meanLine, words[1], mean, "mean", -1, 14);
+    },
+  };
+}
+
+export default { render };
