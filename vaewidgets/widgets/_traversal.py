@@ -6,9 +6,10 @@ import anywidget
 import numpy as np
 import traitlets
 
+from vaewidgets.conditional import ConditionalVAE
 from vaewidgets.holes import TAU
 
-from ._describe import CannotDescribe, Description, describe, describe_classifier
+from ._describe import CannotDescribe, Description, _check_own_methods, describe, describe_classifier
 from ._panel import STATIC, read_static
 
 #: Pictures in the strip: from -3 to 3 standard deviations, one every half.
@@ -121,6 +122,7 @@ def describe_given(model, classes: int) -> tuple[Description, int, bytes]:
     """
     if not classes:
         return describe(model), 0, b""
+    _check_own_methods(model, "decode", "decode_parameters", "given", of=(ConditionalVAE,))
     descriptions = [describe(model.given(label)) for label in range(classes)]
     weights = np.stack([np.frombuffer(d.weights, "<f4") for d in descriptions])
     # Found by comparison: how a model folds its label in is its own affair.
