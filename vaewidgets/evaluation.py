@@ -22,7 +22,19 @@ _WIDTH = 79
 
 def add_arguments(parser) -> None:
     """Give an argparse parser the options of ``vaewidgets evaluate``."""
-    parser.add_argument("model", metavar="MODEL", help="mnist-vae-2d, ..., or a .safetensors file")
+    parser.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="mnist-vae-2d, ..., or a .safetensors file; several are compared by a --judge",
+    )
+    parser.add_argument(
+        "--judge",
+        metavar="NAME",
+        help="a classifier (mnist-judge, ..., or a file): count the holes that samplers draw, and print the "
+        "scoreboard",
+    )
+    parser.add_argument("--draws", type=int, metavar="N", help="of each sampler, under a judge (10,000)")
     parser.add_argument("--data", metavar="ROOT", help="folder that holds MNIST/raw; else $VAEWIDGETS_DATA")
     parser.add_argument(
         "--dataset",
@@ -56,12 +68,21 @@ def run(args, load_model: Callable[[str], object]) -> int:
     load_model : callable
         From the text of MODEL to the model.
     """
-    for option in ("iwae", "images", "threads"):
+    for option in ("iwae", "images", "threads", "draws"):
         value = getattr(args, option)
         if value is not None and value < 1:
             raise ValueError(f"--{option} must be at least 1; got {value}.")
     if not 0 <= args.seed < 2**63 - 1:
         raise ValueError(f"--seed must be from 0 to 2**63 - 2; got {args.seed}.")
+    if args.judge is not None:
+        from . import comparison
+
+        return comparison.run(args, load_model)
+    if len(args.models) > 1:
+        raise ValueError(f"{len(args.models)} models are compared by a judge: name one with --judge NAME.")
+    if args.draws is not None:
+        raise ValueError("--draws counts what a judge is shown: name one with --judge NAME.")
+    (args.model,) = args.models
     # Only now: importing torch takes seconds, and a refusal should not.
     import torch
 

@@ -204,36 +204,34 @@ def nearest_distance(images: Tensor, references: Tensor, *, batch_size: int = 20
     return (x - y[nearest]).norm(dim=1)
 
 
-def distance_threshold(real: Tensor, references: Tensor, share: float = 0.05) -> float:
-    """Find the distance that all but a share of the real reconstructions keep to the nearest reference.
+def distance_threshold(distance: Tensor, share: float = 0.05) -> float:
+    """Find the distance to the nearest reference that all but a share of real reconstructions keep to.
 
     Parameters
     ----------
-    real : Tensor of shape (n, C, H, W)
-        Reconstructions of test images.
-    references : Tensor of shape (m, C, H, W)
-        Reconstructions of training images.
+    distance : Tensor of shape (n,)
+        `nearest_distance` of reconstructions of test images to those of training images.
     share : float
         0.05: the 95th percentile.
     """
-    return torch.quantile(nearest_distance(real, references).double(), 1 - share).item()
+    if not 0 <= share < 1:
+        raise ValueError(f"share must be at least 0 and below 1; got {share}.")
+    return torch.quantile(distance.double(), 1 - share).item()
 
 
-def distance_holes(draws: Tensor, references: Tensor, threshold: float) -> Rate:
+def distance_holes(distance: Tensor, threshold: float) -> Rate:
     """Count the decoded draws that are further from every training reconstruction than real ones are.
 
     Needs no judge and no pixels of the data: a second opinion on `hole_rate`.
 
     Parameters
     ----------
-    draws : Tensor of shape (n, C, H, W)
-        Decoded.
-    references : Tensor of shape (m, C, H, W)
-        Reconstructions of training images.
+    distance : Tensor of shape (n,)
+        `nearest_distance` of decoded draws to reconstructions of training images.
     threshold : float
-        As `distance_threshold` finds it from the reconstructions of test images.
+        As `distance_threshold` finds it.
     """
-    return Rate.of(nearest_distance(draws, references) > threshold)
+    return Rate.of(distance > threshold)
 
 
 def interpolate(a: Tensor, b: Tensor, t: Tensor, kind: str = "line") -> Tensor:

@@ -20,6 +20,7 @@ from .holes import (
     distance_holes,
     distance_threshold,
     hole_rate,
+    nearest_distance,
     path_holes,
     reject_threshold,
 )
@@ -170,8 +171,12 @@ class Subject:
         return decode_all(self.model, self._reference_codes)
 
     @cached_property
+    def _real_distance(self) -> Tensor:
+        return nearest_distance(decode_all(self.model, self._other_codes), self._references)
+
+    @cached_property
     def _threshold(self) -> float:
-        return distance_threshold(decode_all(self.model, self._other_codes), self._references)
+        return distance_threshold(self._real_distance)
 
     @cached_property
     def _tau(self) -> float:
@@ -188,16 +193,18 @@ class Subject:
 
     def row(self, sampler: Sampler, real: Tensor | None) -> Row:
         """Measure a sampler; `real` holds the judge's features of real images."""
-        return self._judge(sampler.name, sampler.how, decode_all(self.model, self.draw(sampler)), real)
+        decoded = decode_all(self.model, self.draw(sampler))
+        distance = nearest_distance(decoded, self._references)
+        return self._judge(sampler.name, sampler.how, decoded, distance, real)
 
     def reconstruction_row(self, real: Tensor | None) -> Row:
         """Measure the reconstructions of the held-out images like draws."""
-        row = self._judge("reconstructions", "of the held-out images", self.reconstructions, real)
         # Where half of them are the references, only the other half has a distance to those.
-        others = decode_all(self.model, self._other_codes)
-        return row._replace(distance=distance_holes(others, self._references, self._threshold))
+        return self._judge(
+            "reconstructions", "of the held-out images", self.reconstructions, self._real_distance, real
+        )
 
-    def _judge(self, sampler: str, how: str, decoded: Tensor, real: Tensor | None) -> Row:
+    def _judge(self, sampler: str, how: str, decoded: Tensor, distance: Tensor, real: Tensor | None) -> Row:
         confidence = confidence_of(self.judge, decoded)
         holes = hole_rate(confidence)
         return Row(
@@ -207,7 +214,7 @@ class Subject:
             holes,
             self._tau,
             hole_rate(confidence, self._tau),
-            distance_holes(decoded, self._references, self._threshold),
+            distance_holes(distance, self._threshold),
             None if real is None else feature_distance(real, features_of(self.judge, decoded)),
             (holes.share,),
         )
