@@ -104,7 +104,7 @@ def test_the_sliders_are_made_where_z_is(wire):
 
 def test_weights_that_were_trained_on_are_sent_again(wire, digits, monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr("vaewidgets.widgets.latent.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("vaewidgets.widgets._network.time.monotonic", lambda: clock[0])
     model = vw.VAE(2, (1, 8, 8), hidden=(8,), seed=0)
     panel = vw.LatentExplorer(model)
     before = panel.latent.weights

@@ -5,6 +5,26 @@ from __future__ import annotations
 import numpy as np
 import traitlets
 
+#: How a data set places its digits: the side of the box that holds the ink, and where its centre of mass
+#: comes to lie, both as shares of the image's side. See ``static/drawpad_image.js``.
+FRAMES = {"mnist": (20 / 28, 14.5 / 28), "digits": (1.0, 0.5)}
+
+
+def frame_of(model, name: str | None = None) -> list[float]:
+    """Return the frame of that name; if None that of the model's data set, and MNIST's where it is another.
+
+    Raises
+    ------
+    ValueError
+        There is no such frame.
+    """
+    if name is None:
+        dataset = getattr(model, "info", {}).get("dataset")
+        name = dataset if dataset in FRAMES else "mnist"
+    if name not in FRAMES:
+        raise ValueError(f"frame must be one of {', '.join(FRAMES)}; got {name!r}.")
+    return list(FRAMES[name])
+
 
 class Grey(np.ndarray):
     """A grey image (H, W) that traits can compare, so that `traitlets.link` takes it.

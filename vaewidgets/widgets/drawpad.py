@@ -14,16 +14,13 @@ import traitlets
 from vaewidgets.data import Images, check_images
 from vaewidgets.metrics import encode_all
 
-from ._drawing import Drawing
+from ._drawing import Drawing, frame_of
 from ._figure import map_figure, move_points, prior_circles, set_axes, span
 from ._network import PageNetwork
 from ._panel import STATIC, Panel, format_point, note_html, read_static, title
 from ._plane import Plane
 from ._shared import follow, model_lock, unfollow
 
-#: How a data set places its digits: the side of the box that holds the ink, and where its centre of mass
-#: comes to lie, both as shares of the image's side. See ``static/drawpad_image.js``.
-FRAMES = {"mnist": (20 / 28, 14.5 / 28), "digits": (1.0, 0.5)}
 #: Codes that vote on what was drawn.
 NEIGHBOURS = 10
 
@@ -141,13 +138,8 @@ class DrawPad(Panel):
         self._answers = 0
         self._load_codes(images)
         self.plane = Plane.coordinates(self.latent_dim)
-        if frame is None:
-            dataset = getattr(model, "info", {}).get("dataset")
-            frame = dataset if dataset in FRAMES else "mnist"
-        if frame not in FRAMES:
-            raise ValueError(f"frame must be one of {', '.join(FRAMES)}; got {frame!r}.")
         self.pad = Pad(
-            model, encoder=True, shape=list(self.image_shape[1:]), frame=list(FRAMES[frame]),
+            model, encoder=True, shape=list(self.image_shape[1:]), frame=frame_of(model, frame),
             prior=self._has_prior,
         )  # fmt: skip
         self._send_codes()
@@ -186,6 +178,7 @@ class DrawPad(Panel):
     def weights_changed(self) -> None:
         """Encode with the weights of this moment: another panel trains the model."""
         with self._lock:
+            self.pad.refresh()
             if self._images is not None:
                 self._encode_images()
                 move_points(self.figure, self._points())

@@ -18,12 +18,17 @@ from vaewidgets.export import check_finite
 from vaewidgets.writing import check_free, write
 
 from ._describe import CannotDescribe, Description, describe
+from ._drawing import frame_of
 from ._figure import PALETTE, REACH, code_range
 from ._panel import STATIC, read_static
 from ._shared import model_lock
 
 #: In this order: each uses names of those before it, and all are one module of the page.
-_SCRIPTS = ("decoder.js", "page_normal.js", "page_map.js", "page_grid.js", "page.js")
+_SCRIPTS = (
+    "decoder.js", "drawpad_image.js", "drawpad_pad.js", "drawpad_board.js", "drawpad_cloud.js",
+    "page_normal.js", "page_map.js", "page_grid.js", "page_drawpad.js", "page.js",
+)  # fmt: skip
+_STYLES = ("page.css", "drawpad.css")
 
 
 def to_html(
@@ -31,8 +36,8 @@ def to_html(
 ) -> Path:
     """Write the explorer of a model, with the atlas it carries, as one HTML file.
 
-    The file holds all it needs: sliders, the map with its draggable cursor, the manifold grid, and the model
-    itself, in half precision. Its Content-Security-Policy forbids it the network.
+    The file holds all it needs: sliders, the map with its draggable cursor, the manifold grid, a pad to draw
+    a digit on, and the model itself, in half precision. Its Content-Security-Policy forbids it the network.
 
     Parameters
     ----------
@@ -140,6 +145,7 @@ def write_page(
         "spec": description.spec,
         "prior": has_prior,
         "reach": REACH,
+        "frame": frame_of(model),
         "z": _start(z, mu, has_prior, d),
         "ranges": slider_ranges(mu, has_prior, d),
         "low": low.tolist(),
@@ -239,7 +245,7 @@ def _base64(data: bytes) -> str:
 
 
 def _join(title: str, data: dict, weights: bytes) -> str:
-    style = (STATIC / "page.css").read_text("utf-8")
+    style = read_static(*_STYLES)
     script = read_static(*_SCRIPTS)
     policy = (
         "default-src 'none'; "

@@ -15,27 +15,27 @@ const make = (tag, parent, className, properties = {}) => {
   return node;
 };
 
-const PAD_WIDTH = 252;
-const PAD_HINT = "Draw with mouse, finger or pen. With the keyboard: arrow keys move the pen (Shift: farther), "
-  + "Space puts it down and lifts it, Backspace undoes, Escape or Delete clears.";
+const PAD_WIDTH = 224;
+const PAD_HINT = "Keyboard: arrows move the pen (Shift: farther), Space puts it down and lifts it, Backspace undoes, "
+  + "Escape or Delete clears.";
 
 function makePad({ height, onDraw, onEnd }) {
-  const element = make("div", null, "vw-pad");
-  const canvas = make("canvas", element, "vw-pad-ink", { tabIndex: 0 });
+  const element = make("div", null, "vw-pad"), row = make("div", element, "vw-pad-row");
+  const canvas = make("canvas", row, "vw-pad-ink", { tabIndex: 0 });
   canvas.setAttribute("role", "application");
-  canvas.setAttribute("aria-label", `Pad to draw a digit on. ${PAD_HINT}`);
+  canvas.setAttribute("aria-label", `Pad to draw a digit on, with mouse, finger or pen. ${PAD_HINT}`);
   const width = Math.min(PAD_WIDTH, Math.round(PAD_WIDTH / height)), sharp = window.devicePixelRatio || 1;
   canvas.style.width = `${width}px`;
   canvas.style.height = `${width * height}px`;
   canvas.width = Math.round(width * sharp);
   canvas.height = Math.round(width * height * sharp);
 
-  const tools = make("div", element, "vw-pad-tools");
+  const tools = make("div", row, "vw-pad-tools");
   const button = (text) => make("button", tools, "", { type: "button", textContent: text });
   const [undoButton, clearButton] = [button("undo"), button("clear")];
-  const penLabel = make("label", tools, "", { textContent: "pen " });
+  const penLabel = make("label", tools, "", { textContent: "pen" });
   const pen = make("input", penLabel, "", { type: "range", min: 0.03, max: 0.18, step: 0.01, value: 0.09 });
-  const place = make("p", element, "vw-pad-place");
+  const place = make("p", tools, "vw-pad-place");
   place.setAttribute("role", "status");
   make("p", element, "vw-pad-hint", { textContent: PAD_HINT });
 
@@ -137,7 +137,7 @@ function makePad({ height, onDraw, onEnd }) {
   function say() {
     const percent = (value) => `${Math.round(100 * value)} %`;
     place.textContent = seen
-      ? `pen ${live ? "down" : "up"}, ${percent(at[0])} across, ${percent(at[1] / height)} down` : "";
+      ? `pen is ${live ? "down" : "up"}: ${percent(at[0])} across, ${percent(at[1] / height)} from the top` : "";
   }
   const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   const keys = {

@@ -27,7 +27,7 @@ const data = JSON.parse(byId("data").textContent);
 const weights = bytesOf(byId("weights").textContent);
 const network = makeNetwork(data.spec, weights);
 const { latentDim, imageShape: [channels, height, width] } = network;
-const { prior, classes, ranges, reach, low, high } = data;
+const { prior, classes, ranges, reach, low, high, frame } = data;
 const codes = halvesOf(data.mu);
 const logvars = data.logvar === null ? null : halvesOf(data.logvar);
 const labels = data.labels === null ? null : new Uint16Array(bytesOf(data.labels).buffer);
@@ -215,6 +215,13 @@ if (latentDim > 2) {
   }
 }
 
+const drawing = network.encode && channels === 1
+  ? makeDrawing({
+    section: byId("draw"), network, frame, prior, map, axes, onGo: (to) => go(to),
+    codes: { values: codes, labels, names: classes.map(({ name }) => name) },
+  })
+  : null;
+
 map.start();
 render();
 drawGrid();
@@ -228,4 +235,5 @@ window.vaewidgets = Object.freeze({
   decode: (point) => network.decode(point).slice(),
   encode: network.encode,
   mapPixel: map.pixel,
+  drawing,
 });

@@ -7,6 +7,7 @@ function makeMap({ canvas, ring, codes, sigmas, labels, classes, latentDim, prio
   const shown = classes.map(() => true);
   const view = { x: 0, y: 0, reach: 1 };
   let across = 0, up = latentDim > 1 ? 1 : -1, side = 1, size = 1, here = [0, 0], selected = null, waiting = false;
+  let follow = () => {};
 
   const x = (row) => codes[row * latentDim + across];
   const y = (row) => (up < 0 ? 0 : codes[row * latentDim + up]);
@@ -42,6 +43,7 @@ function makeMap({ canvas, ring, codes, sigmas, labels, classes, latentDim, prio
   function place() {
     const [u, v] = [left(here[0]), top(here[1])];
     ring.style.transform = `translate(${u - MARGIN.left}px, ${v - MARGIN.top}px)`;
+    follow();
   }
 
   function resize() {
@@ -302,6 +304,12 @@ function makeMap({ canvas, ring, codes, sigmas, labels, classes, latentDim, prio
       const widest = Math.max(sigma(selected, across), sigma(selected, up));
       look({ x: x(selected), y: y(selected), reach: 6 * widest });
     },
+    // For what is laid over the plot: the layer, where it has a point of the plane, and word of every change.
+    layer: ring.parentNode,
+    place: (u, v) => [left(u) - MARGIN.left, top(v) - MARGIN.top],
+    follow(listener) { follow = listener; },
+    // Without a reach as close as ten times nearer than the whole map.
+    look: (u, v, reach) => look({ x: u, y: v, reach: reach || home().reach / 10 }),
     start() { Object.assign(view, home()); resize(); },
   };
 }
