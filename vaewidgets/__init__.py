@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Pyth
     from .steps import Step, paced
     from .training import Training, fit
     from .widgets import (
+        BetaDial,
         Bottleneck,
         DrawPad,
         GapBar,
@@ -44,6 +45,7 @@ _HOMES = {
     "steps": ("Step", "paced"),
     "training": ("Training", "fit"),
     "widgets": (
+        "BetaDial",
         "Bottleneck",
         "DrawPad",
         "GapBar",
@@ -61,15 +63,15 @@ _HOMES = {
 
 #: Modules that are used by their own name: ``vw.objectives.binarize``.
 _MODULES = (
-    "aggregate", "check", "evidence", "export", "grouping", "holes", "likelihoods", "linear", "metrics",
-    "noise", "samplers", "scoreboard", *_HOMES,
+    "aggregate", "check", "evidence", "export", "grouping", "holes", "judging", "likelihoods", "linear",
+    "metrics", "noise", "rejects", "samplers", "scoreboard", *_HOMES,
 )  # fmt: skip
 
 __all__ = [
-    "Autoencoder", "Bottleneck", "Classifier", "ConditionalVAE", "Dataset", "DrawPad", "Elbo", "GapBar",
-    "HoleFinder", "Images", "KLLab", "LatentExplorer", "LatentMap", "LearningCurves", "NoiseKnob",
-    "Posterior", "Scoreboard", "Step", "Training", "TrainingCockpit", "Traverse", "VAE", "check", "elbo", "fit",
-    "iwae", "load", "load_data", "objectives", "paced", "pretrained", "save", "to_png",
+    "Autoencoder", "BetaDial", "Bottleneck", "Classifier", "ConditionalVAE", "Dataset", "DrawPad", "Elbo",
+    "GapBar", "HoleFinder", "Images", "KLLab", "LatentExplorer", "LatentMap", "LearningCurves", "NoiseKnob",
+    "Posterior", "Scoreboard", "Step", "Training", "TrainingCockpit", "Traverse", "VAE", "check", "elbo",
+    "fit", "iwae", "load", "load_data", "objectives", "paced", "pretrained", "save", "to_png",
 ]  # fmt: skip
 
 

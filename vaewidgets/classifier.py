@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .models import ACTIVATIONS, _check_images, _check_int, _check_ints
+from .models import ACTIVATIONS, check_batch, check_int, check_ints
 
 
 class Classifier(nn.Module):
@@ -53,8 +53,8 @@ class Classifier(nn.Module):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        image_shape, hidden = _check_ints("image_shape", image_shape), _check_ints("hidden", hidden)
-        _check_int("classes", classes)
+        image_shape, hidden = check_ints("image_shape", image_shape), check_ints("hidden", hidden)
+        check_int("classes", classes)
         if len(image_shape) != 3:
             raise ValueError(f"image_shape is (channels, height, width), three numbers; got {image_shape}.")
         if not hidden:
@@ -86,7 +86,7 @@ class Classifier(nn.Module):
 
         The last column is the reject class: "none of these".
         """
-        return self.layers(_check_images(x, self.image_shape))
+        return self.layers(check_batch(x, self.image_shape))
 
     def probabilities(self, x: Tensor) -> Tensor:
         """Compute p(class | x), Tensor of shape (B, classes + 1): rows sum to 1, the last entry is "none"."""

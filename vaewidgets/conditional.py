@@ -8,10 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .models import VAE, Posterior, _check_images, _check_int, _check_latents, _Model, bounded_posterior
+from .models import VAE, LatentModel, Posterior, bounded_posterior, check_batch, check_int, check_latents
 
 
-class ConditionalVAE(_Model):
+class ConditionalVAE(LatentModel):
     """Conditional VAE, of p(x|z, label) and q(z|x, label) (Kingma et al. 2014, arXiv 1406.5298, model M2).
 
     Sohn et al. 2015 (Learning structured output representation, NeurIPS 28) gave it its name. The label
@@ -54,7 +54,7 @@ class ConditionalVAE(_Model):
         trunk: str = "mlp",
         **arguments,
     ) -> None:
-        _check_int("classes", classes)
+        check_int("classes", classes)
         if trunk == "conv":
             raise ValueError(
                 'a ConditionalVAE has trunk="mlp" or "linear": a convolution takes no one-hot label.'
@@ -77,7 +77,7 @@ class ConditionalVAE(_Model):
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Posterior:
         """Infer q(z|x, label) for images x of shape (B, C, H, W) and their labels, int64 of shape (B,)."""
-        h = _check_images(x, self.image_shape).flatten(1)
+        h = check_batch(x, self.image_shape).flatten(1)
         shift = self.encoder_label(self.check_labels(labels, len(x)))
         if self.config["trunk"] == "linear":
             return bounded_posterior(self.mu(h) + shift, self.logvar(h), x.dtype)
@@ -91,7 +91,7 @@ class ConditionalVAE(_Model):
 
     def decode_parameters(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Compute what the likelihood is made of: (..., B, C, H, W) for z (..., B, d) and labels (B,)."""
-        _check_latents(z, self.latent_dim)
+        check_latents(z, self.latent_dim)
         shift = self.decoder_label(self.check_labels(labels, z.shape[-2]))
         first, rest = self.decoder[0], self.decoder[1:]
         h = (first(z) + shift).flatten(0, -2)

@@ -60,7 +60,7 @@ def bounded_posterior(mu: Tensor, logvar: Tensor, dtype: torch.dtype) -> Posteri
     return Posterior(mu.to(dtype), LOGVAR_BOUND * torch.tanh(logvar.to(dtype) / LOGVAR_BOUND))
 
 
-class _Model(nn.Module):
+class LatentModel(nn.Module):
     """What both models share: a trunk, a decoder, and what the decoder's output means."""
 
     def __init__(
@@ -76,8 +76,8 @@ class _Model(nn.Module):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        _check_int("latent_dim", latent_dim)
-        image_shape, hidden = _check_ints("image_shape", image_shape), _check_ints("hidden", hidden)
+        check_int("latent_dim", latent_dim)
+        image_shape, hidden = check_ints("image_shape", image_shape), check_ints("hidden", hidden)
         if len(image_shape) != 3:
             raise ValueError(f"image_shape is (channels, height, width), three numbers; got {image_shape}.")
         if activation not in ACTIVATIONS:
@@ -113,7 +113,7 @@ class _Model(nn.Module):
 
         z of shape (..., d) gives a Tensor of shape (..., C, H, W).
         """
-        _check_latents(z, self.latent_dim)
+        check_latents(z, self.latent_dim)
         # Under autocast the layers answer at half width; the sums that follow want the full one.
         return self.decoder(z.reshape(-1, self.latent_dim)).view(*z.shape[:-1], *self.image_shape).to(z.dtype)
 
@@ -121,7 +121,7 @@ class _Model(nn.Module):
         return ", ".join(f"{name}={value!r}" for name, value in self.config.items() if value is not None)
 
 
-class VAE(_Model):
+class VAE(LatentModel):
     """Variational autoencoder (Kingma & Welling 2014, arXiv 1312.6114; Rezende et al. 2014, arXiv 1401.4082).
 
     Parameters
@@ -166,7 +166,7 @@ class VAE(_Model):
 
     def encode(self, x: Tensor) -> Posterior:
         """Infer q(z|x) for images x, a Tensor of shape (B, C, H, W)."""
-        h = self.encoder(_check_images(x, self.image_shape))
+        h = self.encoder(check_batch(x, self.image_shape))
         return bounded_posterior(self.mu(h), self.logvar(h), x.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -174,7 +174,7 @@ class VAE(_Model):
         return self.decode(self.encode(x).mu)
 
 
-class Autoencoder(_Model):
+class Autoencoder(LatentModel):
     """Autoencoder (Hinton & Salakhutdinov 2006): a code for each image, and no probability over codes.
 
     It takes the parameters of `VAE` and has the same trunk and decoder. Trained by the same
@@ -197,7 +197,7 @@ class Autoencoder(_Model):
 
     def encode(self, x: Tensor) -> Tensor:
         """Compute the codes z, a Tensor of shape (B, d), of images x of shape (B, C, H, W)."""
-        return self.code(self.encoder(_check_images(x, self.image_shape))).to(x.dtype)
+        return self.code(self.encoder(check_batch(x, self.image_shape))).to(x.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct x."""
@@ -264,22 +264,25 @@ def _conv_trunk(latent_dim, image_shape, hidden, activation):
 TRUNKS = {"linear": _linear_trunk, "mlp": _mlp_trunk, "conv": _conv_trunk}
 
 
-def _check_int(name, value) -> None:
+def check_int(name: str, value) -> None:
+    """Raise unless `value` is a whole number that a layer can have as its width."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an int; got {value!r} ({type(value).__name__}).")
     if not 1 <= value <= 2**24:
         raise ValueError(f"{name} must be between 1 and {2**24}; got {value}.")
 
 
-def _check_ints(name, values) -> tuple[int, ...]:
+def check_ints(name: str, values) -> tuple[int, ...]:
+    """Return `values` as a tuple; raise unless each passes `check_int`."""
     if isinstance(values, str) or not isinstance(values, (tuple, list, torch.Size)):
         raise TypeError(f"{name} must be a tuple of ints; got {values!r} ({type(values).__name__}).")
     for value in values:
-        _check_int(f"each value of {name}", value)
+        check_int(f"each value of {name}", value)
     return tuple(values)
 
 
-def _check_images(x: Tensor, image_shape: tuple[int, int, int]) -> Tensor:
+def check_batch(x: Tensor, image_shape: tuple[int, int, int]) -> Tensor:
+    """Return `x`; raise unless it is a batch of images of that shape."""
     if not isinstance(x, Tensor):
         raise TypeError(f"images must be a torch Tensor; got {type(x).__name__}.")
     if x.dim() != 4 or tuple(x.shape[1:]) != image_shape:
@@ -290,7 +293,8 @@ def _check_images(x: Tensor, image_shape: tuple[int, int, int]) -> Tensor:
     return x
 
 
-def _check_latents(z: Tensor, latent_dim: int) -> None:
+def check_latents(z: Tensor, latent_dim: int) -> None:
+    """Raise unless `z` holds points of a latent space of so many dimensions, one per row."""
     if not isinstance(z, Tensor):
         raise TypeError(f"z must be a torch Tensor; got {type(z).__name__}.")
     if z.dim() < 2:

@@ -18,6 +18,8 @@ NAMED = ("digits", "mnist", "fashion-mnist")
 class Option(NamedTuple):
     """One keyword of `VAE` or `fit` as an option; its default is the keyword's own.
 
+    A classifier takes those that `Classifier` and `fit_classifier` have too.
+
     Attributes
     ----------
     owner : "VAE" or "fit"
@@ -78,13 +80,18 @@ OPTIONS = (
 )
 
 
+_MODEL_HELP = (
+    "ae: an autoencoder, no KL; cvae: a VAE that is told the label; classifier: the judge of what they paint"
+)
+
+
 def add_arguments(parser) -> None:
     """Give an argparse parser the options of ``vaewidgets train``.
 
     None has a default here: what was asked for must be told from what was not.
     """
     parser.add_argument("dataset", nargs="?", help=f"{', '.join(NAMED)}, a folder of images or an .npz file")
-    parser.add_argument("--model", choices=("vae", "ae"), help="ae: an autoencoder, no KL")
+    parser.add_argument("--model", choices=("vae", "ae", "cvae", "classifier"), help=_MODEL_HELP)
     parser.add_argument("--out", required=True, metavar="FILE", help="the checkpoint, a .safetensors file")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
     parser.add_argument(
@@ -144,6 +151,7 @@ def run(args) -> int:
     _check_asked(args, out)
     # Only now: importing torch takes seconds, and a refusal should not.
     from . import resume
+    from .classifier_runs import train as train_classifier
     from .runs import train
 
     state = resume.read(resume_path(out)) if args.resume else None
@@ -154,7 +162,7 @@ def run(args) -> int:
             setattr(args, name, default)
     if args.threads is not None and not 1 <= args.threads <= 1024:
         raise ValueError(f"--threads must be at least 1 and at most 1024; got {args.threads}.")
-    return train(args, out, state)
+    return train_classifier(args, out) if args.model == "classifier" else train(args, out, state)
 
 
 def command(args) -> str:
@@ -256,19 +264,17 @@ def _is_kind(value, kind) -> bool:
     return value is None or type(value) in kinds
 
 
-def given(args, owner: str) -> dict:
-    """Return the keywords that were asked for; the others keep their defaults."""
-    values = {o.name: getattr(args, o.name) for o in OPTIONS if o.owner == owner}
+def given(args, function: Callable) -> dict:
+    """Return the keywords of a function that were asked for; the others keep their defaults."""
+    names = inspect.signature(function).parameters
+    values = {o.name: getattr(args, o.name) for o in OPTIONS if o.name in names}
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if v is not None}
 
 
-def recipe(args) -> dict:
-    """Return every option with its value, defaults too: those may change in a later version."""
-    from .models import VAE
-    from .training import fit
-
-    defaults = {"VAE": inspect.signature(VAE).parameters, "fit": inspect.signature(fit).parameters}
-    asked = {name: value for owner in defaults for name, value in given(args, owner).items()}
-    values = {o.name: asked.get(o.name, defaults[o.owner][o.name].default) for o in OPTIONS}
+def recipe(args, *functions: Callable) -> dict:
+    """Return every option of these functions with its value, defaults too: those may change later."""
+    defaults = {n: p.default for f in functions for n, p in inspect.signature(f).parameters.items()}
+    asked = {name: value for function in functions for name, value in given(args, function).items()}
+    values = {o.name: asked.get(o.name, defaults[o.name]) for o in OPTIONS if o.name in defaults}
     values = {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
     return values | {name: getattr(args, name) for name in OWN}

@@ -46,11 +46,14 @@ class State(NamedTuple):
     shapes: dict[str, list[int]]
 
 
-def fingerprint(images: Tensor) -> str:
-    """Hash images, a Tensor of shape (N, C, H, W) in float32: equal only for the same pixels and shape."""
-    images = images.contiguous()
+def fingerprint(images: Tensor, labels: Tensor | None = None) -> str:
+    """Hash images, a Tensor of shape (N, C, H, W) in float32: equal only for the same pixels and shape.
+
+    With labels, a Tensor of shape (N,), only if they are the same too.
+    """
     digest = hashlib.sha256(repr(tuple(images.shape)).encode())
-    digest.update(memoryview(images.numpy()).cast("B"))
+    for tensor in (images,) if labels is None else (images, labels):
+        digest.update(memoryview(tensor.contiguous().numpy()).cast("B"))
     return digest.hexdigest()
 
 

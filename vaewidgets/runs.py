@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 
 from . import __version__, checkpoints, resume, writing
+from .conditional import ConditionalVAE
 from .data import Images, load_data
 from .devices import Team, pick_device
 from .driving import Progress, Signals, drive
@@ -22,6 +23,9 @@ from .models import VAE, Autoencoder
 from .recipes import command, dataset_name, given, recipe, resume_path
 from .steps import Diverged
 from .training import fit
+
+#: By what ``--model`` calls them.
+KINDS = {"vae": VAE, "ae": Autoencoder, "cvae": ConditionalVAE}
 
 #: Training images in the second atlas: as many as MNIST has test images.
 TRAIN_ATLAS = 10_000
@@ -88,17 +92,19 @@ def train(args, out: Path, state: resume.State | None) -> int:
         torch.set_num_threads(args.threads)
     device = pick_device(args.device)
     team = Team.join(device)
-    data = _load(args, quiet=team.rank > 0)
+    data = load(args, quiet=team.rank > 0)
     about = {
         "dataset": dataset_name(args.dataset),
-        "recipe": recipe(args),
+        "recipe": recipe(args, VAE, fit),
         "command": state.about["command"] if state else command(args),
         "versions": {"vaewidgets": __version__, "torch": torch.__version__},
         "device": device.type,
-        "fingerprint": resume.fingerprint(data.train.images),
+        "fingerprint": resume.fingerprint(
+            data.train.images, data.train.labels if KINDS[args.model] is ConditionalVAE else None
+        ),
     }
-    splits = _split(data, args.holdout, args.final)
-    steps, notes = _begin(args, splits, state, about)
+    splits = split(data, args.holdout, args.final)
+    steps, notes = _begin(args, splits, len(data.classes), state, about)
     for note in () if team.rank else notes:
         print(note, file=sys.stderr)
     with Signals(team) as signals:
@@ -108,7 +114,7 @@ def train(args, out: Path, state: resume.State | None) -> int:
     return end.status if team.rank == 0 else 0
 
 
-def _load(args, quiet: bool):
+def load(args, quiet: bool):
     """Load the dataset; files that were skipped are named on standard error."""
     folder = {}
     if args.size is not None:
@@ -130,28 +136,30 @@ def _load(args, quiet: bool):
     return data
 
 
-def _split(data, holdout: int, final: bool) -> Splits:
+def split(data, holdout: int, final: bool) -> Splits:
     if not holdout:
         return Splits(data.train, None, data.test, "test")
     if not 0 < holdout < len(data.train):
         raise ValueError(f"--holdout must leave images on both sides of {len(data.train)}; got {holdout}.")
     train, validation = data.train.take(slice(-holdout)), data.train.take(slice(-holdout, None))
-    measured = (data.test, "test") if final else (validation, _held_out_name(holdout))
+    measured = (data.test, "test") if final else (validation, held_out_name(holdout))
     return Splits(train, validation, *measured)
 
 
-def _held_out_name(holdout: int) -> str:
+def held_out_name(holdout: int) -> str:
     return f"train[-{holdout}:]"
 
 
-def _begin(args, splits: Splits, state: resume.State | None, about: dict):
+def _begin(args, splits: Splits, classes: int, state: resume.State | None, about: dict):
     """Return the `Training`, where `state` left it if there is one, and what is to be said of that."""
-    images = splits.train.images
-    kind = Autoencoder if args.model == "ae" else VAE
-    config = {"image_shape": tuple(images.shape[1:]), **given(args, "VAE")}
-    keywords = {**given(args, "fit"), "device": args.device, "seed": args.seed}
-    if splits.validation is not None:
-        keywords["validation"] = splits.validation.images
+    kind, images = KINDS[args.model], splits.train.images
+    config = {"image_shape": tuple(images.shape[1:]), **given(args, VAE)}
+    keywords = {**given(args, fit), "device": args.device, "seed": args.seed}
+    keywords["validation"] = splits.validation
+    if kind is ConditionalVAE:
+        if not classes:
+            raise ValueError(f"--model cvae needs labels, which {args.dataset} does not have.")
+        config["classes"], keywords["labels"] = classes, splits.train.labels
     if state is None:
         return fit(kind(**config, seed=args.seed), images, **keywords), []
     if state.about["fingerprint"] != about["fingerprint"]:
@@ -223,11 +231,11 @@ def _finish(steps, args, out: Path, about: dict, splits: Splits, end: End) -> in
     if end.status == 1:
         print(f"vaewidgets train: {end.reason}", file=sys.stderr)
     if args.half:
-        _round_to_half(model)
+        round_to_half(model)
     info = {name: value for name, value in about.items() if name != "fingerprint"}
     if args.final:
         info["validation"] = _validation(steps, args, splits, end)
-    figures = _measure(model, splits.measured.images, splits.name)
+    figures = _measure(model, splits.measured, splits.name)
     atlas = _atlas(model, splits.measured) if args.atlas != "none" else None
     train_atlas = _atlas(model, splits.train.take(slice(TRAIN_ATLAS))) if args.atlas == "both" else None
     if end.reason is not None:
@@ -235,7 +243,7 @@ def _finish(steps, args, out: Path, about: dict, splits: Splits, end: End) -> in
     data = checkpoints.serialise(
         model, out, atlas=atlas, train_atlas=train_atlas, half=args.half, figures=figures, **info
     )
-    place = _store({**end.unsaved, out: data})
+    place = store({**end.unsaved, out: data})
     print(
         f"held-out loss {figures['loss']:.2f} = {-figures['reconstruction']:.2f} for the reconstruction "
         f"+ {figures['kl']:.2f} KL, nats per image, mean over {figures['images']:,} images ({splits.name})"
@@ -255,17 +263,22 @@ def _validation(steps, args, splits: Splits, end: End) -> dict:
 
     The epoch is None where none was chosen: without a patience, or where the training diverged.
     """
-    figures = _measure(steps.model, splits.validation.images, _held_out_name(args.holdout))
+    figures = _measure(steps.model, splits.validation, held_out_name(args.holdout))
     chosen = args.patience is not None and end.status != 1
     kept = {name: figures[name] for name in ("loss", "images", "split", "seed")}
     return kept | {"epoch": steps.best_epoch if chosen else None}
 
 
 def _atlas(model, images: Images) -> checkpoints.Atlas:
-    return checkpoints.Atlas(*encode_all(model, images.images), images.labels)
+    return checkpoints.Atlas(*encode_all(model, images.images, labels=_known(model, images)), images.labels)
 
 
-def _store(files: Mapping[Path, bytes]) -> Path:
+def _known(model, images: Images):
+    """Return what a model is told beside the images: of a ConditionalVAE the labels."""
+    return images.labels if isinstance(model, ConditionalVAE) else None
+
+
+def store(files: Mapping[Path, bytes]) -> Path:
     """Write files, the checkpoint last; where that fails, in the system's temporary folder.
 
     Returns
@@ -294,16 +307,16 @@ def _store(files: Mapping[Path, bytes]) -> Path:
     return folder / out.name
 
 
-def _round_to_half(model) -> None:
+def round_to_half(model) -> None:
     """Round the weights in place to what float16 can hold, so that what is measured is what is stored."""
     for tensor in model.state_dict().values():
         if tensor.is_floating_point():
             tensor.copy_(tensor.half())
 
 
-def _measure(model, images, split: str, seed: int = 0) -> dict:
+def _measure(model, images: Images, split: str, seed: int = 0) -> dict:
     """Measure the bound itself (beta = 1), of an autoencoder the reconstruction; nats per held-out image."""
-    terms = held_out_elbo(model, images, seed=seed)
+    terms = held_out_elbo(model, images.images, labels=_known(model, images), seed=seed)
     # In double: ten thousand float32 numbers lose their last digits in a sum.
     reconstruction, kl = terms.reconstruction.cpu().double().mean().item(), terms.kl.cpu().double().mean(0)
     loss = kl.sum().item() - reconstruction
