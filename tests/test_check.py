@@ -293,6 +293,25 @@ def test_the_numbers_are_right():
 
     assert check.draws_needed(100 * 24.1062**2 / 7.7228**2)
 
+    assert check.evidence(-102.8 + 12)
+    turn = torch.tensor([[1.0, -1.0], [1.0, 1.0]], dtype=torch.float64) / 2**0.5
+    w = torch.tensor([4.0, 1.0], dtype=torch.float64).diag() @ turn
+    p = torch.distributions.MultivariateNormal(
+        torch.zeros(2).double(), precision_matrix=w.T @ w / 0.5 + torch.eye(2)
+    )
+    widths = torch.linspace(0.01, 1, 2000, dtype=torch.float64)
+    q = torch.distributions.MultivariateNormal(
+        torch.zeros(2).double(), widths[:, None, None] ** 2 * torch.eye(2)
+    )
+    assert check.sharper_decoder(torch.distributions.kl_divergence(q, p).min())  # both are as wide
+
+    squares = torch.linspace(0, 10, 1001)
+    best = [
+        (-0.5 * (squares + 2).log() - 0.5 * v / (squares + 2)).argmax() for v in (9, 4, 1, 0.25, 0.25, 0.25)
+    ]
+    assert check.kept_dimensions(sum(square > 0 for square in best))
+    assert check.fair_elbo(-77.9 - 28)
+
 
 @pytest.mark.parametrize(
     ("name", "answer", "words"),
@@ -324,6 +343,14 @@ def test_the_numbers_are_right():
         ("best_sigma", 1, "not every q should equal the prior"),
         ("best_sigma", 0.25, "That is sigma^2, the variance"),
         ("best_sigma", 0.577, "prior's own pull"),
+        ("evidence", -102.8, "not the likelihood"),
+        ("evidence", -114.8, "*lower* bound"),
+        ("sharper_decoder", 0, "does not close the gap"),
+        ("sharper_decoder", 0.3569, "another gap"),
+        ("kept_dimensions", 6, "its best w is 0"),
+        ("kept_dimensions", 3, "No KL is weighed"),
+        ("fair_elbo", -84.9, "loss it reports"),
+        ("fair_elbo", -77.9, "paid for too"),
         ("spread_of_means", 0, "their average should"),
         ("spread_of_means", 1, "overfull"),
         ("spread_of_means", 0.4, "Variances do"),
@@ -598,12 +625,12 @@ def test_midpoint_wrong():
     not_yet(check.midpoint(in_place), "changes its argument z_a in place")
 
 
-# --- sigma, slopes, score ----------------------------------------------------------------------------
+# --- sample, slopes, score ---------------------------------------------------------------------------
 
 
-def test_sigma_slopes_and_score_in_two_ways():
-    assert check.sigma(lambda logvar: logvar.exp().sqrt())
-    assert check.sigma(lambda logvar: np.exp(0.5 * logvar.numpy()))
+def test_sample_slopes_and_score_in_two_ways():
+    assert check.sample(lambda mu, logvar, epsilon: vw.Posterior(mu, logvar).sample(epsilon=epsilon))
+    assert check.sample(lambda mu, logvar, epsilon: logvar.exp().sqrt() * epsilon + mu)
 
     def by_autograd(mu, sigma, epsilon):
         mu, sigma = mu.clone().requires_grad_(), sigma.clone().requires_grad_()
@@ -622,11 +649,12 @@ def test_sigma_slopes_and_score_in_two_ways():
     assert check.score(lambda mu, sigma, epsilon: (mu + sigma * epsilon) ** 2 * epsilon / sigma)
 
 
-def test_sigma_slopes_and_score_wrong():
+def test_sample_slopes_and_score_wrong():
     softplus = torch.nn.functional.softplus
-    not_yet(check.sigma(torch.exp), "the variance")
-    not_yet(check.sigma(lambda logvar: softplus(logvar)), "another convention")
-    not_yet(check.sigma(lambda logvar: logvar), "may be negative")
+    not_yet(check.sample(lambda mu, logvar, epsilon: mu + logvar.exp() * epsilon), "the variance")
+    not_yet(check.sample(lambda mu, logvar, epsilon: mu + softplus(logvar) * epsilon), "another convention")
+    not_yet(check.sample(lambda mu, logvar, epsilon: mu + logvar * epsilon), "may be negative")
+    not_yet(check.sample(lambda mu, logvar, epsilon: mu), "lies beside it")
     one = torch.ones_like
     not_yet(check.slopes(lambda m, s, e: torch.zeros(2, *m.shape)), "*can* be differentiated")
     not_yet(check.slopes(lambda m, s, e: torch.stack([one(m), 0 * s])), "cannot stay outside the gradient")

@@ -1,6 +1,6 @@
-"""The models that are solved: a linear decoder with Gaussian noise, p(z) = N(0, I), p(x|z) = N(W z, s^2 I).
+"""The models that are solved: a linear decoder with Gaussian noise, p(x|z) = N(W z, s^2 I), p(z) = N(0, I).
 
-Posterior, evidence, the ELBO of any Gaussian q and the importance-weighted bound of any k are numbers here and
+Posterior, evidence, the ELBO of any Gaussian q and the importance-weighted bound of any k are numbers here,
 not estimates. Tipping & Bishop 1999 (probabilistic PCA); Lucas et al. 2019, arXiv 1911.02469 (linear VAE).
 """
 

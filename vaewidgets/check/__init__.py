@@ -8,13 +8,16 @@ its notebook's module that returns a `Number` or a `Function` - the right answer
 from ._00_quickstart import compression, generate, midpoint
 from ._01_map import neighbours_agree, rescaled, residual
 from ._02_holes import none_seen, prior_mass, to_codes
-from ._03_clouds import best_sigma, sigma, spread_of_means
+from ._03_clouds import best_sigma, sample, spread_of_means
 from ._04_noise import draws_needed, score, slopes
+from ._05_gap import evidence, importance_bound, sharper_decoder
 from ._06_train import hidden_beta, kl, total
+from ._07_beta import fair_elbo, kept_dimensions, rates
 from ._mechanism import Verdict
 
 __all__ = [
-    "Verdict", "best_sigma", "compression", "draws_needed", "generate", "hidden_beta", "kl", "midpoint",
-    "neighbours_agree", "none_seen", "prior_mass", "rescaled", "residual", "score", "sigma", "slopes",
-    "spread_of_means", "to_codes", "total",
+    "Verdict", "best_sigma", "compression", "draws_needed", "evidence", "fair_elbo", "generate",
+    "hidden_beta", "importance_bound", "kept_dimensions", "kl", "midpoint", "neighbours_agree",
+    "none_seen", "prior_mass", "rates", "rescaled", "residual", "sample", "score", "sharper_decoder",
+    "slopes", "spread_of_means", "to_codes", "total",
 ]  # fmt: skip

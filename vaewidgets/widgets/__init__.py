@@ -1,5 +1,6 @@
 """The panels: what people open in JupyterLab. Each is one file; none imports another."""
 
+from .beta_dial import BetaDial
 from .bottleneck import Bottleneck
 from .cockpit import TrainingCockpit
 from .curves import LearningCurves
@@ -14,6 +15,7 @@ from .scoreboard import Scoreboard
 from .traverse import Traverse
 
 __all__ = [
+    "BetaDial",
     "Bottleneck",
     "DrawPad",
     "GapBar",

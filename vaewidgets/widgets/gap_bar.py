@@ -50,7 +50,7 @@ class GapView(anywidget.AnyWidget):
 class GapBar(HeldPanel):
     """Deform q over the exact posterior of a linear model and see how far its ELBO falls short of log p(x).
 
-    The model is p(z) = N(0, I), p(x|z) = N(W z, s^2 I) with W = diag(2, .5) R(theta) and s^2 = .5: everything is
+    The model is p(z) = N(0, I), p(x|z) = N(W z, s^2 I) with W = diag(2, .5) R(theta) and s^2 = .5: all is
     known in closed form, or by quadrature, and computed in the page. log p(x) does not depend on theta, but
     the posterior does: a diagonal q reaches it at 0 degrees, and is .356883 nats short of it at 45.
 

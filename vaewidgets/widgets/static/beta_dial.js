@@ -1,0 +1,183 @@
+// BetaDial in the page: water over the variances of a linear model, and the same dial over trained models.
+
+const NOISES = [1 / 16, 2], AXIS = [2 ** -6, 2 ** 4];
+const VARIANCES = ["1/64", "1/32", "1/16", "1/8", "1/4", "1/2", "1", "2", "4", "8", "16"];
+
+function render({ model, el }) {
+  el.classList.add("vw-beta");
+  const stops = model.get("stops");
+  const betas = [Math.min(0.25, stops[0].beta), Math.max(8, stops.at(-1).beta)];
+  const change = (values) => {
+    for (const [name, value] of Object.entries(values)) model.set(name, value);
+    model.save_changes();
+  };
+  // The other knob gives way, as far as it can, where the product is to stay.
+  const turn = (name, other, range, otherRange) => (value) => {
+    const wanted = between(value, range);
+    if (!model.get("linked")) return change({ [name]: wanted });
+    const product = model.get("beta") * model.get("noise");
+    const given = between(product / wanted, otherRange);
+    return change({ [name]: between(product / given, range), [other]: given });
+  };
+  const turnBeta = turn("beta", "noise", betas, NOISES), turnNoise = turn("noise", "beta", NOISES, betas);
+
+  const knobs = makeDialKnobs(model, htmlElement("div", el, "vw-beta-knobs"), change, [
+    { label: "beta", range: betas, get: () => model.get("beta"), set: turnBeta },
+    { label: "s\u00b2", range: NOISES, get: () => model.get("noise"), set: turnNoise },
+  ]);
+  const columns = htmlElement("div", el, "vw-beta-columns");
+  const water = makeWater(model, htmlElement("div", columns, "vw-beta-left"), change, betas);
+  const right = htmlElement("div", columns, "vw-beta-right");
+  const heading = htmlElement("div", right, "vw-title");
+  const rows = makeRows(model, htmlElement("div", right, "vw-beta-rows"));
+  const caption = htmlElement("div", right, "vw-note");
+  const buttons = htmlElement("div", right, "vw-beta-buttons");
+  for (const what of ["images", "samples"]) {
+    const button = htmlElement("button", buttons, "vw-button", `other ${what}`);
+    button.type = "button";
+    button.addEventListener("click", () => change({ asked: [what, (model.get("asked")[1] ?? 0) + 1] }));
+  }
+  const charts = htmlElement("div", right, "vw-beta-charts");
+  const tradeOff = makeTradeOff(charts, stops, (i) => change({ beta: stops[i].beta }));
+  const rates = makeRates(charts, stops);
+  const measured = htmlElement("div", right, "vw-state");
+  const numbers = {};
+  const say = (parent, ...parts) => {
+    for (const part of parts) {
+      if (typeof part === "string") parent.append(part);
+      else (numbers[part[0]] = htmlElement("b", parent)).dataset.vwNumber = part[0];
+    }
+  };
+  say(
+    measured, "rate ", ["rate"], " + distortion ", ["distortion"], " = ", ["minus ELBO"], " nats, so the ELBO is ", ["ELBO"],
+    " nats: the same along the dotted line. ", ["active"], " of ", ["dimensions"], " dimensions are active (filled bars).",
+  );
+
+  let shown = -1;
+  const drawTrained = () => {
+    const beta = model.get("beta"), chosen = nearestStop(stops, beta), stop = stops[chosen];
+    rows.draw(chosen);
+    if (chosen !== shown) {
+      shown = chosen;
+      tradeOff.draw(chosen);
+      rates.draw(stop);
+      const values = {
+        rate: inFull(stop.rate, 2), distortion: inFull(stop.distortion, 2), "minus ELBO": inFull(stop.rate + stop.distortion, 2),
+        ELBO: inFull(-stop.rate - stop.distortion, 2), active: stop.active.filter(Boolean).length, dimensions: stop.kl.length,
+      };
+      for (const [name, value] of Object.entries(values)) numbers[name].textContent = value;
+    }
+    const exact = Math.abs(Math.log2(stop.beta / beta)) < 1e-6;
+    heading.textContent = `Trained on ${model.get("dataset")} with beta = ${brief(stop.beta)}${exact ? "" : ", the nearest that was trained"}`;
+    caption.textContent = model.get("originals")
+      ? `Reconstructions of ${model.get("caption")}.`
+      : `Reconstructions of ${model.get("caption")}, whose pictures are not on this machine: decoded from their mu.`;
+  };
+  const draw = () => {
+    knobs.show();
+    water.draw();
+    drawTrained();
+  };
+  const listeners = [
+    ["change:beta", draw], ["change:noise", draw], ["change:linked", knobs.show], ["change:pixels", drawTrained], ["change:caption", drawTrained],
+  ];
+  for (const [event, listener] of listeners) model.on(event, listener);
+  draw();
+  return () => listeners.forEach(([event, listener]) => model.off(event, listener));
+}
+
+function makeDialKnobs(model, parent, change, options) {
+  const knobs = options.map(({ range, ...rest }) => makeKnob(parent, {
+    // A step is a 32nd of an octave: every power of 2 is on the way.
+    ...rest, range, log: true, step: Math.log10(2) / 32,
+  }));
+  const check = htmlElement("label", parent, "vw-check");
+  const box = htmlElement("input", check);
+  box.type = "checkbox";
+  check.append(" keep beta \u00b7 s\u00b2");
+  box.addEventListener("change", () => change({ linked: box.checked }));
+  return {
+    show() {
+      knobs.forEach((knob) => knob.show());
+      box.checked = model.get("linked");
+    },
+  };
+}
+
+function makeWater(model, parent, change, betas) {
+  htmlElement("div", parent, "vw-title", "The best linear model, solved");
+  const eigenvalues = model.get("eigenvalues"), count = eigenvalues.length;
+  const chart = makeChart({
+    width: 384, height: 344, margin: { right: 14 },
+    label: "Variances of the data, and the water level beta s squared",
+    x: { title: "dimension", range: [0.4, count + 0.6], ticks: eigenvalues.map((_, i) => ({ value: i + 1, text: String(i + 1) })) },
+    y: { title: "variance (each doubling is half a bit)", range: AXIS, log: 2, ticks: VARIANCES.map((text, i) => ({ value: 2 ** (i - 6), text })) },
+  });
+  parent.append(chart.svg);
+  const bottom = chart.y(AXIS[0]);
+  const place = { width: chart.x(1.7) - chart.x(1) };
+  const bars = eigenvalues.map((value, i) => ["vw-told", "vw-drowned"].map((name) => (
+    chart.add("rect", `vw-bar ${name}`, { ...place, x: chart.x(i + 0.65) })
+  )));
+  const sea = chart.add("rect", "vw-water", { x: chart.area.left, width: chart.area.width });
+  const surface = chart.add("path", "vw-surface");
+  const texts = eigenvalues.map((_, i) => svgElement("text", chart.above, "vw-bits", { x: chart.x(i + 1), "text-anchor": "middle" }));
+  const name = svgElement("text", chart.above, "vw-level-name", { x: chart.area.left + chart.area.width - 14, "text-anchor": "end" });
+  const level = () => model.get("beta") * model.get("noise");
+  const handle = makeHandle(chart, {
+    label: "the water level: arrow keys move beta",
+    at: () => [count + 0.45, between(level(), AXIS)],
+    move: (_, v) => change({ beta: between(v / model.get("noise"), betas) }),
+    step: () => [0, level() * (2 ** (1 / 32) - 1)],
+    text: () => `beta times s squared = ${brief(level())}`,
+  });
+
+  const table = htmlElement("table", parent, "vw-numbers vw-beta-numbers");
+  const cells = {};
+  for (const [label, digits] of [["variance", null], ["bits", 3], ["error left", 3]]) {
+    const row = htmlElement("tr", table);
+    htmlElement("th", row, "", label);
+    cells[label] = { digits, cells: [...eigenvalues.map((_, i) => `${i + 1}`), "all"].map((key) => {
+      const cell = htmlElement("td", row);
+      cell.dataset.vwNumber = `${label} ${key}`;
+      return cell;
+    }) };
+  }
+  const fill = (label, values) => {
+    const { digits, cells: row } = cells[label];
+    [...values, values.reduce((sum, value) => sum + value, 0)].forEach((value, i) => {
+      row[i].textContent = digits === null ? brief(value) : inFull(value, digits);
+    });
+  };
+  fill("variance", eigenvalues);
+  const state = htmlElement("div", parent, "vw-state");
+  return {
+    draw() {
+      const height = level(), bits = waterFilling(eigenvalues, height).map((nats) => nats / Math.LN2);
+      const water = chart.y(between(height, AXIS));
+      eigenvalues.forEach((value, i) => {
+        const top = chart.y(value), line = Math.max(top, water);
+        [[top, line], [line, bottom]].forEach(([from, to], part) => {
+          bars[i][part].setAttribute("y", from);
+          bars[i][part].setAttribute("height", Math.max(0, to - from));
+        });
+        texts[i].setAttribute("y", bits[i] > 0 ? top - 6 : top + 16);
+        texts[i].textContent = `${inFull(bits[i], bits[i] > 0 ? 2 : 0)} bit`;
+        texts[i].classList.toggle("vw-under", !(bits[i] > 0));
+      });
+      sea.setAttribute("y", water);
+      sea.setAttribute("height", Math.max(0, bottom - water));
+      surface.setAttribute("d", `M${chart.area.left},${water}h${chart.area.width}`);
+      name.setAttribute("y", water < chart.area.top + 22 ? water + 16 : water - 6);
+      name.textContent = `beta \u00b7 s\u00b2 = ${brief(height)}`;
+      handle.place();
+      fill("bits", bits);
+      fill("error left", eigenvalues.map((value) => Math.min(value, height)));
+      const above = bits.filter((value) => value > 0).length;
+      state.textContent = `beta = ${brief(model.get("beta"))}, s\u00b2 = ${brief(model.get("noise"))}: the water stands at `
+        + `${brief(height)}. ${above} of ${count} dimensions are above it and tell ${inFull(bits.reduce((a, b) => a + b, 0), 3)} bits.`;
+    },
+  };
+}
+
+export default { render };
