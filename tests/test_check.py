@@ -280,6 +280,11 @@ def test_the_numbers_are_right():
     (kl.mean() - reconstruction.mean()).backward()
     assert check.hidden_beta(-kl.grad[0] / reconstruction.grad[0])
 
+    # A hundred squares of normal draws, each of mean 1; and a distribution over ten equally likely labels.
+    z = torch.randn(4000, 100, generator=noise)
+    assert check.typical_distance(z.square().sum(1).mean().sqrt())
+    assert check.label_nats(torch.distributions.Categorical(torch.ones(10)).entropy())
+
     sigmas = torch.linspace(0.01, 2, 2000)
     costs = vw.objectives.kl(torch.zeros(2000), 2 * sigmas.log()) + 3 * sigmas**2 / 2
     assert check.best_sigma(sigmas[costs.argmin()])
@@ -339,6 +344,14 @@ def test_the_numbers_are_right():
         ("hidden_beta", 1, "different counts"),
         ("hidden_beta", 2, "KL's own divisor"),
         ("hidden_beta", 0.00255, "Upside down"),
+        ("typical_distance", 0.0, "density is highest"),
+        ("typical_distance", 1.0, "*one* coordinate"),
+        ("typical_distance", 100, "*squared* length"),
+        ("typical_distance", 7.07, "Halfway"),
+        ("typical_distance", 79.8, "by their squares"),
+        ("label_nats", 3.3219, "in bits"),
+        ("label_nats", 10, "counts the labels"),
+        ("label_nats", 0.1, "probability of each label"),
         ("best_sigma", 0, "best sigma is not 0"),
         ("best_sigma", 1, "not every q should equal the prior"),
         ("best_sigma", 0.25, "That is sigma^2, the variance"),
@@ -661,6 +674,44 @@ def test_sample_slopes_and_score_wrong():
     not_yet(check.slopes(lambda m, s, e: torch.stack([e, one(m)])), "the other order")
     not_yet(check.score(lambda m, s, e: 2 * (m + s * e)), "pathwise gradient")
     not_yet(check.score(lambda m, s, e: (m + s * e) ** 2 * e), "a division is missing")
+
+
+# --- great_circle ------------------------------------------------------------------------------------
+
+
+def test_great_circle_in_two_ways():
+    def rotation(a, b, t):
+        """Turn a in the plane of a and b, and let the length go along as the formula has it."""
+        u = a / a.norm()
+        across = b - (b @ u) * u
+        v = across / across.norm()
+        w = torch.atan2(across.norm(), b @ u)
+        weights = torch.sin((1 - t) * w) / torch.sin(w), torch.sin(t * w) / torch.sin(w)
+        return weights[0] * a.norm() * u + weights[1] * b.norm() * (torch.cos(w) * u + torch.sin(w) * v)
+
+    def library(a, b, t):
+        return vw.holes.interpolate(a, b, torch.tensor([t]), "great-circle")[0]
+
+    assert check.great_circle(rotation) and check.great_circle(library)
+
+
+def test_great_circle_wrong():
+    not_yet(check.great_circle(lambda a, b, t: torch.lerp(a, b, t)), "straight line: its middle")
+    not_yet(check.great_circle(lambda a, b, t: torch.lerp(b, a, t)), "runs from b to a")
+
+    def stretched(a, b, t):
+        line = torch.lerp(a, b, t)
+        return line * a.norm() / line.norm()
+
+    not_yet(check.great_circle(stretched), "pace is uneven")
+    not_yet(check.great_circle(lambda a, b, t: (1 - t) ** 0.5 * a + t**0.5 * b), "right angle")
+
+    def of_directions(a, b, t):
+        u, v = a / a.norm(), b / b.norm()
+        w = torch.acos(u @ v)
+        return (torch.sin((1 - t) * w) * u + torch.sin(t * w) * v) / torch.sin(w)
+
+    not_yet(check.great_circle(of_directions), "*directions*")
 
 
 # --- the mechanism -----------------------------------------------------------------------------------
