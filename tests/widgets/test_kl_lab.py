@@ -136,8 +136,10 @@ def test_images_without_labels_or_a_model_without_codes(model, images):
         lab.row = 0
 
 
-def test_the_default_model_carries_its_atlas():
+def test_the_default_model_carries_its_atlas(monkeypatch):
+    monkeypatch.setattr("vaewidgets.widgets.kl_lab.load_test_images", lambda name: None)
     lab = vw.KLLab(row=100)
+    assert lab.original.layout.display == "none"
     atlas = lab.model.atlas
     expected = Posterior(atlas.mu[100:101], atlas.logvar[100:101]).kl().sum().item()
     assert len(atlas.mu) == 10_000 and sum(lab.kl) == pytest.approx(expected, rel=1e-5)

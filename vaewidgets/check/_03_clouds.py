@@ -81,39 +81,54 @@ def spread_of_means():
 
 
 @exercise
-def sigma():
-    """Write ``sigma(logvar)``: the standard deviation that an encoder means by its output logvar.
+def sample():
+    """Write ``sample(mu, logvar, epsilon)``: the points of the clouds that standard normal noise picks.
 
     Parameters
     ----------
     answer : function
-        Takes a Tensor of shape (B, d), log sigma^2; returns a Tensor of the same shape.
+        Takes three Tensors of shape (B, d): the encoder's mu and log sigma^2, and noise; returns z, of the
+        same shape.
     """
-    noise = torch.Generator().manual_seed(0)
+    other = "softplus is another convention: a head that is called logvar means the logarithm of sigma^2."
     return Function(
-        trials=[
-            dict(logvar=3 * torch.randn(5, 3, generator=noise) - 1),
-            dict(logvar=torch.tensor([[-8.0, 0.0, 2.0]])),
-        ],
-        right=lambda logvar: (logvar / 2).exp(),
+        trials=[_clouds(5, 3, seed=0), _clouds(4, 2, seed=1)],
+        right=lambda mu, logvar, epsilon: mu + (logvar / 2).exp() * epsilon,
         well="Any real number will do for logvar, and sigma is positive: no clamp, no softplus needed.",
-        hint="logvar = ln sigma^2 = 2 ln sigma. Solve for sigma.",
+        hint="z is mu plus sigma times the noise; and logvar = ln sigma^2 = 2 ln sigma.",
         wrong=[
-            (lambda lv: lv.exp(), "That is sigma^2, the variance. A standard deviation is its square root."),
+            (lambda m, lv, e: m + lv.exp() * e, "That stretches the noise by sigma^2, the variance."),
+            (lambda m, lv, e: m + softplus(lv) * e, other),
+            (lambda m, lv, e: m + softplus(lv).sqrt() * e, other),
             (
-                lambda lv: softplus(lv),
-                "softplus makes a number positive, but it is another convention: a network whose head is "
-                "named logvar means its exponential.",
+                lambda m, lv, e: m + lv * e,
+                "You take logvar for sigma. It is log sigma^2, and may be negative.",
             ),
-            (lambda lv: softplus(lv).sqrt(), "softplus is another convention: logvar is a logarithm."),
-            (lambda lv: softplus(lv / 2), "softplus is another convention: logvar is a logarithm."),
-            (lambda lv: lv, "That is the logarithm itself, and may be negative. A width is not."),
-            (lambda lv: lv / 2, "That is ln sigma, and may be negative. One step is missing."),
-            (lambda lv: (2 * lv).exp(), "The square root of e^x is e^(x/2): you squared instead."),
-            (lambda lv: (-lv / 2).exp(), "That is 1 / sigma: a narrow cloud has a negative logvar."),
+            (lambda m, lv, e: m + lv / 2 * e, "That is ln sigma, and may be negative. One step is missing."),
             (
-                lambda lv: lv.abs().sqrt(),
+                lambda m, lv, e: m + (2 * lv).exp() * e,
+                "The square root of e^x is e^(x/2): you squared instead.",
+            ),
+            (lambda m, lv, e: m + (-lv / 2).exp() * e, "That divides by sigma: wide clouds come out narrow."),
+            (
+                lambda m, lv, e: m + lv.abs().sqrt() * e,
                 "You take logvar for the variance. It is its logarithm, and may be negative.",
+            ),
+            (lambda m, lv, e: m, "That is the middle of each cloud. A sample lies beside it."),
+            (
+                lambda m, lv, e: m + (lv / 2).exp(),
+                "Always one sigma to the right: the noise is not used.",
+            ),
+            (lambda m, lv, e: m + e, "Every cloud comes out as wide as the prior: sigma is not used."),
+            (
+                lambda m, lv, e: (m + e) * (lv / 2).exp(),
+                "You stretch mu as well. First the noise is stretched, then it is moved.",
             ),
         ],
     )
+
+
+def _clouds(images: int, d: int, seed: int) -> dict:
+    noise = torch.Generator().manual_seed(seed)
+    mu, logvar, epsilon = (torch.randn(images, d, generator=noise) for _ in range(3))
+    return dict(mu=mu, logvar=1.5 * logvar - 1, epsilon=epsilon)
