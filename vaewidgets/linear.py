@@ -134,7 +134,7 @@ def estimate_bound(log_weights: Tensor, k: int) -> Estimate:
 
 
 def shortfall(q: Normal, p: Normal, k: int) -> float:
-    """Compute log p(x) - L_k, nats, for two latents and p the exact posterior, by quadrature.
+    """Compute log p(x) - L_k, nats, for one or two latents and p the exact posterior, by quadrature.
 
     For the mean w of k weights, E[log w] is the integral over u of exp(-e^u) - phi(u)^k, less log k, where
     phi(u) = E_q[exp(-e^u w)] is all that is needed of q. Both terms have left 1, or reached 0, where the sums
@@ -144,18 +144,26 @@ def shortfall(q: Normal, p: Normal, k: int) -> float:
     -------
     float
         Within about 1e-5 for a q of the size of p; within 1e-4 of its value where q is far off.
+
+    Raises
+    ------
+    ValueError
+        k < 1, or more than two latents.
     """
+    if k < 1 or len(q.mean) > 2:
+        raise ValueError(f"shortfall takes k >= 1 and 1 or 2 latents; got k={k} and {len(q.mean)} latents.")
     if k == 1:
         return kl(q, p).item()
-    # In q's own units and along the axes of the precision of p, log w is a sum over the two axes.
+    # In q's own units and along the axes of the precision of p, log w is a sum over axes.
     to_q = torch.linalg.inv(q.root)
     stretch, turn = torch.linalg.eigh(q.root.T @ _precision(p) @ q.root)
     offset = turn.T @ to_q @ (p.mean - q.mean)
     epsilon = torch.arange(-160, 161, dtype=stretch.dtype) / 20
     density = torch.softmax(-(epsilon**2) / 2, 0)
     terms = 0.5 * (stretch[:, None].log() - stretch[:, None] * (epsilon - offset[:, None]) ** 2 + epsilon**2)
-    log_w = (terms[0, :, None] + terms[1]).flatten()
-    share = torch.outer(density, density).flatten()
+    log_w, share = terms[0], density
+    for term in terms[1:]:
+        log_w, share = (log_w[:, None] + term).flatten(), torch.outer(share, density).flatten()
     log_w, share = log_w[share > 1e-16], share[share > 1e-16]
     # Fine steps near 0, where exp(-e^u) falls, and ever longer ones to where even the least weights count.
     end = max(10.0, -log_w.min().item() + 10)

@@ -29,10 +29,7 @@ def uniforms(seed: int, count: int) -> Tensor:
     ValueError
         A seed or a count that is out of range.
     """
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be from 0 to {2**32 - 1}; got {seed}.")
-    if not 0 <= count < 2**32:
-        raise ValueError(f"count must be from 0 to {2**32 - 1}; got {count}.")
+    _check(seed, count)
     start = _hash(np.array([seed], dtype=np.uint32))
     hashed = _hash(_hash(np.arange(count, dtype=np.uint32)) ^ start)
     return torch.from_numpy((hashed + 0.5) / 2**32)
@@ -43,9 +40,17 @@ def normals(seed: int, count: int) -> Tensor:
 
     It takes the arguments of `uniforms`, and raises what that does.
     """
+    _check(seed, count)
     first, second = uniforms(seed, count + count % 2).view(-1, 2).unbind(1)
     radius, angle = (-2 * first.log()).sqrt(), 2 * torch.pi * second
     return torch.stack([radius * angle.cos(), radius * angle.sin()], 1).flatten()[:count]
+
+
+def _check(seed: int, count: int) -> None:
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be from 0 to {2**32 - 1}; got {seed}.")
+    if not 0 <= count < 2**32:
+        raise ValueError(f"count must be from 0 to {2**32 - 1}; got {count}.")
 
 
 def _hash(x: np.ndarray) -> np.ndarray:
