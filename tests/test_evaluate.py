@@ -17,7 +17,7 @@ def evaluate(capsys):
     """Run the command for JSON; its report."""
 
     def run(model, *options):
-        status = cli.main(["evaluate", str(model), "--json", "--device", "cpu", *map(str, options)])
+        status = cli.main(["evaluate", str(model), *map(str, options), "--json", "--device", "cpu"])
         captured = capsys.readouterr()
         assert status == 0, captured.err
         return json.loads(captured.out)
@@ -50,7 +50,7 @@ def test_a_shipped_model_has_the_figures_that_its_file_states(evaluate):
     report = evaluate("digits-vae-2d", "--iwae", 5)
     greys, binary = report["measured"]
     figures = vw.pretrained("digits-vae-2d").info["figures"]
-    assert greys["loss"] == pytest.approx(23.70, abs=0.01)
+    assert greys["loss"] == pytest.approx(figures["loss"], abs=0.01)
     assert report["loss_in_file"] == figures["loss"]
     assert greys["reconstruction"]["mean"] == pytest.approx(figures["reconstruction"], abs=0.01)
     assert greys["kl"]["mean"] == pytest.approx(figures["kl"], abs=0.01)
@@ -200,7 +200,7 @@ def test_the_table_shows_the_numbers_of_the_json_and_fits_a_terminal(evaluate, c
             m[key] and f"{m[key]['mean']:.2f} +- {m[key]['standard_error']:.2f}" for m in report["measured"]
         ]
         assert all((cell or " - ") in line for cell in shown), line
-    assert "in the file 23.70" in table and "2 of 2" in table
+    assert f"in the file {report['loss_in_file']:.2f}" in table and "2 of 2" in table
     assert all(f"{m['knn_agreement']['share']:.1%}" in table for m in report["measured"])
     dimensions = report["measured"][0]["kl_per_dimension"]
     assert "  ".join(f"z{item['dimension']} {item['kl']:.2f}" for item in dimensions) in table
@@ -284,3 +284,98 @@ def test_ctrl_c_ends_with_130_and_prints_no_half_of_a_table(capsys, monkeypatch)
     assert cli.main(["evaluate", "digits-vae-2d"]) == 130
     captured = capsys.readouterr()
     assert captured.out == "" and "stopped" in captured.err
+
+
+# --- several models and a judge ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def judge(tmp_path):
+    """A judge of digits that nobody trained."""
+    model = vw.Classifier((1, 8, 8), hidden=(4,), seed=0)
+    return stored(tmp_path / "judge.safetensors", model, dataset="digits")
+
+
+PAIR = ("digits-ae-2d", "digits-vae-2d", "--images", "40", "--draws", "100")
+
+
+def test_the_scoreboard_is_that_of_the_package(evaluate, judge, digits, capsys, monkeypatch):
+    report = evaluate(*PAIR, "--judge", judge)
+    models = {name: vw.pretrained(name) for name in ("digits-ae-2d", "digits-vae-2d")}
+    x, labels = digits.test.images[:40], digits.test.labels[:40]
+    board = vw.scoreboard.measure(models, vw.load(judge), x, labels, draws=100)
+    assert report["rows"] == json.loads(json.dumps(board.as_dict()["rows"]))
+    assert (report["dataset"], report["note"]) == ("digits", "40 test images of digits")
+    assert report["models"][0]["at_training"]["loss"] == models["digits-ae-2d"].info["figures"]["loss"]
+
+    monkeypatch.setattr(vw.scoreboard, "measure", lambda *args, **keywords: board)
+    assert cli.main(["evaluate", *PAIR, "--judge", str(judge)]) == 0
+    table = capsys.readouterr().out
+    assert table.endswith(board.as_table() + "\n") and max(map(len, table.splitlines())) < 100
+    assert "measured at training" in table and "N(0, I)" in table
+
+
+def test_files_that_differ_by_their_seed_share_a_row(tmp_path, evaluate, judge):
+    recipe = {"hidden": [8], "seed": 0, "threads": 1, "device": "cpu"}
+    data = vw.load_data("digits").test
+    for seed in range(3):
+        model = vw.Autoencoder(2, (1, 8, 8), hidden=(8 if seed < 2 else 9,), seed=seed)
+        stored(
+            tmp_path / f"ae-{seed}.safetensors",
+            model,
+            dataset="digits",
+            recipe=recipe | {"seed": seed, "threads": seed + 1},
+            atlas=vw.checkpoints.Atlas(model.encode(data.images).detach(), None, data.labels),
+        )
+    files = [tmp_path / f"ae-{seed}.safetensors" for seed in range(3)]
+    report = evaluate(*files, "--judge", judge, "--draws", 100, "--images", 60)
+    rows = [r for r in report["rows"] if r["sampler"] == "mixture"]
+    assert [(r["model"], len(r["seeds"])) for r in rows] == [("ae-0", 2), ("ae-2", 1)]
+
+
+def test_without_the_images_it_says_what_is_left_out(tmp_path, evaluate, monkeypatch, capsys):
+    monkeypatch.setenv(data.DATA_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(data, "_download", lambda *_: pytest.fail("downloads"))
+    model = vw.Autoencoder(2, (1, 8, 8), hidden=(8,), seed=0)
+    codes = torch.randn(100, 2, generator=generator())
+    info = {"dataset": "mnist", "figures": {"loss": 12.5}, "atlas": vw.checkpoints.Atlas(codes, None, None)}
+    path = stored(tmp_path / "m.safetensors", model, **info)
+    judge = stored(tmp_path / "j.safetensors", vw.Classifier((1, 8, 8), hidden=(4,)), dataset="mnist")
+    options = [str(path), "--judge", str(judge), "--draws", "100"]
+    report = evaluate(*options)
+    assert report["images"] is None and report["models"][0]["reconstruction_error"] is None
+    assert report["models"][0]["at_training"] == {"loss": 12.5}
+    assert f"mnist is not in {tmp_path}" in report["note"]
+    assert cli.main(["evaluate", *options]) == 0
+    table = capsys.readouterr().out
+    assert "No images at hand" in table and "measured at training" in table and "12.5" in table
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("MNIST", "2 models are compared by a judge: name one with --judge NAME"),
+        ("--draws 100", "--draws counts what a judge is shown"),
+        (
+            "--judge digits-ae-2d",
+            "--judge takes a Classifier; digits-ae-2d holds a model of kind Autoencoder",
+        ),
+        ("--judge JUDGE --draws 99", "draws must be at least 100"),
+        ("--judge JUDGE --draws 0", "--draws must be at least 1; got 0"),
+        ("--judge JUDGE --images 361", "--images 361 is more than the 360 held-out images of digits"),
+        ("--judge JUDGE --seed -1", "--seed must be from 0"),
+        ("--judge JUDGE --iwae 5", "for one model without --judge"),
+        ("--judge JUDGE --binarize no", "for one model without --judge"),
+        ("--judge JUDGE --device cuda", "leave --device cuda out"),
+        ("digits-vae-2d --judge JUDGE", "two models are called digits-vae-2d"),
+        ("JUDGE --judge JUDGE", "it can be the --judge, but not a MODEL"),
+        ("MNIST --judge JUDGE", "were trained on digits, mnist; say what"),
+        ("MNIST --judge JUDGE --dataset digits", "makes images of 1x28x28"),
+    ],
+)
+def test_what_cannot_be_compared(capsys, tmp_path, judge, words, message):
+    other = stored(tmp_path / "m.safetensors", vw.VAE(2, (1, 28, 28), hidden=(2,)), dataset="mnist")
+    words = words.replace("JUDGE", str(judge)).replace("MNIST", str(other)).split()
+    assert cli.main(["evaluate", "digits-vae-2d", *words]) == 1
+    captured = capsys.readouterr()
+    assert message in captured.err and captured.out == ""

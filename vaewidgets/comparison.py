@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,7 +37,9 @@ def run(args, load_model: Callable[[str], object]) -> int:
         torch.set_num_threads(args.threads)
     judge = load_model(args.judge)
     if not isinstance(judge, Classifier):
-        raise ValueError(f"--judge takes a classifier; {args.judge} is a {type(judge).__name__}.")
+        raise ValueError(
+            f"--judge takes a Classifier; {args.judge} holds a model of kind {type(judge).__name__}."
+        )
     models = {}
     for text in args.models:
         name = Path(text).stem if text.endswith(".safetensors") else text
@@ -64,10 +67,11 @@ def run(args, load_model: Callable[[str], object]) -> int:
             progress=tell,
         )
     if args.json:
-        report = {"judge": args.judge, "dataset": source, "note": said, **board.as_dict()}
+        report = {"judge": Path(args.judge).stem, "dataset": source, "note": said, **board.as_dict()}
         print(json.dumps(report, indent=2, allow_nan=False))
     else:
-        print(f"judge: {args.judge}; {said}\n{board.as_table()}")
+        print("\n".join(textwrap.wrap(f"judge: {Path(args.judge).stem}; {said}", 99)))
+        print(board.as_table())
     return 0
 
 
@@ -114,7 +118,13 @@ def _held_out(args, models: dict):
         if args.dataset is not None:
             raise
         return source, None, None, f"no images: {error}"
-    test = data.test if args.images is None else data.test.take(slice(args.images))
+    test = data.test
+    if args.images is not None:
+        if args.images > len(test):
+            raise ValueError(
+                f"--images {args.images} is more than the {len(test)} held-out images of {data.name}."
+            )
+        test = test.take(slice(args.images))
     return data.name, test.images, test.labels, f"{len(test):,} test images of {data.name}"
 
 

@@ -96,8 +96,7 @@ def measure(
     >>> models = {"AE": vw.pretrained("mnist-ae-2d"), "VAE": vw.pretrained("mnist-vae-2d")}
     >>> print(measure(models, vw.pretrained("mnist-judge")).as_table())  # doctest: +SKIP
     """
-    named = models if isinstance(models, Mapping) else _name(models)
-    named = {name: list(m) if isinstance(m, (list, tuple)) else [m] for name, m in named.items()}
+    named = name_models(models)
     _check(named, judge, images, labels, draws)
     # Of each model its codes, 3 samplers, reconstructions and figures, or of another seed codes and samplers.
     meter = _Meter(progress, sum(2 + 4 * len(seeds) for seeds in named.values()) + 1 + (images is not None))
@@ -157,8 +156,16 @@ class _Meter:
             self._progress(1.0, "done")
 
 
+def name_models(models: Mapping[str, object] | Sequence) -> dict[str, list]:
+    """Name models as `measure` does, each a list with one model a seed.
+
+    Those without a name are called by kind and latent dimension; the second of a name gets a number.
+    """
+    named = models if isinstance(models, Mapping) else _name(models)
+    return {name: list(m) if isinstance(m, (list, tuple)) else [m] for name, m in named.items()}
+
+
 def _name(models: Sequence) -> dict[str, object]:
-    """Name models by kind and latent dimension; the second of a name gets a number."""
     named = {}
     for model in models:
         name = base = f"{type(model).__name__} {model.latent_dim}-d"
@@ -203,7 +210,8 @@ def check_judge(judge, model, name: str) -> None:
     if data and judged and data != judged:
         raise ValueError(f"{name} was trained on {data}, this judge on {judged}: it knows other classes.")
     atlas = getattr(model, "atlas", None)
-    if atlas is not None and atlas.labels is not None:
+    # A conditional model under one label has the codes of that label alone.
+    if atlas is not None and atlas.labels is not None and "label" not in get_info(model):
         classes = int(atlas.labels.max()) + 1
         if classes != judge.classes:
             raise ValueError(f"the labels of {name} are of {classes} classes, this judge's {judge.classes}.")

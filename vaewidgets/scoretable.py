@@ -81,7 +81,7 @@ def _figures(models) -> list[str]:
     if known:
         table.append("measured at training")
         for name in known:
-            table.append([f"  {name}"[:24], *(_stated(f.at_training.get(name)) for f in models)])
+            table.append([f"  {name}"[:22], *(_stated(f.at_training.get(name)) for f in models)])
     return _aligned(table)
 
 
@@ -139,7 +139,7 @@ def _range(values) -> str:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 24 else f"{name[:10]}...{name[-11:]}"
+    return name if len(name) <= 23 else f"{name[:10]}...{name[-10:]}"
 
 
 def _is_number(value) -> bool:

@@ -93,7 +93,7 @@ class Figures(NamedTuple):
     code_spread : tuple of float
         Standard deviation of the held-out codes, per dimension.
     grouping : Grouping or None
-        Of held-out codes with labels.
+        Of held-out codes with labels of at least two classes.
     paths : PathHoles
         On straight lines between pairs of held-out codes.
     surgery : Surgery or None
@@ -234,7 +234,7 @@ class Subject:
             self.model.latent_dim,
             self.measured_on,
             tuple(code_spread(mu).tolist()),
-            None if labels is None else grouping(mu, labels, seed=self.seed),
+            None if labels is None or len(labels.unique()) < 2 else grouping(mu, labels, seed=self.seed),
             path_holes(self.model, self.judge, a, b),
             elbo_surgery(mu, logvar, seed=self.seed) if is_vae else None,
             two_sample_test(
