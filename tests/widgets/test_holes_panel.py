@@ -202,7 +202,7 @@ def test_the_backgrounds_are_what_the_judge_says_of_the_middle_of_each_cell(pane
 
 def test_a_hand_in_the_page_is_not_answered_with_where_it_was(wire, panel):
     wire.clear()
-    from_page(panel.planes, moved=[0.5, -0.25])
+    from_page(panel.planes, position=[0.5, -0.25])
     assert panel.z == (0.5, -0.25) and panel.planes.position == [0.5, -0.25]
     assert wire.updates(panel.planes) == []
     panel.z = (1, 1)
@@ -217,7 +217,7 @@ def test_what_the_page_cannot_run_is_decoded_and_judged_here(pair):
     panel = vw.HoleFinder(pair[0], make(Mine), make_judge(), cells=2)
     assert "Mine.decode" in panel.planes.reason and panel.planes.networks == {}
     assert "under the hand by the kernel" in panel.children[-3].value
-    from_page(panel.planes, moved=[0.5, -0.25])
+    from_page(panel.planes, position=[0.5, -0.25])
     for k in range(2):
         reading = panel.planes.readings[k]
         np.testing.assert_allclose(floats(reading["probabilities"]), panel.probabilities[k], rtol=1e-6)

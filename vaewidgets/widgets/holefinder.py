@@ -16,7 +16,7 @@ from vaewidgets.samplers import Sampler
 
 from ._figure import REACH
 from ._pair import check_judge, check_pair, find_judge, sources
-from ._panel import Panel, format_point, note_html, set_quietly
+from ._panel import Panel, format_point, note_html
 from ._side import Frame, Nearest, Side
 from ._traits import Latent, Within
 from .planes import TwinPlanes
@@ -102,7 +102,7 @@ class HoleFinder(Panel):
         self._sides = [Side(name, m, self.judge, cells) for name, m in (("AE", ae), ("VAE", vae))]
         self._sources = sources(ae, vae, seed)
         self.samplers = tuple(self._sources)
-        self._seed, self._page_knows = seed, False
+        self._seed = seed
         self._made: dict[str, Sampler] = {}
         self.z, self.tau, self.sampler = z, tau, self.samplers[0] if sampler is None else sampler
 
@@ -110,7 +110,7 @@ class HoleFinder(Panel):
             [ae, vae], self.judge, image_shape=list(ae.image_shape), classes=self._classes(),
             sides=[side.drawing(self._classes()) for side in self._sides], reach=REACH, tau=self.tau,
         )  # fmt: skip
-        self.listen(self.planes, self._on_moved, "moved")
+        self.listen(self.planes, lambda z: self.set_trait("z", z), "position")
         self._build_controls()
         self.state, self.table = widgets.HTML(), widgets.HTML()
         by = f"by the kernel: {self.planes.reason}" if self.planes.reason else "in this page"
@@ -250,20 +250,10 @@ class HoleFinder(Panel):
 
     # -- rendering ------------------------------------------------------------------------------
 
-    def _on_moved(self, z) -> None:
-        with self._lock:
-            self._page_knows = True
-            try:
-                self.z = z
-            finally:
-                self._page_knows = False
-
     def _on_z(self, _=None) -> None:
         with self.report(from_page=False), self._lock:
-            if self._page_knows:
-                set_quietly(self.planes, position=list(self.z))
-            else:
-                self.planes.position = list(self.z)
+            # Where the hand took it the page has it already, and is told nothing.
+            self.planes.position = list(self.z)
             self._read()
 
     def _read(self) -> None:

@@ -20,9 +20,7 @@ class TwinPlanes(anywidget.AnyWidget):
     Attributes
     ----------
     position : list (z1, z2)
-        Where Python put the cursor last, on the second plane.
-    moved : list (z1, z2)
-        Where the hand took it in the page.
+        Where the cursor is, on the second plane.
     frames : list of two dicts
         ``centre`` and ``unit`` of each plane: a place is centre + unit * z. And ``lines``, closed ones
         around half and nine tenths of its codes.
@@ -49,7 +47,6 @@ class TwinPlanes(anywidget.AnyWidget):
     readings = traitlets.List().tag(sync=True)
     tau = traitlets.Float().tag(sync=True)
     position = traitlets.List(traitlets.Float(), [0.0, 0.0]).tag(sync=True)
-    moved = traitlets.List(traitlets.Float()).tag(sync=True)
 
     def __init__(self, models, judge, **state) -> None:
         self.reason = ""

@@ -243,7 +243,7 @@ function render({ model, el }) {
 
   const places = () => model.get("frames").map(({ centre, unit }) => z.map((v, i) => centre[i] + unit * v));
   const send = () => {
-    model.set("moved", z.slice());
+    model.set("position", z.slice());
     model.save_changes();
   };
   const sides = model.get("sides").map((side, k) => makeSide({
@@ -296,7 +296,9 @@ function render({ model, el }) {
     read();
   };
   const follow = () => {
-    z = model.get("position").slice();
+    const position = model.get("position");
+    if (position.every((v, i) => v === z[i])) return;
+    z = position.slice();
     go();
   };
   const listeners = [["change:grounds", frame], ["change:tau", judgeAnew], ["change:marks", mark],
