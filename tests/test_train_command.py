@@ -152,7 +152,7 @@ def test_holdout_trains_on_the_rest_and_reports_on_it(out, digits, monkeypatch, 
     assert train(out, "--holdout", "137") == 0
     model = vw.load(out)
     assert torch.equal(seen["images"], digits.train.images[:-137])
-    assert torch.equal(seen["validation"], digits.train.images[-137:])
+    assert torch.equal(seen["validation"].images, digits.train.images[-137:])
     assert (model.info["figures"]["split"], model.info["figures"]["images"]) == ("train[-137:]", 137)
     assert torch.equal(model.atlas.labels, digits.train.labels[-137:])
     shown = capsys.readouterr().err
@@ -179,6 +179,23 @@ def test_final_chooses_on_the_held_out_images_and_measures_the_test_images(out, 
     held_out = [step.held_out.loss for step in steps if step.held_out]
     assert validation["epoch"] == 1 + held_out.index(min(held_out)) < 14
     assert torch.equal(model.atlas.labels, digits.test.labels)
+
+
+def test_a_conditional_model_is_told_the_labels_of_what_it_is_measured_on(tmp_path, out, digits, capsys):
+    assert train(out, "--model", "cvae", "--holdout", "400", "--final", "--half", "--atlas", "both") == 0
+    model = vw.load(out)
+    assert type(model) is vw.ConditionalVAE and model.classes == 10
+    for said, images in (("figures", digits.test), ("validation", digits.train.take(slice(-400, None)))):
+        terms = metrics.held_out_elbo(model, images.images, labels=images.labels)
+        loss = -terms.total.double().mean().item()
+        assert model.info[said]["loss"] == pytest.approx(loss, abs=1e-3)
+    for atlas, images in ((model.atlas, digits.test), (model.train_atlas, digits.train.take(slice(-400)))):
+        assert torch.equal(atlas.labels, images.labels)
+        q = model.encode(images.images, images.labels)
+        torch.testing.assert_close(atlas.mu, q.mu, atol=2e-3, rtol=2e-3)
+    draw(tmp_path / "things", 12)
+    assert train(out, "--model", "cvae", "--overwrite", source=str(tmp_path / "things")) == 1
+    assert "--model cvae needs labels, which" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [[], ["--patience", "2", "--lr", "1e30", "--epochs", "60"]])
@@ -252,7 +269,7 @@ def test_numbers_are_read_only_when_they_are_shown(out, monkeypatch):
 def test_every_keyword_is_an_option_and_every_option_a_keyword():
     elsewhere = {
         "VAE": {"image_shape", "seed"},
-        "fit": {"model", "images", "validation", "device", "seed"},
+        "fit": {"model", "images", "labels", "validation", "device", "seed"},
     }
     for owner in (vw.VAE, vw.fit):
         options = {option.name for option in recipes.OPTIONS if option.owner == owner.__name__}
@@ -340,6 +357,7 @@ def test_an_existing_file_is_refused_before_training(tmp_path, out, monkeypatch,
         (["--threads", "0"], "--threads must be at least 1"),
         (["--patience", "2"], "with --holdout N"),
         (["--final"], "say how many with --holdout N"),
+        (["--model", "cvae", "--trunk", "conv"], "a convolution takes no one-hot label"),
         (["--save-every", "-1"], "--save-every must be minutes"),
         (["--save-every", "nan"], "--save-every must be minutes"),
         (["--device", "tpu"], "device must be one of auto, cpu"),
@@ -391,6 +409,7 @@ VARIANTS = [
     ["--half", "--schedule", "cosine", "--kl-warmup", "2", "--binarize", "dynamic", "--seed", "7"],
     ["--holdout", "100", "--patience", "5", "--final", "--likelihood", "gaussian", "--sigma", "optimal"],
     ["--model", "ae", "--weight-decay", "0.1"],
+    ["--model", "cvae", "--holdout", "100", "--patience", "5", "--atlas", "both"],
 ]
 
 
@@ -513,6 +532,9 @@ def test_the_fingerprint_knows_pixels_and_shape():
     x = torch.arange(24.0).view(2, 1, 3, 4)
     prints = {resume.fingerprint(y) for y in (x, x.view(2, 1, 4, 3), x.flip(0), x + 1e-6 * (x == 23))}
     assert len(prints) == 4 and resume.fingerprint(x.clone()) in prints
+    y = torch.tensor([3, 1])
+    labelled = {resume.fingerprint(x, labels) for labels in (None, y, y.flip(0))}
+    assert len(labelled) == 3 and resume.fingerprint(x, y.clone()) in labelled
     assert resume.fingerprint(x.transpose(2, 3)) == resume.fingerprint(x.transpose(2, 3).contiguous())
 
 

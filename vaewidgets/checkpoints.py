@@ -100,8 +100,9 @@ def serialise(
             tensors |= {prefix + name: tensor for name, tensor in own._asdict().items() if tensor is not None}
     _check_atlases(path, {name: {"shape": list(t.shape)} for name, t in tensors.items()}, model)
     dtype = torch.float16 if half else None
+    # Copies, since safetensors takes no two tensors that are one.
     tensors = {
-        name: t.detach().to("cpu", dtype if t.is_floating_point() else None).contiguous()
+        name: t.detach().to("cpu", dtype if t.is_floating_point() else None, copy=True).contiguous()
         for name, t in tensors.items()
     }
     for prefix in _ATLASES.values():

@@ -10,6 +10,7 @@ import torch
 
 from . import __version__, checkpoints
 from .classifier import Classifier
+from .data import Images
 from .devices import Team, pick_device
 from .driving import Signals
 from .holes import TAU
@@ -17,13 +18,11 @@ from .judging import fit_classifier, measure
 from .recipes import OPTIONS, OWN, command, dataset_name, given, recipe
 from .runs import held_out_name, load, round_to_half, split, store
 
-_SEED = 0
-
 
 def train(args, out: Path) -> int:
     """Train, measure, store. Returns the exit status.
 
-    Minutes are lost when it ends early, so there is no state to go on from: what was learned is stored.
+    It takes minutes, so where it ends early there is no state to go on from: what was learned is stored.
 
     Parameters
     ----------
@@ -68,19 +67,15 @@ def train(args, out: Path) -> int:
         "device": device.type,
     }
     if args.final:
-        info["validation"] = _figures(model, splits.validation, held_out_name(args.holdout))
-    figures = _figures(model, splits.measured, splits.name)
+        info["validation"] = figures_of(model, splits.validation, held_out_name(args.holdout))
+    figures = figures_of(model, splits.measured, splits.name)
     if stopped:
         info["stopped"] = stopped
     data = checkpoints.serialise(
         model, out, atlas=None, train_atlas=None, half=args.half, figures=figures, **info
     )
     place = store({out: data})
-    real, noise, shuffled = (f"{rate['share']:.1%}" for rate in figures["rejected"].values())
-    print(
-        f"accuracy {figures['accuracy']['share']:.2%} on {figures['images']:,} images ({splits.name}); "
-        f"rejected at {TAU:g}: {real} of them, {noise} of noise, {shuffled} of shuffled ones"
-    )
+    print(as_sentence(figures))
     print(f"wrote {place} ({len(data) / 1e6:.3f} MB)")
     if place != out:
         return 1
@@ -110,14 +105,23 @@ def _drive(steps) -> dict | None:
     return None
 
 
-def _figures(model: Classifier, images, name: str) -> dict:
-    rates = {kind: rate._asdict() for kind, rate in measure(model, images, seed=_SEED).items()}
-    accuracy = rates.pop("accuracy")
+def figures_of(model: Classifier, images: Images, split: str, seed: int = 0) -> dict:
+    """Measure a classifier, as a file's header says it: counts, shares and their intervals."""
+    rates = {kind: rate._asdict() for kind, rate in measure(model, images, seed=seed).items()}
     return {
-        "accuracy": accuracy,
+        "accuracy": rates.pop("accuracy"),
         "tau": TAU,
         "rejected": rates,
         "images": len(images),
-        "split": name,
-        "seed": _SEED,
+        "split": split,
+        "seed": seed,
     }
+
+
+def as_sentence(figures: dict) -> str:
+    """Say what `figures_of` found in one line."""
+    real, noise, shuffled = (f"{rate['share']:.1%}" for rate in figures["rejected"].values())
+    return (
+        f"accuracy {figures['accuracy']['share']:.2%} on {figures['images']:,} images ({figures['split']}); "
+        f"rejected at {figures['tau']:g}: {real} of them, {noise} of noise, {shuffled} of shuffled ones"
+    )

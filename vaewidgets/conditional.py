@@ -187,8 +187,10 @@ class Labelled:
         return self.model.decode_parameters(z, self.labels)
 
 
-def with_labels(model, labels: Tensor | None):
+def with_labels(model, labels: Tensor | None, count: int | None = None):
     """Return what the objectives take for images with these labels: the model itself where there are none.
+
+    With a `count` there must be so many.
 
     Raises
     ------
@@ -196,7 +198,7 @@ def with_labels(model, labels: Tensor | None):
         Labels for another model than a ConditionalVAE, none for it, or labels that it does not have.
     """
     if isinstance(model, ConditionalVAE):
-        return model.labelled(labels)
+        return Labelled(model, model.check_labels(labels, count))
     if labels is not None:
         raise ValueError(f"labels are for a ConditionalVAE; {type(model).__name__} takes none.")
     return model

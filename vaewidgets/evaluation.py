@@ -86,12 +86,15 @@ def run(args, load_model: Callable[[str], object]) -> int:
     # Only now: importing torch takes seconds, and a refusal should not.
     import torch
 
+    from .classifier import Classifier
     from .devices import pick_device
 
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     device = pick_device(args.device)
     model = load_model(args.model)
+    if isinstance(model, Classifier):
+        return _judge(args, model)
     if not model.has_prior and args.iwae is not None:
         raise ValueError(f"{args.model} is an autoencoder: it bounds nothing; leave --iwae out.")
     held_out = _held_out(args, model)
@@ -110,6 +113,21 @@ def run(args, load_model: Callable[[str], object]) -> int:
         "measured": [_measure(model, column, held_out.labels, args.iwae or SAMPLES) for column in columns],
     }
     print(json.dumps(report, indent=2, allow_nan=False) if args.json else as_table(report))
+    return 0
+
+
+def _judge(args, model) -> int:
+    from .classifier_runs import as_sentence, figures_of
+    from .data import Images
+
+    if args.iwae is not None:
+        raise ValueError(f"{args.model} is a classifier: it bounds nothing; leave --iwae out.")
+    held_out = _held_out(args, model)
+    if held_out.labels is None:
+        raise ValueError(f"{held_out.name} has no labels: what {args.model} says cannot be right or wrong.")
+    images = Images(held_out.images, held_out.labels)
+    figures = figures_of(model, images, f"{held_out.name}, {held_out.split}", args.seed)
+    print(json.dumps(figures, indent=2) if args.json else as_sentence(figures))
     return 0
 
 
@@ -220,13 +238,15 @@ def _columns(args, model, images) -> list[_Column]:
 
 def _measure(model, column: _Column, labels, k: int) -> dict:
     """Measure everything on one form of the images; what does not exist is None."""
+    from .conditional import ConditionalVAE
     from .metrics import active_units, encode_all, held_out_elbo, held_out_iwae, knn_agreement
 
-    terms = held_out_elbo(model, column.images, seed=column.seed)
+    told = {"labels": labels} if isinstance(model, ConditionalVAE) else {}
+    terms = held_out_elbo(model, column.images, **told, seed=column.seed)
     reconstruction, total = (
         _mean(name, getattr(terms, name), column) for name in ("reconstruction", "total")
     )
-    mu = encode_all(model, column.images).mu.cpu()
+    mu = encode_all(model, column.images, **told).mu.cpu()
     n, d = mu.shape
     figures = {
         "on": column.on,
@@ -246,7 +266,7 @@ def _measure(model, column: _Column, labels, k: int) -> dict:
             figures["active_units"] = {"count": units.count, "of": d, "variance": units.variance.tolist()}
     if column.has_iwae:
         with _progress(n, k) as bar:
-            bounds = held_out_iwae(model, column.images, k, seed=column.seed, progress=bar.update)
+            bounds = held_out_iwae(model, column.images, k, **told, seed=column.seed, progress=bar.update)
         figures["iwae"] = {"k": k, **_mean("IWAE", bounds, column)}
     if labels is not None and n > NEIGHBOURS:
         figures["knn_agreement"] = {"k": NEIGHBOURS, "share": knn_agreement(mu, labels, k=NEIGHBOURS)}

@@ -120,7 +120,7 @@ def held_out_iwae(
         raise ValueError("an Autoencoder has no q(z|x) to draw from, so no bound; held_out_iwae takes a VAE.")
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
-    parts = [(with_labels(model, labels), torch.arange(len(images)))]
+    parts = [(with_labels(model, labels, len(images)), torch.arange(len(images)))]
     if isinstance(model, ConditionalVAE):
         # `iwae` works in pieces of its own, so each part is of one label, with the VAE which that makes.
         parts = [
@@ -137,6 +137,7 @@ def held_out_iwae(
 
 def _batches(model, images: Tensor, labels: Tensor | None, batch_size: int):
     """Pass images to the model's device part by part, each with the model for its labels."""
+    with_labels(model, labels, len(images))
     device = next(model.parameters()).device
     parts = itertools.repeat(None) if labels is None else labels.to(device).split(batch_size)
     for x, y in zip(images.split(batch_size), parts, strict=False):
