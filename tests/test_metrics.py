@@ -8,7 +8,17 @@ from oracles import LinearGaussian, generator, scalar_model
 
 import vaewidgets as vw
 from vaewidgets import objectives
-from vaewidgets.metrics import active_units, encode_all, held_out_elbo, held_out_iwae, standard_error
+from vaewidgets.metrics import (
+    Mean,
+    active_units,
+    encode_all,
+    feature_distance,
+    features_of,
+    held_out_elbo,
+    held_out_iwae,
+    reconstruction_error,
+    standard_error,
+)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 100, 1000])
@@ -128,3 +138,71 @@ def test_active_units_of_an_encoder_with_a_dead_dimension(trained, digits):
 def test_what_has_no_units(mu):
     with pytest.raises(ValueError, match="at least 2 images"):
         active_units(mu)
+
+
+# Reconstructions and features
+
+
+def test_the_reconstruction_error_is_squared_and_per_pixel(trained, digits):
+    x = digits.test.images[:30]
+    wanted = ((trained.decode(trained.encode(x).mu) - x) ** 2).mean((1, 2, 3))
+    torch.testing.assert_close(reconstruction_error(trained, x, batch_size=7), wanted)
+    model = vw.Autoencoder(2, (1, 8, 8), hidden=(4,))
+    torch.nn.init.zeros_(model.decoder[-2].weight)
+    torch.nn.init.zeros_(model.decoder[-2].bias)
+    assert torch.equal(reconstruction_error(model, torch.ones(3, 1, 8, 8)), torch.full((3,), 0.25))
+
+
+def features(n: int, covariance, seed: int = 0) -> torch.Tensor:
+    """Features of n images whose sample mean is 0 and whose sample covariance is exactly this."""
+    covariance = torch.as_tensor(covariance, dtype=torch.float64)
+    x = torch.randn(n, len(covariance), generator=generator(seed), dtype=torch.float64)
+    x = x - x.mean(0)
+    white = x @ torch.linalg.inv(torch.linalg.cholesky(x.T.cov())).T
+    return white @ torch.linalg.cholesky(covariance).T
+
+
+def test_the_feature_distance_of_gaussians_in_closed_form():
+    """Covariances that commute: the sum of (mean difference)^2 and of (deviation difference)^2."""
+    a, b = (
+        features(50, torch.diag(torch.tensor([1.0, 4]))),
+        features(70, torch.diag(torch.tensor([9.0, 4])), 1),
+    )
+    assert feature_distance(a, b) == pytest.approx(4)
+    assert feature_distance(a + 3, b) == pytest.approx(4 + 2 * 9)
+    assert feature_distance(a, b) == pytest.approx(feature_distance(b, a))
+    assert feature_distance(a, a) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_feature_distance_of_covariances_that_do_not_commute():
+    """Of two 2 x 2 matrices, tr (C_a C_b)^(1/2) = sqrt(tr C_a C_b + 2 sqrt(det C_a C_b))."""
+    one, two = torch.tensor([[2.0, 1], [1, 3]]), torch.tensor([[5.0, -2], [-2, 1]])
+    product = one @ two
+    root = (product.trace() + 2 * product.det().sqrt()).sqrt()
+    wanted = (one.trace() + two.trace() - 2 * root).item()
+    assert feature_distance(features(40, one), features(60, two, 1)) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_more_features_than_images_still_have_a_distance():
+    x = torch.randn(5, 20, generator=generator())
+    assert feature_distance(x, x + 1) == pytest.approx(20, rel=1e-4)
+
+
+def test_features_are_what_the_last_layer_is_fed():
+    judge = vw.Classifier((1, 8, 8), hidden=(4,), seed=0)
+    x = torch.rand(9, 1, 8, 8, generator=generator())
+    found = features_of(judge, x, batch_size=4)
+    torch.testing.assert_close(judge.layers[-1](found), judge(x))
+
+
+def test_what_has_no_feature_distance():
+    good = torch.randn(5, 3)
+    for bad in (torch.randn(5, 2), torch.randn(1, 3), torch.randn(3)):
+        with pytest.raises(ValueError, match="at least 2 images each"):
+            feature_distance(good, bad)
+    with pytest.raises(ValueError, match="finite"):
+        feature_distance(good, torch.full((5, 3), math.nan))
+
+
+def test_a_mean_has_its_standard_error():
+    assert Mean.of(torch.tensor([1.0, 2, 3, 4])) == (2.5, pytest.approx(math.sqrt(5 / 3) / 2))
