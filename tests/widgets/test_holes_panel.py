@@ -128,16 +128,16 @@ def test_more_draws_add_up_another_tau_counts_them_anew_and_a_reset_brings_them_
     assert panel.draw(30) == first and panel.draw(70) == both
 
 
-def test_draws_are_marked_where_they_are_and_at_most_a_thousand(panel):
+def test_draws_are_marked_where_they_are_and_at_most_four_hundred(panel):
     panel.sampler = "VAE at aggregate posterior"
-    panel.draw(1100)
+    panel.draw(500)
     marks, (points, sure) = panel.planes.marks, panel.draws()
     assert marks["side"] == 1
-    np.testing.assert_array_equal(floats(marks["points"]).reshape(-1, 2), points[-1000:])
-    np.testing.assert_array_equal(floats(marks["confidence"]), sure[-1000:])
+    np.testing.assert_array_equal(floats(marks["points"]).reshape(-1, 2), points[-400:])
+    np.testing.assert_array_equal(floats(marks["confidence"]), sure[-400:])
     outside = int((np.abs(points) > 3.5).any(1).sum())
     said = "Of the draws " + (f"{outside} lie outside the plane shown, " if outside else "")
-    assert said + "the last 1,000 are marked." in text(panel.state)
+    assert said + "the last 400 are marked." in text(panel.state)
     panel.sampler = "AE at N(0, I)"
     assert panel.planes.marks == {"side": 0, "points": b"", "confidence": b""}
 
@@ -336,8 +336,14 @@ def test_a_panel_refuses_and_goes_on(panel):
     assert panel.draw(5).n == 5 and panel.error_line.value == ""
 
 
-def test_the_last_atlas_is_that_of_training_where_there_is_one(pair):
-    """Densities are fitted to training codes, and the plane shows the held-out ones."""
+def test_the_judge_that_ships_for_the_models_images_is_the_default():
+    panel = vw.HoleFinder(vw.pretrained("digits-ae-2d"), vw.pretrained("digits-vae-2d"), cells=2)
+    judge = vw.pretrained("digits-classifier")
+    assert all(map(torch.equal, panel.judge.parameters(), judge.parameters()))
+    assert panel.planes.reason == ""
+
+
+def test_densities_are_fitted_to_training_codes_and_the_plane_shows_the_held_out_ones(pair):
     ae, vae = pair
     train = torch.randn(100, 2, generator=torch.Generator().manual_seed(3)) - 40
     ae.train_atlas = Atlas(train, None, torch.arange(100) % CLASSES)

@@ -22,7 +22,7 @@ from ._traits import Latent, Within
 from .planes import TwinPlanes
 
 #: The newest draws are marked on the plane, at most so many; all are counted.
-MARKED = 1000
+MARKED = 400
 _ROW = dict(align_items="center", flex_flow="row wrap", grid_gap="12px")
 
 
