@@ -424,6 +424,23 @@ def test_an_atlas_in_pieces(path, saved, atlas, name):
         refusal(path, put_together(broken, own, weights))
 
 
+@pytest.mark.parametrize("kind", [vw.Autoencoder, vw.ConditionalVAE, vw.Classifier])
+def test_other_kinds_are_checked_alike(path, kind):
+    model = kind(image_shape=(1, 4, 4), hidden=(5,), seed=0)
+    vw.save(model, path)
+    good = path.read_bytes()
+    tensors, own, weights = taken_apart(good)
+    assert vw.load(path).config == model.config
+    for key in (*model.config, "seed", "unknown"):
+        for junk in ("x", {}, [2**24] * 3, 10**400, *([2**24, True, 0] if key == "classes" else [])):
+            refusal(path, put_together(tensors, {**own, "config": {**own["config"], key: junk}}, weights))
+    for name in tensors:
+        broken = {key: value for key, value in tensors.items() if key != name}
+        assert f"{name} should have shape" in refusal(path, put_together(broken, own, weights))
+    for other in {"VAE", "Autoencoder", "ConditionalVAE", "Classifier"} - {kind.__name__}:
+        refusal(path, put_together(tensors, {**own, "kind": other}, weights))
+
+
 def test_a_config_of_giant_sizes_takes_neither_memory_nor_long(path, saved):
     """In a process of its own: the peak of memory may not move by what the file only claims."""
     tensors, own, weights = taken_apart(saved)

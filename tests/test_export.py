@@ -88,9 +88,11 @@ def test_every_activation(tmp_path, trunk, activation):
     hold_to_torch(model, tmp_path / "m.onnx")
 
 
-@pytest.mark.parametrize("name", PRETRAINED)
+@pytest.mark.parametrize("name", [name for name in PRETRAINED if "classifier" not in name])
 def test_the_models_that_ship(tmp_path, name):
     model = vw.pretrained(name)
+    if isinstance(model, vw.ConditionalVAE):
+        model = model.given(3)
     codes = model.atlas.mu[:300]
     with torch.no_grad():
         images = model.decode(codes)

@@ -1,6 +1,7 @@
 """``vaewidgets train``: what a file says of itself, how it ends early, and how it goes on from there."""
 
 import errno
+import functools
 import inspect
 import json
 import os
@@ -144,6 +145,7 @@ def test_no_machine_path_reaches_the_file(tmp_path, out, signal_after):
 def test_holdout_trains_on_the_rest_and_reports_on_it(out, digits, monkeypatch, capsys):
     seen = {}
 
+    @functools.wraps(vw.fit)
     def fit(model, images, *, validation, **keywords):
         seen.update(images=images, validation=validation)
         return vw.fit(model, images, validation=validation, **keywords)
