@@ -13,11 +13,11 @@ function render({ model, el }) {
   };
   // The other knob gives way, as far as it can, where the product is to stay.
   const turn = (name, other, range, otherRange) => (value) => {
-    const wanted = between(value, range);
+    const wanted = between(snapped(value), range);
     if (!model.get("linked")) return change({ [name]: wanted });
     const product = model.get("beta") * model.get("noise");
-    const given = between(product / wanted, otherRange);
-    return change({ [name]: between(product / given, range), [other]: given });
+    const given = between(snapped(product / wanted), otherRange);
+    return change({ [name]: between(snapped(product / given), range), [other]: given });
   };
   const turnBeta = turn("beta", "noise", betas, NOISES), turnNoise = turn("noise", "beta", NOISES, betas);
 
@@ -86,10 +86,17 @@ function render({ model, el }) {
   return () => listeners.forEach(([event, listener]) => model.off(event, listener));
 }
 
+// Steps of a 32nd of an octave. A slider counts in logarithms, and rounds: a dimension drowns exactly at its level.
+const OCTAVE = 32;
+function snapped(value) {
+  const near = 2 ** (Math.round(OCTAVE * Math.log2(value)) / OCTAVE);
+  return Math.abs(near / value - 1) < 1e-6 ? near : value;
+}
+
 function makeDialKnobs(model, parent, change, options) {
   const knobs = options.map(({ range, ...rest }) => makeKnob(parent, {
-    // A step is a 32nd of an octave: every power of 2 is on the way.
-    ...rest, range, log: true, step: Math.log10(2) / 32,
+    // A little less than the step, or rounding may leave the last one out.
+    ...rest, range, log: true, step: (Math.log10(2) / OCTAVE) * (1 - 1e-9),
   }));
   const check = htmlElement("label", parent, "vw-check");
   const box = htmlElement("input", check);
@@ -128,7 +135,7 @@ function makeWater(model, parent, change, betas) {
     label: "the water level: arrow keys move beta",
     at: () => [count + 0.45, between(level(), AXIS)],
     move: (_, v) => change({ beta: between(v / model.get("noise"), betas) }),
-    step: () => [0, level() * (2 ** (1 / 32) - 1)],
+    step: () => [0, level() * (2 ** (1 / OCTAVE) - 1)],
     text: () => `beta times s squared = ${brief(level())}`,
   });
 

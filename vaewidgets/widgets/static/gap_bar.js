@@ -282,7 +282,8 @@ function makeGapKnobs(model, parent, change, changeK) {
     htmlElement("div", column, "vw-title", name);
     return column;
   });
-  const log = ([low, high], count) => (Math.log10(high) - Math.log10(low)) / count;
+  // A little less than the step, or rounding may leave the last one out.
+  const log = ([low, high], count) => ((Math.log10(high) - Math.log10(low)) / count) * (1 - 1e-9);
   const knobs = [];
   const knob = (column, options) => {
     const made = makeKnob(column, options);
