@@ -489,6 +489,102 @@ def test_a_point_beyond_a_slider_widens_it(launch, tmp_path):
     expect(explorer.page.get_by_role("slider", name="z1")).to_have_value("5.25")
 
 
+# -- drawing ------------------------------------------------------------------------------------------
+
+
+def assert_drawing(explorer, model) -> None:
+    """Hold what the section shows against torch, on the image that it drew."""
+    image = explorer.page.evaluate("Array.from(vaewidgets.drawing.image)")
+    x = torch.tensor(image).reshape(1, *model.image_shape)
+    q = model.encode(x)
+    mu, sigma, kl = q.mu[0].double().numpy(), q.sigma[0].double().numpy(), q.kl().sum().item()
+    section = explorer["draw"]
+    shown = re.search(
+        r"mu = \((.*), (.*)\), sigma = \((.*), (.*)\)\nKL = (.*) nats \((.*) bits\)\n.*"
+        r"image (\d+), labelled (\d)\. Its 10 nearest neighbours say: (\d) \((\d+) of 10\)",
+        section.locator(".vw-state").inner_text(),
+    ).groups()
+    # Half of the last digit, and what float32 in another order may add.
+    assert [float(v) for v in shown[:2]] == pytest.approx(mu, abs=0.0051)
+    assert [float(v) for v in shown[2:4]] == pytest.approx(sigma, abs=0.00051)
+    assert [float(v) for v in shown[4:6]] == pytest.approx([kl, kl / np.log(2)], abs=0.0051)
+    order = (model.atlas.mu.half().double() - q.mu.double()).norm(dim=1).argsort()[:10]
+    votes = torch.bincount(model.atlas.labels[order])
+    expected = order[0], model.atlas.labels[order[0]], votes.argmax(), votes.max()
+    assert [int(v) for v in shown[6:]] == [v.item() for v in expected]
+    for k, expected in ((0, x[0]), (1, model.decode(q.mu)[0])):
+        canvas = section.locator("figure canvas").nth(k)
+        seen = np.array(canvas.evaluate(PIXELS)).reshape(*model.image_shape[1:], 4)[..., 0]
+        assert np.abs(seen.astype(int) - to_uint8(expected)).max() <= 1
+    u, v = explorer.on_map(*mu)
+    for k in (1, 2):
+        box = explorer["map"].locator(f"xpath=..//div[contains(@class, 'vw-drawn-{k}')]").bounding_box()
+        right, above = explorer.on_map(*(mu + k * sigma))
+        assert [box["width"] - 2, box["height"] - 2] == pytest.approx(
+            [2 * (right - u), 2 * (v - above)], abs=1
+        )
+        assert [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2] == pytest.approx([u, v], abs=1)
+
+
+def test_a_digit_is_drawn_with_the_mouse_and_with_keys(explorer, model):
+    section, pad = explorer["draw"], explorer["draw"].locator(".vw-pad-ink")
+    expect(section.locator(".vw-state")).to_have_text("Nothing is drawn: no image, so nothing to encode.")
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+    explorer.page.mouse.move(box["x"] + 60, box["y"] + 40)
+    explorer.page.mouse.down()
+    for x, y in ((150, 45), (80, 120), (150, 130), (90, 190)):
+        explorer.page.mouse.move(box["x"] + x, box["y"] + y, steps=5)
+    explorer.page.evaluate(SETTLE)
+    expect(section.locator(".vw-state")).to_contain_text("KL = ")
+    assert explorer.page.evaluate("vaewidgets.drawing.image") is None, "the stroke goes on"
+    explorer.page.mouse.up()
+    assert_drawing(explorer, model)
+    section.get_by_role("button", name="zoom the map to the drawing").click()
+    assert_drawing(explorer, model)
+    section.get_by_role("button", name="take z there").click()
+    mu = explorer.page.evaluate("Array.from(vaewidgets.drawing.reading.mu)")
+    assert explorer.z == mu
+    pad.focus()
+    for key in ("Escape", "Shift+ArrowUp", "Space", *["Shift+ArrowDown"] * 3, "Space"):
+        explorer.page.keyboard.press(key)
+    assert_drawing(explorer, model)
+    explorer.page.keyboard.press("Backspace")
+    expect(section.locator(".vw-state")).to_contain_text("Nothing is drawn")
+    expect(explorer.page.locator(".vw-drawn-dot")).to_be_hidden()
+
+
+def test_a_finger_draws_on_a_phone(launch, digits_page, model):
+    explorer = launch(digits_page, viewport={"width": 400, "height": 900}, has_touch=True, is_mobile=True)
+    pad = explorer["draw"].locator(".vw-pad-ink")
+    pad.scroll_into_view_if_needed()
+    scroll, box = explorer.page.evaluate("scrollY"), pad.bounding_box()
+    touch = explorer.page.context.new_cdp_session(explorer.page)
+    for kind, *place in (("Start", 110, 20), ("Move", 112, 120), ("Move", 108, 200), ("End",)):
+        points = [{"x": box["x"] + place[0], "y": box["y"] + place[1]}] if place else []
+        touch.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+    assert explorer.page.evaluate("scrollY") == scroll, "the pad keeps the finger"
+    assert_drawing(explorer, model)
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 5), (3, 6, 5)])
+def test_the_pad_is_there_where_the_page_can_encode_what_is_drawn(launch, tmp_path, shape):
+    class Own(vw.VAE):
+        def encode(self, x):
+            return super().encode(x)
+
+    for kind in (vw.VAE, Own):
+        model = kind(3, shape, hidden=(8,), seed=0)
+        explorer = launch(write_page(tmp_path / f"{kind.__name__}.html", model=model))
+        section = explorer["draw"]
+        if kind is vw.VAE and shape[0] == 1:
+            section.locator(".vw-pad-ink").click()
+            expect(section.locator(".vw-state")).to_contain_text("KL = ")
+            assert "neighbours" not in section.locator(".vw-state").inner_text()
+        else:
+            expect(section).to_be_hidden()
+
+
 # -- text ---------------------------------------------------------------------------------------------
 
 

@@ -35,35 +35,42 @@ function clipped([x, y], [u, v], height) {
   return from <= to ? [x + from * dx, y + from * dy, x + to * dx, y + to * dy] : null;
 }
 
-// How much of each pixel is inked: pad units times `scale` plus `shift` are pixels. Each pixel has 4 x 4 parts,
-// and the edge of the ink is soft over one of them.
+// How much of each pixel is inked: pad units times `scale` plus `shift` are pixels. Each pixel has parts x parts
+// samples, and the edges of ink and pad are soft over one of them.
 function coverage(pieces, scale, [shiftX, shiftY], [height, width], padHeight) {
-  const parts = 4, across = width * parts, down = height * parts, unit = scale * parts;
+  const parts = Math.max(2, Math.ceil(112 / Math.max(height, width)));
+  const across = width * parts, down = height * parts, unit = scale * parts;
+  const [left, top] = [shiftX * parts, shiftY * parts];
   const ink = new Float32Array(across * down);
-  const range = (low, high, edge, extent, end) => [
-    Math.max(0, Math.floor(Math.max(low, edge))), Math.min(end, Math.ceil(Math.min(high, edge + extent))),
+  const range = (a, b, reach, end) => [
+    Math.max(0, Math.floor(Math.min(a, b) - reach)), Math.min(end, Math.ceil(Math.max(a, b) + reach)),
   ];
   for (const [x0, y0, x1, y1, radius] of pieces) {
-    const r = radius * unit, [left, top] = [shiftX * parts, shiftY * parts];
+    const r = radius * unit;
     const [ax, ay, bx, by] = [left + x0 * unit, top + y0 * unit, left + x1 * unit, top + y1 * unit];
     const [dx, dy] = [bx - ax, by - ay], square = dx * dx + dy * dy;
-    const [i0, i1] = range(Math.min(ax, bx) - r - 1, Math.max(ax, bx) + r + 1, left, unit, across);
-    const [j0, j1] = range(Math.min(ay, by) - r - 1, Math.max(ay, by) + r + 1, top, unit * padHeight, down);
+    const [i0, i1] = range(ax, bx, r + 1, across), [j0, j1] = range(ay, by, r + 1, down);
     for (let j = j0; j < j1; j++) {
       for (let i = i0; i < i1; i++) {
-        const [px, py] = [i + 0.5 - ax, j + 0.5 - ay];
+        const px = i + 0.5 - ax, py = j + 0.5 - ay;
         const t = square ? Math.min(1, Math.max(0, (px * dx + py * dy) / square)) : 0;
-        const distance = Math.hypot(px - t * dx, py - t * dy);
+        const u = px - t * dx, v = py - t * dy, distance = Math.sqrt(u * u + v * v);
         const share = Math.min(distance + 0.5, r) - Math.max(distance - 0.5, -r);
         if (share > ink[j * across + i]) ink[j * across + i] = share;
       }
     }
   }
+  // How much of each sample lies on the pad.
+  const onPad = (count, from, to) => Float32Array.from({ length: count }, (_, i) =>
+    Math.max(0, Math.min(i + 1, to) - Math.max(i, from)));
+  const columns = onPad(across, left, left + unit), rows = onPad(down, top, top + unit * padHeight);
   const image = new Float32Array(width * height);
-  ink.forEach((share, k) => {
-    const row = Math.floor(k / across / parts), column = Math.floor((k % across) / parts);
-    image[row * width + column] += share / parts / parts;
-  });
+  for (let j = 0; j < down; j++) {
+    for (let i = 0; i < across; i++) {
+      const share = ink[j * across + i] * columns[i] * rows[j];
+      image[Math.floor(j / parts) * width + Math.floor(i / parts)] += share / parts / parts;
+    }
+  }
   return image.map((value) => Math.min(1, value));
 }
 

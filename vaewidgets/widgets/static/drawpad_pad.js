@@ -35,6 +35,8 @@ function makePad({ height, onDraw, onEnd }) {
   const [undoButton, clearButton] = [button("undo"), button("clear")];
   const penLabel = make("label", tools, "", { textContent: "pen" });
   const pen = make("input", penLabel, "", { type: "range", min: 0.03, max: 0.18, step: 0.01, value: 0.09 });
+  // JupyterLab would take arrow keys and Enter.
+  tools.addEventListener("keydown", (event) => event.stopPropagation());
   const place = make("p", tools, "vw-pad-place");
   place.setAttribute("role", "status");
   make("p", element, "vw-pad-hint", { textContent: PAD_HINT });
