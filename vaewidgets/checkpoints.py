@@ -182,7 +182,7 @@ def pretrained(name: str) -> Model:
     Parameters
     ----------
     name : str
-        "mnist-vae-2d" and "mnist-ae-2d", "-10d": 28 x 28, an atlas of the 10,000 MNIST test images, and one of
+        "mnist-vae-2d" and "mnist-ae-2d", "-10d": 28 x 28, an atlas of the 10,000 MNIST test images and one of
         10,000 training images. "digits-vae-2d" and so on: 8 x 8, of the 360 test digits and of those trained
         on. "mnist-cvae-10d" is told the label, "mnist-conv-vae-10d" is convolutional. "mnist-classifier" and
         "digits-classifier" judge what the others decode. A name that is none gets a list of all.
