@@ -48,9 +48,16 @@ function makeSliders(model, engine, parent) {
     const number = create("input", "vw-number", line, { type: "number", step: String(10 * step), disabled: dead });
     number.setAttribute("aria-label", `value of z${k + 1}`);
     range.addEventListener("input", () => moved(model, k, Number(range.value)));
-    number.addEventListener("change", () => {
+    const type = () => {
+      // It shows two decimals: what it was set to itself must not round z.
+      if (number.value === model.get("z")[k].toFixed(2)) return;
       if (Number.isFinite(number.valueAsNumber)) moved(model, k, number.valueAsNumber);
       else place();
+    };
+    number.addEventListener("change", type);
+    number.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") type();
+      event.stopPropagation();
     });
     range.addEventListener("keydown", (event) => {
       const arrow = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
