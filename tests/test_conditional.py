@@ -1,12 +1,16 @@
 """ConditionalVAE: a label beside the pixels and beside z, and a plain VAE once it is fixed."""
 
+import json
+
 import pytest
 import torch
 from oracles import drain, generator
 from torch.nn import functional
 
 import vaewidgets as vw
+from vaewidgets import cli
 from vaewidgets.metrics import encode_all, held_out_elbo, held_out_iwae
+from vaewidgets.objectives import binarize
 from vaewidgets.widgets._describe import describe
 
 TRUNKS = [("mlp", (9, 5)), ("mlp", (7,)), ("linear", ())]
@@ -188,6 +192,21 @@ def test_labels_for_a_model_that_takes_none(digits):
     ):
         with pytest.raises(ValueError, match="labels are for a ConditionalVAE; VAE t"):
             call()
+
+
+def test_evaluate_tells_it_the_labels(tmp_path, digits, capsys):
+    model, test = vw.ConditionalVAE(2, (1, 8, 8), hidden=(8,), seed=0), digits.test.take(slice(40))
+    with torch.no_grad():
+        model.decoder_label.weight.normal_(generator=generator())
+    vw.save(model, tmp_path / "m.safetensors", dataset="digits")
+    command = ["evaluate", str(tmp_path / "m.safetensors"), "--images", "40", "--iwae", "3", "--json"]
+    assert cli.main(command) == 0
+    greys, drawn = json.loads(capsys.readouterr().out)["measured"]
+    total = held_out_elbo(model, test.images, labels=test.labels).total.double()
+    assert greys["loss"] == pytest.approx(-total.mean().item(), abs=1e-5)
+    binary = binarize(test.images, generator())
+    bound = held_out_iwae(model, binary, 3, labels=test.labels, seed=1).double()
+    assert drawn["iwae"]["mean"] == pytest.approx(bound.mean().item(), abs=1e-5)
 
 
 # --- training ----------------------------------------------------------------------------------------

@@ -220,7 +220,8 @@ def test_the_installed_wheel_works_in_an_empty_folder(installed, tmp_path):
         "fixed = [model.given(3) if hasattr(model, 'given') else model for model in loaded]\n"
         "pictures = [m.decode(m.atlas.mu[:1]).shape for m in fixed if m not in judges]\n"
         "panel = vw.LatentExplorer(vw.pretrained('digits-vae-2d'))\n"
-        "print(json.dumps([str(home), lab.shipped_notebooks()[1], len(models), len(pictures + sure), repr(panel)]))"
+        "answers = len(pictures + sure)\n"
+        "print(json.dumps([str(home), lab.shipped_notebooks()[1], len(models), answers, repr(panel)]))"
     )
     home, checkout, models, pictures, panel = json.loads(
         in_empty_folder(installed / "python", "-c", code, cwd=tmp_path)
