@@ -62,7 +62,7 @@ def seen_by_drawing():
             ),
             (
                 4,
-                "Too many. k-NN and the probe look at codes of real images: they group in an autoencoder too, "
+                "Too many. k-NN and the probe look at codes of real images; an autoencoder's group too, "
                 "and it has no sampler.",
             ),
             (5, "Too many. Loss, error, k-NN and probe are all of real images."),
