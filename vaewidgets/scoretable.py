@@ -78,6 +78,8 @@ def _figures(models) -> list[str]:
         if any(text != "-" for text in cells):
             table.append([label, *cells])
     known = dict.fromkeys(name for f in models for name, value in f.at_training.items() if _is_number(value))
+    # A seed measures nothing.
+    known.pop("seed", None)
     if known:
         table.append("measured at training")
         for name in known:
@@ -111,6 +113,11 @@ def _notes(board):
     hows = dict.fromkeys(f"{r.sampler} of {r.model}: {r.how}" for r in board.rows if r.sampler == "mixture")
     if hows:
         yield f"{'; '.join(hows)}."
+    if board.images is not None:
+        yield (
+            f"Features: Frechet distance of the judge's features to those of {board.images:,} real images; "
+            "it grows where fewer are compared, as of the reconstructions."
+        )
     if any(figures.bounds for figures in board.models):
         yield "Bounds and log p(x): nats per image, means over the same images +- standard errors."
     if board.images is None:
