@@ -6,6 +6,13 @@ function nearestStop(stops, beta) {
   return distances.findIndex((distance) => distance < Math.min(...distances) + 1e-9);
 }
 
+// Four or so: a small chart has room for short numbers.
+function ticksOf([low, high]) {
+  const step = roundUp((high - low) / 4), first = Math.ceil(low / step);
+  const count = Math.floor(high / step) - first + 1;
+  return Array.from({ length: count }, (_, i) => ({ value: (first + i) * step, text: brief((first + i) * step) }));
+}
+
 function makeTradeOff(parent, stops, choose) {
   const rates = stops.map(({ rate }) => rate), distortions = stops.map(({ distortion }) => distortion);
   const ends = (values) => {
@@ -15,8 +22,8 @@ function makeTradeOff(parent, stops, choose) {
   const chart = makeChart({
     width: 222, height: 200, margin: { left: 48, right: 8 },
     label: "Distortion against rate of the trained models, in nats per image",
-    x: { title: "rate: KL, nats", range: ends(rates) },
-    y: { title: "distortion, nats", range: ends(distortions) },
+    x: { title: "rate: KL, nats", range: ends(rates), ticks: ticksOf(ends(rates)) },
+    y: { title: "distortion, nats", range: ends(distortions), ticks: ticksOf(ends(distortions)) },
   });
   parent.append(chart.svg);
   chart.add("path", "vw-curve", { d: chart.line(rates, distortions) });
