@@ -59,13 +59,7 @@ function makeSliders(model, engine, parent) {
       if (event.key === "Enter") type();
       event.stopPropagation();
     });
-    range.addEventListener("keydown", (event) => {
-      const arrow = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
-      if (!arrow) return;
-      moved(model, k, model.get("z")[k] + arrow * step * (event.shiftKey ? 50 : 5));
-      event.preventDefault();
-      event.stopPropagation();
-    });
+    onArrows(range, (steps) => moved(model, k, model.get("z")[k] + 5 * step * steps));
     const place = () => {
       const value = model.get("z")[k];
       // Room for where Python has put z: a native slider would show the end of its range instead.

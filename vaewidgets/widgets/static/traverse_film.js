@@ -100,6 +100,15 @@ const create = (tag, className, parent, properties = {}) => {
   return node;
 };
 
+// Arrow keys of a native slider: `move(steps)`, ten times as far with Shift.
+const onArrows = (range, move) => range.addEventListener("keydown", (event) => {
+  const arrow = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+  if (!arrow) return;
+  move(arrow * (event.shiftKey ? 10 : 1));
+  event.preventDefault();
+  event.stopPropagation();
+});
+
 const tell = (model, changes) => {
   model.set(changes);
   model.save_changes();

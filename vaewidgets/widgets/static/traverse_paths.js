@@ -169,6 +169,10 @@ function makePaths(model, engine, parent) {
   const name = () => { ends.textContent = model.get("ends"); };
 
   range.addEventListener("input", () => tell(model, { t: Number(range.value) }));
+  onArrows(range, (steps) => {
+    const t = model.get("t") + steps / (points - 1);
+    tell(model, { t: Math.min(1, Math.max(0, t)) });
+  });
   drawAll();
   name();
   return {
