@@ -25,7 +25,7 @@ from ._held import HeldPanel
 from ._panel import read_static
 from ._traits import Pair, Within
 
-#: Draws of q that the importance-weighted bound is estimated from, k at a time.
+#: Draws of q that the importance-weighted bound is estimated from, k at a time. As in gap_bar.js.
 DRAWS = 10_000
 LARGEST_K = 500
 NOISE = 0.5
@@ -44,7 +44,6 @@ class GapView(anywidget.AnyWidget):
     x = traitlets.List(traitlets.Float()).tag(sync=True)
     k = traitlets.Int(1).tag(sync=True)
     seed = traitlets.Int(0).tag(sync=True)
-    draws = traitlets.Int(DRAWS).tag(sync=True)
 
 
 class GapBar(HeldPanel):

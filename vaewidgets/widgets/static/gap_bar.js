@@ -3,6 +3,8 @@
 const KS = [1, 2, 5, 10, 20, 50, 100, 200, 500];
 const CURVE_KS = [1, 2, 3, 4, 5, 7, 10, 14, 20, 30, 50, 70, 100, 140, 200, 300, 500];
 const LAST_K = 500;
+// As in gap_bar.py.
+const DRAWS = 10000;
 const PLANE = 3.5, SIGMAS = [0.05, 2], MEANS = [-3.5, 3.5], XS = [-3, 3];
 
 function render({ model, el }) {
@@ -39,7 +41,7 @@ function render({ model, el }) {
   const draw = () => {
     if (model.get("seed") !== seed) {
       seed = model.get("seed");
-      epsilon = normals(seed, 2 * model.get("draws"));
+      epsilon = normals(seed, 2 * DRAWS);
     }
     const [theta, x, mean, sigma, angle, full] = ["theta", "x", "mean", "sigma", "angle", "full"].map((n) => model.get(n));
     const exact = solve({ theta, x }), q = { mean, sigma, angle };
