@@ -42,7 +42,9 @@ def test_every_shipped_model_stands_in_the_list_with_its_own_figure_and_command(
     if "loss" in figures:
         assert float(figure) == pytest.approx(figures["loss"], abs=0.005)
     else:
-        assert float(figure.removesuffix(" %")) == pytest.approx(100 * figures["accuracy"]["share"], abs=0.005)
+        assert float(figure.removesuffix(" %")) == pytest.approx(
+            100 * figures["accuracy"]["share"], abs=0.005
+        )
     assert command == f"`{info['command']}`"
     assert figures["split"] == "test"
 

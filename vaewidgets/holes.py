@@ -97,7 +97,7 @@ def wilson(count: float, n: int, level: float = 0.95) -> Interval:
     --------
     >>> low, high = wilson(27, 100)
     >>> round(low, 4), round(high, 4)
-    (0.1928, 0.3643)
+    (0.1927, 0.3643)
     """
     if n < 1 or not 0 <= count <= n:
         raise ValueError(f"a share is of at least 1 draw, counted from 0 to n; got {count} of {n}.")

@@ -94,7 +94,7 @@ def measure(
     Examples
     --------
     >>> models = {"AE": vw.pretrained("mnist-ae-2d"), "VAE": vw.pretrained("mnist-vae-2d")}
-    >>> print(measure(models, vw.pretrained("mnist-judge")).as_table())  # doctest: +SKIP
+    >>> print(measure(models, vw.pretrained("mnist-classifier")).as_table())  # doctest: +SKIP
     """
     named = name_models(models)
     _check(named, judge, images, labels, draws)
