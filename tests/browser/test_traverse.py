@@ -24,7 +24,9 @@ styles = vw.Traverse(told, data.test)
 class Mine(vw.VAE):
     def decode(self, z):
         return super().decode(z) ** 2
-mine = vw.Traverse(Mine(3, (1, 8, 8), hidden=(16,), seed=0), data.test, judge=judge)
+own = Mine(3, (1, 8, 8), hidden=(16,), seed=0).requires_grad_(False)
+own.mu.weight.mul_(8)  # else an untrained encoder tells nothing, and its sliders are disabled
+mine = vw.Traverse(own, data.test, judge=judge)
 def pixels(images):
     return (torch.cat(list(images[:, 0]), 1) * 255).round().int().flatten().tolist()
 def at(points):
