@@ -144,6 +144,19 @@ def test_kinds_come_in_equal_parts_and_pairs_are_of_different_classes(monkeypatc
     assert ((middle[flat] > 0.37) & (middle[flat] < 0.63)).all() and flat.any()
 
 
+def test_a_batch_that_is_too_small_for_all_kinds_leaves_none_out_for_ever(digits, monkeypatch):
+    seen = set()
+    for name in ("OF_ONE", "OF_TWO"):
+        kinds = [
+            lambda *arguments, kind=kind: seen.update({kind} if len(arguments[0]) else ()) or kind(*arguments)
+            for kind in getattr(rejects, name)
+        ]
+        monkeypatch.setattr(rejects, name, tuple(kinds))
+    some, draws = digits.train.take(slice(20)), generator()
+    made = [rejects.make_rejects(some.images, some.labels, 2, draws) for _ in range(60)]
+    assert {len(pictures) for pictures in made} == {2} and len(seen) == 9
+
+
 def test_real_images_are_moved_and_some_blurred():
     x = torch.zeros(2000, 1, 28, 28)
     x[:, 0, 13, 14] = 1
@@ -237,7 +250,7 @@ def test_the_file_holds_what_was_measured_on_the_stored_weights(out, digits, cap
     share = judge.info["figures"]["accuracy"]["share"]
     assert f"accuracy {share:.2%} on 360 images (test)" in capsys.readouterr().out
     recipe = judge.info["recipe"]
-    options = {"hidden", "activation", "epochs", "batch_size", "lr", "weight_decay"}
+    options = {"hidden", "activation", "epochs", "batch_size", "lr", "weight_decay", "reject"}
     own = {
         "model",
         "size",
@@ -289,9 +302,10 @@ def test_a_signal_ends_it_and_stores_what_was_learned(out, monkeypatch, number):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--beta", "2"], "--beta is not for a classifier"),
-        (["--latent-dim", "2"], "--latent-dim is not for a classifier"),
-        (["--patience", "2", "--holdout", "9"], "--patience is not for a classifier"),
+        (["--reject", "-1"], "reject must be"),
+        (["--beta", "2"], "--beta is not for --model classifier"),
+        (["--latent-dim", "2"], "--latent-dim is not for --model classifier"),
+        (["--patience", "2", "--holdout", "9"], "--patience is not for --model classifier"),
         (["--atlas", "both"], "it has no codes"),
         (["--final"], "say how many with --holdout N"),
         (["--holdout", "1437"], "must leave images on both sides"),

@@ -15,7 +15,7 @@ from .devices import Team, pick_device
 from .driving import Signals
 from .holes import TAU
 from .judging import fit_classifier, measure
-from .recipes import OPTIONS, OWN, command, dataset_name, given, recipe
+from .recipes import OWN, check_fits, command, dataset_name, given, recipe
 from .runs import held_out_name, load, round_to_half, split, store
 
 
@@ -35,12 +35,9 @@ def train(args, out: Path) -> int:
     ValueError, TypeError, RuntimeError, OSError
         What cannot be trained, measured or stored.
     """
-    asked = {**given(args, Classifier), **given(args, fit_classifier)}
-    for option in OPTIONS:
-        if getattr(args, option.name) is not None and option.name not in asked:
-            raise ValueError(f"--{option.name.replace('_', '-')} is not for a classifier.")
+    check_fits(args, Classifier, fit_classifier)
     if args.atlas != OWN["atlas"]:
-        raise ValueError("--atlas is not for a classifier: it has no codes.")
+        raise ValueError("--atlas is not for --model classifier: it has no codes.")
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     device = pick_device(args.device)

@@ -16,13 +16,13 @@ NAMED = ("digits", "mnist", "fashion-mnist")
 
 
 class Option(NamedTuple):
-    """One keyword of `VAE` or `fit` as an option; its default is the keyword's own.
+    """One keyword of `VAE`, `fit` or `fit_classifier` as an option; its default is the keyword's own.
 
-    A classifier takes those that `Classifier` and `fit_classifier` have too.
+    A classifier takes those of the first two that `Classifier` and `fit_classifier` have too.
 
     Attributes
     ----------
-    owner : "VAE" or "fit"
+    owner : "VAE", "fit" or "fit_classifier"
     name : str
         The keyword; as an option ``weight_decay`` is ``--weight-decay``.
     kind : callable
@@ -57,7 +57,7 @@ _OWN_KINDS = {
     "final": bool, "half": bool, "atlas": str, "threads": int, "device": str,
 }  # fmt: skip
 
-#: A new keyword of `VAE` or `fit` becomes an option by one more line here.
+#: A new keyword of theirs becomes an option by one more line here.
 OPTIONS = (
     Option("VAE", "latent_dim", int, "number of latent coordinates"),
     Option("VAE", "trunk", str, "linear, mlp or conv"),
@@ -77,6 +77,7 @@ OPTIONS = (
     Option("fit", "patience", int, "stop after so many epochs without progress on the --holdout images"),
     Option("fit", "precision", str, "float32, or bfloat16 for the matrix products"),
     Option("fit", "binarize", str, "dynamic: draw zeros and ones from the greys for every batch"),
+    Option("fit_classifier", "reject", float, "of a classifier: pictures of no class for each real image"),
 )
 
 
@@ -230,7 +231,9 @@ def _take_over(args, state) -> None:
     """Set the options to those of `state`; refuse one that was given and differs."""
     # An option that came later had its default when the state was written.
     known = OWN | state.about["recipe"]
-    kinds = {o.name: [int] if o.several else o.kind for o in OPTIONS} | _OWN_KINDS
+    # A classifier leaves no state.
+    options = [option for option in OPTIONS if option.owner != "fit_classifier"]
+    kinds = {o.name: [int] if o.several else o.kind for o in options} | _OWN_KINDS
     for name, kind in kinds.items():
         if name not in known or not _is_kind(known[name], kind):
             raise ValueError(f"{state.path} is damaged: {name} in its recipe is {known.get(name)!r}.")
@@ -262,6 +265,14 @@ def _is_kind(value, kind) -> bool:
         return value is None or (isinstance(value, list) and all(type(v) is int for v in value))
     kinds = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}.get(kind, (int, float, str))
     return value is None or type(value) in kinds
+
+
+def check_fits(args, *functions: Callable) -> None:
+    """Refuse an option that none of the functions takes."""
+    names = {name for function in functions for name in inspect.signature(function).parameters}
+    for option in OPTIONS:
+        if getattr(args, option.name) is not None and option.name not in names:
+            raise ValueError(f"--{option.name.replace('_', '-')} is not for --model {args.model}.")
 
 
 def given(args, function: Callable) -> dict:

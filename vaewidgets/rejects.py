@@ -72,7 +72,7 @@ OF_TWO = (blends, overlays, halves)
 
 
 def make_rejects(x: Tensor, labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Make `count` pictures of no class, of all kinds in equal parts.
+    """Make `count` pictures of no class, of all kinds in equal parts; of what is left over chance decides.
 
     Parameters
     ----------
@@ -89,8 +89,9 @@ def make_rejects(x: Tensor, labels: Tensor, count: int, generator: torch.Generat
     """
     kinds = (*OF_ONE, *OF_TWO)
     made = []
-    for i, kind in enumerate(kinds):
-        n = count // len(kinds) + (i < count % len(kinds))
+    # A small batch has fewer of them than there are kinds.
+    for place, kind in zip(torch.randperm(len(kinds), generator=generator).tolist(), kinds, strict=True):
+        n = count // len(kinds) + (place < count % len(kinds))
         rows, others = torch.randint(len(x), (2, n), generator=generator)
         if kind in OF_ONE:
             made.append(kind(x[rows], generator))

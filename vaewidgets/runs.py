@@ -20,7 +20,7 @@ from .devices import Team, pick_device
 from .driving import Progress, Signals, drive
 from .metrics import encode_all, held_out_elbo
 from .models import VAE, Autoencoder
-from .recipes import command, dataset_name, given, recipe, resume_path
+from .recipes import check_fits, command, dataset_name, given, recipe, resume_path
 from .steps import Diverged
 from .training import fit
 
@@ -88,6 +88,7 @@ def train(args, out: Path, state: resume.State | None) -> int:
     ValueError, TypeError, RuntimeError, OSError
         What cannot be trained, measured or stored.
     """
+    check_fits(args, VAE, fit)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     device = pick_device(args.device)
