@@ -31,8 +31,8 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--judge",
         metavar="NAME",
-        help="a classifier (mnist-classifier, ..., or a file): count the holes that samplers draw, and print the "
-        "scoreboard",
+        help="a classifier (mnist-classifier, ..., or a file): count the holes that samplers draw, and print "
+        "the scoreboard",
     )
     parser.add_argument("--draws", type=int, metavar="N", help="of each sampler, under a judge (10,000)")
     parser.add_argument("--data", metavar="ROOT", help="folder that holds MNIST/raw; else $VAEWIDGETS_DATA")
