@@ -30,7 +30,7 @@ def panel(notebook):
     """The explorer's element, in view, with z at the origin and a plot under its cursor."""
     notebook.evaluate("explorer.z = (0, 0)")
     notebook.cell(4)
-    panel = notebook.page.locator(PANEL)
+    panel = notebook.page.locator(PANEL, has_text="The plane, decoded tile by tile")
     expect(panel.locator(".vw-map-cursor")).to_be_visible()
     expect(panel.locator(".vw-state")).to_contain_text("(0.00, 0.00)")
     return panel
