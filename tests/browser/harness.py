@@ -4,6 +4,7 @@ The fixtures are in ``conftest.py``.
 """
 
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -116,6 +117,20 @@ class Notebook(browser.Notebook):
         index = self.add_cell(source)
         self.run_cell(index, wait=wait, allow_errors=allow_errors)
         return index
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Keep the kernel busy with a cell for the whole of a ``with`` block."""
+        release = self.lab.root / f"release-{secrets.token_hex(4)}"
+        wait = f"while not pathlib.Path({release.name!r}).exists():\n    time.sleep(0.05)"
+        cell = self.run_code(f"import pathlib, time\n{wait}", wait=False)
+        try:
+            yield
+            state = "index => window.vwPanel.content.widgets[index].model.sharedModel.executionState"
+            assert self.page.evaluate(state, cell) == "running"
+        finally:
+            release.touch()
+        self.wait_cell(cell)
 
     def wait_cell(self, index: int) -> None:
         """Wait until the cell has run (its prompt shows a number)."""

@@ -56,20 +56,15 @@ def test_views_kernel_and_page_agree_and_nothing_stays_behind(lab, notebook):
 
     # A slow kernel does not matter: it is busy for the whole of this block.
     notebook.evaluate("explorer.z = (0.5, 0.5)")
-    busy = "import pathlib, time\nwhile not pathlib.Path('released').exists():\n    time.sleep(0.05)"
-    cell = notebook.run_code(busy, wait=False)
-    notebook.show(first)
-    handle = first.locator(".noUi-handle").first
-    sweep = notebook.sweep(handle, distance=40, seconds=2, watch=main_canvas(first), turns=1)
-    assert sweep.changes > 2
-    assert len(sweep.pictures) >= sweep.changes - 1  # no move without its picture
-    with notebook.dragging(handle, dx=30):
-        pass
-    running = f"() => window.vwPanel.content.widgets[{cell}].model.sharedModel.executionState === 'running'"
-    assert page.evaluate(running)
-    x = notebook.slider_value(handle)
-    (lab.root / "released").touch()
-    notebook.wait_cell(cell)
+    with notebook.busy():
+        notebook.show(first)
+        handle = first.locator(".noUi-handle").first
+        sweep = notebook.sweep(handle, distance=40, seconds=2, watch=main_canvas(first), turns=1)
+        assert sweep.changes > 2
+        assert len(sweep.pictures) >= sweep.changes - 1  # no move without its picture
+        with notebook.dragging(handle, dx=30):
+            pass
+        x = notebook.slider_value(handle)
     notebook.until(f"abs(explorer.z[0] - {x}) < 0.006 and abs(explorer.z[1] - 0.5) < 1e-9")
 
     # Exact pixels, in both views of the same panel; the other explorer has not moved.

@@ -77,17 +77,12 @@ def test_everything_follows_the_hand(lab, notebook):
 
     # A slider under the mouse, while the kernel is busy: pictures go on.
     second = int(names[1][1:]) - 1
-    busy = "import pathlib, time\nwhile not pathlib.Path('released').exists():\n    time.sleep(0.05)"
-    cell = notebook.run_code(busy, wait=False)
-    slider = notebook.show(panel.locator("input[type=range]").nth(1))
-    before = picture.evaluate(PIXELS)
-    with notebook.dragging(slider, dx=60):
-        assert picture.evaluate(PIXELS) != before
-    running = f"() => window.vwPanel.content.widgets[{cell}].model.sharedModel.executionState === 'running'"
-    assert page.evaluate(running)
-    value = float(slider.input_value())
-    (lab.root / "released").touch()
-    notebook.wait_cell(cell)
+    with notebook.busy():
+        slider = notebook.show(panel.locator("input[type=range]").nth(1))
+        before = picture.evaluate(PIXELS)
+        with notebook.dragging(slider, dx=60):
+            assert picture.evaluate(PIXELS) != before
+        value = float(slider.input_value())
     notebook.until(f"abs(panel.z[{second}] - {value}) < 1e-9 and panel.dimension == {second}")
     assert value > 0.5
     shows(notebook, picture, "model.decode(at([panel.z]))")
