@@ -1,5 +1,8 @@
 // The moving part of a Traverse: z moves in the page, and everything that shows it is decoded here.
 
+// Never a negative zero.
+const twoDecimals = (value) => (Math.round(100 * value) / 100 + 0).toFixed(2);
+
 function render({ model, el }) {
   const engine = makeEngine(model);
   const root = create("div", "vw-traverse", el);
@@ -50,7 +53,7 @@ function makeSliders(model, engine, parent) {
     range.addEventListener("input", () => moved(model, k, Number(range.value)));
     const type = () => {
       // It shows two decimals: what it was set to itself must not round z.
-      if (number.value === model.get("z")[k].toFixed(2)) return;
+      if (number.value === twoDecimals(model.get("z")[k])) return;
       if (Number.isFinite(number.valueAsNumber)) moved(model, k, number.valueAsNumber);
       else place();
     };
@@ -66,8 +69,8 @@ function makeSliders(model, engine, parent) {
       range.min = Math.min(centre - 3.5 * spread, value);
       range.max = Math.max(centre + 3.5 * spread, value);
       range.value = value;
-      range.setAttribute("aria-valuetext", value.toFixed(2));
-      number.value = value.toFixed(2);
+      range.setAttribute("aria-valuetext", twoDecimals(value));
+      number.value = twoDecimals(value);
       const chosen = model.get("dimension") === k;
       line.classList.toggle("vw-chosen", chosen);
       name.setAttribute("aria-pressed", String(chosen));
@@ -78,7 +81,7 @@ function makeSliders(model, engine, parent) {
   const draw = () => {
     const z = model.get("z");
     put(canvas, 0, engine.decode(z, model.get("label")) ?? engine.sent("z", 0), engine.shape);
-    canvas.setAttribute("aria-label", `decoded picture of z = (${z.map((v) => v.toFixed(2)).join(", ")})`);
+    canvas.setAttribute("aria-label", `decoded picture of z = (${z.map(twoDecimals).join(", ")})`);
     canvas.dataset.vwFrame = String(Number(canvas.dataset.vwFrame) + 1);
   };
   const place = () => rows.forEach((each) => each());
@@ -125,7 +128,7 @@ function makeAlong(model, engine, parent) {
     });
     handle = makeHandle(chart, {
       label: `z${chosen + 1} on the strip`, at: () => [Math.min(3.25, Math.max(-3.25, at())), 0.5], move,
-      step: [0.05, 0], text: () => model.get("z")[chosen].toFixed(2),
+      step: [0.05, 0], text: () => twoDecimals(model.get("z")[chosen]),
     });
     handle.ring.toggleAttribute("hidden", dead);
     axis.replaceChildren(chart.svg);
