@@ -113,6 +113,7 @@ def test_circle_a_heap_and_reveal_it(lab, open_notebook):
     for a, b in zip(drawn(panel), before, strict=True):
         assert a == pytest.approx(b, abs=0.01)
     panel.get_by_role("button", name="draw a lasso").click()
+    expect(panel.locator("svg.vw-lasso")).not_to_have_class(re.compile("vw-armed"))
     page.mouse.click(*panel.evaluate(PLACE, (-0.5, 2.5)))
     notebook.until("abs(game.z[0] + 0.5) < 0.05 and abs(game.z[1] - 2.5) < 0.05")
 
