@@ -157,7 +157,7 @@ def test_a_number_typed_in_the_box_moves_z_and_its_echo_does_not_round_z(wire, m
 
 def test_the_page_rounding_a_slider_to_its_step_does_not_round_z(wire, model, monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr("vaewidgets.widgets.explorer.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("vaewidgets.widgets._coordinates.time.monotonic", lambda: clock[0])
     panel = vw.LatentExplorer(model)
     panel.z = (0.654321, 0)
     panel.z = (0.123456, 0.987654)
@@ -296,7 +296,7 @@ def test_zooming_to_the_cloud_shows_the_ellipse_and_goes_back(wire, model, image
 
 
 def test_without_the_data_the_panel_says_so_and_shows_the_reconstruction(model, images, monkeypatch):
-    monkeypatch.setattr("vaewidgets.widgets.explorer.load_test_images", lambda name: None)
+    monkeypatch.setattr("vaewidgets.widgets._model.load_test_images", lambda name: None)
     with torch.no_grad():
         q = model.encode(images.images)
     model.atlas = Atlas(q.mu, q.logvar, images.labels)

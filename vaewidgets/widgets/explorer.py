@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 import math
-import time
-from collections import deque
 
 import ipywidgets as widgets
 import numpy as np
 import torch
 import traitlets
 
-from vaewidgets.data import Images, check_images, load_test_images
-from vaewidgets.images import tile, to_uint8
-from vaewidgets.metrics import encode_all
+from vaewidgets.images import to_uint8
 from vaewidgets.models import Posterior
 
-from ._figure import (
-    REACH,
-    is_points,
-    map_figure,
-    move_points,
-    path_line,
-    posterior_ellipses,
-    prior_circles,
-    set_axes,
-    span,
-)
+from ._codemap import CodeMap
+from ._coordinates import Coordinates
+from ._figure import class_names, is_points
 from ._grid import ManifoldGrid
+from ._interpolation import Interpolation
+from ._model import Encoded, check_decodes, decode_points
 from ._panel import Panel, format_point, is_from_page, note_html, set_quietly, title
+from ._pictures import ImagePair
 from ._plane import Plane
 from ._shared import follow, model_lock, unfollow
 from ._traits import Latent
-from .cursor import MapCursor
 from .latent import PageLatent
 from .page import slider_ranges, write_page
 from .picture import Picture
 
-FILM = 9
 _ROW = dict(align_items="flex-start", flex_flow="row wrap", grid_gap="18px")
 
 
@@ -78,30 +67,24 @@ class LatentExplorer(Panel):
 
     def __init__(self, model, images=None, *, z=None, **layout) -> None:
         self.check_keywords(layout)
-        if not callable(getattr(model, "decode", None)) or not isinstance(
-            getattr(model, "latent_dim", None), int
-        ):
-            raise TypeError(
-                f"LatentExplorer needs a model with latent_dim and decode(z); got {type(model).__name__}."
-            )
+        check_decodes(model, "LatentExplorer")
         self.model, self.latent_dim, self._lock = model, model.latent_dim, model_lock(model)
         self._has_prior = getattr(model, "has_prior", True)
-        self._a = self._b = self._shown = None
-        self._originals = None
-        self._load_codes(images)
+        self._codes = codes = Encoded.of(model, images, getattr(model, "atlas", None))
+        self.mu, self.logvar, self.labels = codes.mu, codes.logvar, codes.labels
+        self.classes = class_names(codes.labels)
         if z is not None:
             self.z = z
-        self.plane = Plane.coordinates(self.latent_dim)
-        self._shape = to_uint8(self._decode(np.zeros((1, self.latent_dim)))[0]).shape
+        self._shape = self._decode_one(np.zeros(self.latent_dim)).shape
 
-        self._page_knows, self._given = False, deque(maxlen=256)
+        self._page_knows = False
         self._build_controls()
         self._build_map()
         self._build_grid()
         self._build_details()
         super().__init__(
             [
-                widgets.HBox([self._controls, self._map_box], layout=_ROW),
+                widgets.HBox([self._controls, self._map], layout=_ROW),
                 widgets.HBox([self.grid, self._details], layout=_ROW),
                 self.cursor,
                 self.latent,
@@ -136,134 +119,52 @@ class LatentExplorer(Panel):
         """The picture of z, (H, W) or (H, W, 3) uint8; decoded when it is asked for."""
         return self._decode_one(self.z)
 
-    # -- what the model says --------------------------------------------------------------------
+    @property
+    def plane(self) -> Plane:
+        """The plane of the map and the grid."""
+        return self._map.plane
 
-    def _load_codes(self, images) -> None:
-        """Set mu, logvar (ndarrays (N, d)) and labels from the images, or from the model's atlas."""
-        atlas = getattr(self.model, "atlas", None)
-        self.mu, self.logvar, self.labels, self.classes = np.zeros((0, self.latent_dim)), None, None, ()
-        logvar = None
-        if images is not None:
-            images = images if isinstance(images, Images) else Images(images)
-            if not callable(getattr(self.model, "encode", None)):
-                raise TypeError(
-                    f"{type(self.model).__name__} has no encode(x), so its map cannot show images: "
-                    "leave them out."
-                )
-            check_images(images.images, getattr(self.model, "image_shape", None))
-            self._originals = images.images
-            with self._lock:
-                q = encode_all(self.model, images.images)
-            mu, logvar, labels = q.mu, q.logvar, images.labels
-        elif atlas is not None:
-            mu, logvar, labels = atlas
-        else:
-            return
-        self.mu = mu.cpu().numpy()
-        if logvar is not None:
-            self.logvar = logvar.cpu().numpy()
-        if labels is not None:
-            self.labels = labels.numpy()
-            self.classes = tuple(str(c) for c in range(int(self.labels.max()) + 1))
-
-    @torch.no_grad()
     def _decode(self, z: np.ndarray) -> torch.Tensor:
-        """Decode points (N, d) to images (N, C, H, W) on the CPU."""
-        parameter = next(self.model.parameters(), None) if isinstance(self.model, torch.nn.Module) else None
-        with self._lock:
-            x = self.model.decode(
-                torch.as_tensor(z, dtype=torch.float32, device=getattr(parameter, "device", None))
-            )
-        if not isinstance(x, torch.Tensor) or x.dim() != 4 or len(x) != len(z):
-            raise ValueError(
-                f"decode must turn z of shape {tuple(z.shape)} into images of shape ({len(z)}, C, H, W); "
-                f"got {tuple(x.shape) if isinstance(x, torch.Tensor) else type(x).__name__}."
-            )
-        return x.cpu()
+        return decode_points(self.model, z)
 
     def _decode_one(self, z) -> np.ndarray:
         return to_uint8(self._decode(np.array([z]))[0])
-
-    def _original(self, row: int) -> torch.Tensor | None:
-        """Return the image behind a point, or None where its dataset is not on this machine."""
-        if self._originals is None:
-            test = load_test_images(getattr(self.model, "info", {}).get("dataset"))
-            found = test is not None and len(test) == len(self.mu)
-            self._originals = test.images if found else ()
-        return self._originals[row] if len(self._originals) else None
 
     # -- building -------------------------------------------------------------------------------
 
     def _build_controls(self) -> None:
         self.canvas = Picture()
         self.canvas.fit_width(self._shape[1], at_least=250)
-        self.sliders, self.boxes, rows = [], [], []
-        for i, (low, high, step) in enumerate(slider_ranges(self.mu, self._has_prior, self.latent_dim)):
-            # The page takes z from where the sliders are made: nothing may move them there afterwards.
-            value = self.z[i]
-            low, high = min(low, math.floor(2 * value) / 2), max(high, math.ceil(2 * value) / 2)
-            slider = widgets.FloatSlider(
-                value, min=low, max=high, step=step, description=f"z{i + 1}", readout=False,
-                layout=dict(width="180px"), style=dict(description_width="28px"),
-            )  # fmt: skip
-            box = widgets.BoundedFloatText(
-                round(value, 4), min=low, max=high, step=10 * step, layout=dict(width="78px")
-            )
-            box.add_class("vw-number")
+        self._coordinates = Coordinates(self.z, slider_ranges(self.mu, self._has_prior, self.latent_dim))
+        self.sliders, self.boxes = self._coordinates.sliders, self._coordinates.boxes
+        for i, (slider, box) in enumerate(zip(self.sliders, self.boxes, strict=True)):
             self.listen(slider, lambda value, i=i: self._slide_coordinate(i, value))
             self.listen(box, lambda value, i=i: self._type_coordinate(i, value))
-            self.sliders.append(slider)
-            self.boxes.append(box)
-            rows.append(widgets.HBox([slider, box]))
         self.state, self.where = widgets.HTML(), widgets.HTML()
-        self.t = widgets.FloatSlider(
-            0, min=0, max=1, step=0.01, description="t", disabled=True, readout_format=".2f",
-            layout=dict(width="330px"), style=dict(description_width="28px"),
-        )  # fmt: skip
+        self._line = line = Interpolation(self._decode, self._shape[1])
+        self.t, self.film, self.ends = line.t, line.film, line.ends
+        self.set_a, self.set_b = line.set_a, line.set_b
         self.listen(self.t, self._on_t)
+        self.press(self.set_a, lambda: self._set_ends(a=self.z))
+        self.press(self.set_b, lambda: self._set_ends(b=self.z))
         self.latent = PageLatent(self.model, self.sliders, self.t, self.z)
         self.canvas.key = self.latent.key
         self.listen(self.latent, self._on_moved, "moved")
+        heading = title("The decoder's picture of z")
         self._controls = widgets.VBox(
-            [
-                title("The decoder's picture of z"),
-                self.canvas,
-                self.where,
-                self.state,
-                widgets.VBox(rows, layout=dict(max_height="190px", overflow="auto")),
-            ],
-            layout=dict(width="276px"),
+            [heading, self.canvas, self.where, self.state, self._coordinates], layout=dict(width="276px")
         )
 
     def _build_map(self) -> None:
-        points = self.plane.project(self.mu)
-        self.figure = map_figure(points, self.labels, self.classes, self.plane.names, *self._frame(points))
+        self._map = map_ = CodeMap(self._codes, self.latent_dim, self._has_prior, self.latent)
+        self.figure, self.cursor, self.hover = map_.figure, map_.cursor, map_.hover
+        self.map_mode, self.across, self.up = map_.map_mode, map_.across, map_.up
         for trace in self.figure.select_traces(selector=is_points):
             trace.on_click(self._on_click)
-        self.cursor = MapCursor(key=self.latent.key, key_step=0.05 * self._frame(points)[1] / REACH)
         self.latent.show(self.plane)
-        names = [f"z{i + 1}" for i in range(self.latent_dim)]
-        self.map_mode = widgets.ToggleButtons(
-            options=["two coordinates", "principal components"], style=dict(button_width="auto"),
-            disabled=len(self.mu) < 2,
-        )  # fmt: skip
-        self.across = widgets.Dropdown(
-            options=names, index=0, description="across", layout=dict(width="150px")
-        )
-        self.up = widgets.Dropdown(options=names, index=min(1, len(names) - 1), description="up",
-                                   layout=dict(width="150px"))  # fmt: skip
         for control in (self.map_mode, self.across, self.up):
             self.listen(control, lambda _: self._change_plane())
-        self.hover = widgets.ToggleButton(
-            description="decode under the pointer", icon="eye", layout=dict(width="230px"),
-            disabled=bool(self.latent.reason), tooltip=self.latent.reason,
-        )  # fmt: skip
         self.listen(self.hover, lambda on: self.cursor.set_trait("hover", on))
-        choices = [self.map_mode, self.across, self.up] if self.latent_dim > 2 else []
-        axes_row = [widgets.HBox([self.hover, *choices], layout=_ROW)]
-        what = "mu" if self._has_prior else "the code z"
-        count = f"{what} of {len(self.mu):,} encoded images" if len(self.mu) else "no encoded images to show"
-        self._map_box = widgets.VBox([title(f"The map: {count}"), self.figure, *axes_row])
 
     def _build_grid(self) -> None:
         self.grid = ManifoldGrid(
@@ -283,41 +184,17 @@ class LatentExplorer(Panel):
             self.grid.children = (*self.grid.children, self.redraw)
 
     def _build_details(self) -> None:
-        width = self._shape[1]
-        self.original, self.reconstruction, self.film = Picture(), Picture(), Picture()
-        for picture in (self.original, self.reconstruction):
-            picture.fit_width(width, at_least=96)
-        self.film.fit_width(FILM * width, at_most=350)
+        self._pair = ImagePair(self._shape[1], at_least=96)
+        self.original, self.reconstruction = self._pair.original, self._pair.reconstruction
         self.details = widgets.HTML()
         self.zoom = widgets.ToggleButton(
             description="zoom to its cloud", icon="search-plus", layout=dict(width="160px", display="none")
         )
-        self.listen(self.zoom, lambda _: self._draw_axes())
-        self.set_a = widgets.Button(description="A is here", tooltip="Interpolate from the present z")
-        self.set_b = widgets.Button(description="B is here", tooltip="Interpolate to the present z")
-        for button in (self.set_a, self.set_b):
-            button.layout.width = "90px"
-        self.press(self.set_a, lambda: self._set_ends(a=self.z))
-        self.press(self.set_b, lambda: self._set_ends(b=self.z))
-        self.ends = widgets.HTML()
-        self._film_box = widgets.VBox([self.film])
-        self._pair = widgets.HBox(
-            [
-                widgets.VBox([widgets.HTML(note_html("the image")), self.original]),
-                widgets.VBox([widgets.HTML(note_html("its reconstruction")), self.reconstruction]),
-            ],
-            layout=_ROW,
-        )
-        for box in (self._pair, self._film_box):
-            box.layout.display = "none"
+        self.listen(self.zoom, lambda _: self._aim())
         self._details = widgets.VBox(
-            [
-                title("The chosen point"), self.details, self._pair, self.zoom,
-                title("Interpolate from A to B"), widgets.HBox([self.set_a, self.set_b]), self.ends, self.t,
-                self._film_box,
-            ],
+            [title("The chosen point"), self.details, self._pair, self.zoom, self._line],
             layout=dict(width="350px"),
-        )  # fmt: skip
+        )
 
     # -- controls write z -----------------------------------------------------------------------
 
@@ -327,17 +204,8 @@ class LatentExplorer(Panel):
     def _slide_coordinate(self, i: int, value: float) -> None:
         if not is_from_page(self.sliders[i]):
             self._move_coordinate(i, value)
-        elif not self._is_echo(i, value):
+        elif not self._coordinates.is_echo(i, value, self.z):
             self._follow((*self.z[:i], value, *self.z[i + 1 :]))
-
-    def _is_echo(self, i: int, value: float) -> bool:
-        """Tell a slider's answer from a hand: it rounds what it is given to its step, and sends that back.
-
-        The answer may come when z is elsewhere again, so what was given in the last second counts too.
-        """
-        since = time.monotonic() - 1
-        given = [self.z, *(z for at, z in list(self._given) if at > since)]
-        return any(abs(value - z[i]) <= self.sliders[i].step / 2 for z in given)
 
     def _type_coordinate(self, i: int, value: float) -> None:
         # The box shows four decimals: hearing what it was set to must not round z.
@@ -346,7 +214,7 @@ class LatentExplorer(Panel):
 
     def _on_moved(self, z) -> None:
         """Follow a cursor, or t: the page has set the sliders too, and they will answer."""
-        self._given.append((time.monotonic(), tuple(z)))
+        self._coordinates.give(z)
         self._follow(z)
 
     def _follow(self, z) -> None:
@@ -359,7 +227,7 @@ class LatentExplorer(Panel):
                 self._page_knows = False
 
     def _on_t(self, t: float) -> None:
-        z = (1 - t) * np.array(self._a) + t * np.array(self._b)
+        z = self._line.at(t)
         if is_from_page(self.t):
             self._on_moved(z)
         else:
@@ -414,9 +282,8 @@ class LatentExplorer(Panel):
                 self.canvas.show(self._decode_one(self.z))
                 self.grid.draw()
             if self.selected is not None:
-                reconstruction = self._decode(self.mu[self.selected : self.selected + 1])[0]
-                self.reconstruction.show(to_uint8(reconstruction))
-            self._draw_film()
+                self._show_pair(self.selected)
+            self._line.draw()
 
     def close(self) -> None:
         # A panel that was refused when it was made is closed too, when it is forgotten.
@@ -430,26 +297,12 @@ class LatentExplorer(Panel):
         self._set_ends(a=check(self, a), b=check(self, b))
 
     def _set_ends(self, a=None, b=None) -> None:
-        self._a, self._b = a or self._a, b or self._b
-        self.ends.value = note_html(
-            "; ".join(
-                f"{k} = {format_point(p)}" for k, p in (("A", self._a), ("B", self._b)) if p is not None
-            )
-        )
-        ready = self._a is not None and self._b is not None
-        self.t.disabled = not ready
-        if ready:
-            self.latent.ends = [list(self._a), list(self._b)]
-            self._draw_film()
-            self._film_box.layout.display = ""
+        line = self._line
+        line.set_ends(a, b)
+        if line.ready:
+            self.latent.ends = [list(line.a), list(line.b)]
             self.t.value = 0 if b is None or a is not None else 1
         self._draw_marks()
-
-    def _draw_film(self) -> None:
-        if self._a is not None and self._b is not None:
-            t = np.linspace(0, 1, FILM)[:, None]
-            z = (1 - t) * np.array(self._a) + t * np.array(self._b)
-            self.film.show(to_uint8(tile(self._decode(z), FILM)), f"{FILM} pictures from A to B")
 
     # -- rendering ------------------------------------------------------------------------------
 
@@ -460,23 +313,13 @@ class LatentExplorer(Panel):
             # Looking at every weight costs more than a picture, and a hand moves often.
             self.latent.refresh(pause=0.5 if self._page_knows else 0.0)
             if not self._page_knows:
-                self._given.append((time.monotonic(), z))
+                self._coordinates.give(z)
                 self.latent.z = list(z)
             if self.latent.reason:
                 self.canvas.show(self._decode_one(z), f"decoded picture of z = {format_point(z)}")
             by = f"by the kernel: {self.latent.reason}" if self.latent.reason else "in this page"
             self.where.value = note_html(f"decoded {by}")
-            for i, value in enumerate(z):
-                # A coordinate that stayed is not sent again: the page would round it and answer.
-                if self._shown is None or self._shown[i] != value:
-                    for control in (self.sliders[i], self.boxes[i]):
-                        _widen(control, value)
-                    if self._page_knows:
-                        set_quietly(self.sliders[i], value=value)
-                    else:
-                        self.sliders[i].value = value
-                    self.boxes[i].value = round(value, 4)
-            self._shown = z
+            self._coordinates.show(z, from_page=self._page_knows)
             self._place_cursors()
             self.state.value = note_html(self._describe(z), "state")
 
@@ -502,19 +345,17 @@ class LatentExplorer(Panel):
             self._pair.layout.display = "none" if row is None else ""
             self.zoom.layout.display = "none" if row is None or self.logvar is None else ""
             if self.zoom.value:
-                self._draw_axes()
+                self._aim()
             if row is None:
                 self.details.value = note_html("Click a point of the map.")
-                return
-            reconstruction = self._decode(self.mu[row : row + 1])[0]
-            self.reconstruction.show(to_uint8(reconstruction), "reconstruction of the chosen image")
-            original = self._original(row)
-            self.original.show(
-                to_uint8(reconstruction if original is None else original),
-                "the chosen image" if original is not None else "reconstruction in place of the image",
-            )
-            self._pair.children[0].layout.display = "none" if original is None else ""
-            self.details.value = note_html(self._describe_row(row, original is not None))
+            else:
+                self.details.value = note_html(self._describe_row(row, self._show_pair(row)))
+
+    def _show_pair(self, row: int) -> bool:
+        """Show an image and its reconstruction; return whether the image is on this machine."""
+        original = self._codes.original(row)
+        self._pair.show(original, self._decode(self.mu[row : row + 1])[0], "the chosen image")
+        return original is not None
 
     def _describe_row(self, row: int, at_hand: bool) -> str:
         text = f"Image {row}"
@@ -530,66 +371,27 @@ class LatentExplorer(Panel):
         return text
 
     def _draw_marks(self) -> None:
-        """Circles of the prior, ellipses of the chosen posterior, the line from A to B."""
-        shapes = prior_circles(self._prior_mean) if self._has_prior else []
-        if self.selected is not None and self.logvar is not None:
-            sigma = np.exp(self.logvar[self.selected] / 2)
-            shapes += posterior_ellipses(
-                self.plane.project(self.mu[self.selected]), self.plane.covariance(sigma)
-            )
-        if self._a is not None and self._b is not None:
-            shapes.append(path_line(self.plane.project(self._a), self.plane.project(self._b)))
         with self._lock:
-            self.figure.update_layout(shapes=shapes)
+            self._map.mark(self.selected, self._line.a, self._line.b)
 
-    def _draw_axes(self) -> None:
+    def _aim(self) -> None:
         """Show the whole map, or the chosen posterior from close by."""
-        centre, reach = self._frame(self.plane.project(self.mu))
-        if self.zoom.value and self.selected is not None:
-            covariance = self.plane.covariance(np.exp(self.logvar[self.selected] / 2))
-            centre, reach = self.plane.project(self.mu[self.selected]), 6 * math.sqrt(covariance.max())
         with self._lock:
-            set_axes(self.figure, self.plane.names, centre, reach)
+            self._map.aim(self.selected if self.zoom.value and self.logvar is not None else None)
 
     def _change_plane(self) -> None:
-        principal = self.map_mode.index == 1
-        if not principal and self.across.index == self.up.index:
-            raise ValueError("across and up show the same coordinate: choose two different ones.")
-        self.across.disabled = self.up.disabled = principal
-        self.plane = (
-            Plane.principal(self.mu) if principal
-            else Plane.coordinates(self.latent_dim, self.across.index, self.up.index)
-        )  # fmt: skip
-        points = self.plane.project(self.mu)
-        self.latent.show(self.plane)
         with self._lock, self.figure.batch_update():
-            move_points(self.figure, points)
-            self._draw_axes()
+            self._map.turn()
+            self._aim()
+        self.latent.show(self.plane)
         self._draw_marks()
         self._draw_grid()
-
-    @property
-    def _prior_mean(self) -> np.ndarray:
-        """Where the plane has the mean of the prior, shape (2,)."""
-        return self.plane.project(np.zeros(self.latent_dim))
-
-    def _frame(self, points: np.ndarray) -> tuple[np.ndarray, float]:
-        """Centre and reach of the square that the map shows."""
-        return span(points, self._prior_mean if self._has_prior else None)
 
     def _draw_grid(self) -> None:
         with self._lock:
             if self._has_prior:
-                self.grid.centre = self._prior_mean
+                self.grid.centre = self._map.prior_mean
             else:
-                self.grid.centre, self.grid.reach = self._frame(self.plane.project(self.mu))
+                self.grid.centre, self.grid.reach = self._map.frame
             self.grid.draw()
             self._place_cursors()
-
-
-def _widen(control, value: float) -> None:
-    """Let a control reach a value beyond its range, so that z is never clipped to what it can show."""
-    if value > control.max:
-        control.max = math.ceil(value * 2) / 2
-    if value < control.min:
-        control.min = math.floor(value * 2) / 2

@@ -8,6 +8,7 @@ import traitlets
 
 from ._figure import (
     REACH,
+    class_names,
     follow_points,
     is_points,
     map_figure,
@@ -82,7 +83,7 @@ class LatentMap(Panel):
         self.latent_dim = self.mu.shape[1]
         self._labels = labels = self._check_labels(labels)
         if classes is None:
-            classes = [] if labels is None else [str(c) for c in range(int(labels.max()) + 1)]
+            classes = class_names(labels)
         points = self._points()
         self._frame = span(points, np.zeros(2) if prior else None)
         self.figure = map_figure(points, labels, classes, ("z1", "z2"), *self._frame)

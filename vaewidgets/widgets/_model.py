@@ -1,0 +1,116 @@
+"""What panels ask of any model: the codes of images, the image behind a code, the pictures of points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaewidgets.conditional import ConditionalVAE
+from vaewidgets.data import Images, check_images, load_test_images
+from vaewidgets.metrics import encode_all
+
+from ._shared import model_lock
+
+
+def check_decodes(model, panel: str) -> None:
+    """Refuse what has no ``decode`` or no ``latent_dim``, in the name of a panel."""
+    if not callable(getattr(model, "decode", None)) or not isinstance(
+        getattr(model, "latent_dim", None), int
+    ):
+        raise TypeError(f"{panel} needs a model with latent_dim and decode; got {type(model).__name__}.")
+
+
+def device_of(model) -> torch.device | None:
+    """Return where the weights of `model` are; None of a model that has none."""
+    weights = model.parameters() if isinstance(model, torch.nn.Module) else iter(())
+    return getattr(next(weights, None), "device", None)
+
+
+@torch.no_grad()
+def decode_points(model, z, labels=None) -> Tensor:
+    """Decode points (N, d) to images (N, C, H, W) on the CPU, while nobody changes the weights.
+
+    Parameters
+    ----------
+    z : array of shape (N, d)
+    labels : sequence of N ints, optional
+        What a conditional model is told.
+
+    Raises
+    ------
+    ValueError
+        ``decode`` answers with no images.
+    """
+    device, z = device_of(model), np.asarray(z)
+    points = torch.as_tensor(z, dtype=torch.float32, device=device)
+    with model_lock(model):
+        x = model.decode(points, *(() if labels is None else (torch.as_tensor(labels, device=device),)))
+    if not isinstance(x, Tensor) or x.dim() != 4 or len(x) != len(z):
+        raise ValueError(
+            f"decode must turn z of shape {tuple(z.shape)} into images of shape ({len(z)}, C, H, W); "
+            f"got {tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}."
+        )
+    return x.cpu()
+
+
+@dataclass
+class Encoded:
+    """Images as a model encodes them, given to a panel or carried by the model as an atlas.
+
+    Attributes
+    ----------
+    mu : ndarray of shape (N, d)
+        Of no rows where there are neither images nor an atlas.
+    logvar : ndarray of shape (N, d) or None
+        None of codes that have no variance.
+    labels : ndarray of shape (N,) or None
+    images : Tensor of shape (N, C, H, W) or None
+        None until an image of an atlas is asked for; of length 0 if they are not on this machine.
+    """
+
+    model: object
+    mu: np.ndarray
+    logvar: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    images: Tensor | None = None
+
+    @classmethod
+    def of(cls, model, images: Images | Tensor | None, atlas=None) -> Encoded:
+        """Encode the images if there are any, else take the codes of the atlas.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The model does not encode, or not images of this kind.
+        """
+        if images is None:
+            if atlas is None:
+                return cls(model, np.zeros((0, model.latent_dim), "float32"))
+            return cls(model, _array(atlas.mu), _array(atlas.logvar), _array(atlas.labels))
+        images = images if isinstance(images, Images) else Images(images)
+        if not callable(getattr(model, "encode", None)):
+            raise TypeError(
+                f"{type(model).__name__} has no encode(x), so its map cannot show images: leave them out."
+            )
+        check_images(images.images, getattr(model, "image_shape", None))
+        told = images.labels if isinstance(model, ConditionalVAE) else None
+        with model_lock(model):
+            q = encode_all(model, images.images, labels=told)
+        return cls(model, _array(q.mu), _array(q.logvar), _array(images.labels), images.images)
+
+    def __len__(self) -> int:
+        return len(self.mu)
+
+    def original(self, row: int) -> Tensor | None:
+        """Return the image of a row, or None where its dataset is not on this machine."""
+        if self.images is None:
+            test = load_test_images(getattr(self.model, "info", {}).get("dataset"))
+            self.images = test.images if test is not None and len(test) == len(self) else ()
+        return self.images[row] if len(self.images) else None
+
+
+def _array(values: Tensor | None) -> np.ndarray | None:
+    return None if values is None else values.detach().cpu().numpy()
