@@ -26,6 +26,8 @@ def compression():
         wrong=[
             (1 / 392, "That is upside down: it is the share that is left. How many times fewer is it?"),
             (100 / 392, "That is the share that is left, in percent. How many times fewer is it?"),
+            (1 - 1 / 392, "That is the share that is gone. How many *times* fewer numbers are left?"),
+            (100 - 100 / 392, "That is the share that is gone, in percent. How many *times* fewer is it?"),
             (14, "28 is only one side of the picture. Count all of its pixels."),
             (28, "28 is only one side of the picture, and something should be divided by something."),
             (784, "So many pixels there are. How many of them share one latent coordinate?"),
@@ -132,6 +134,10 @@ def midpoint():
             (
                 lambda model, a, b: model.decode(a + b),
                 "The sum of two points lies far outside, not between them. What is missing?",
+            ),
+            (
+                lambda model, a, b: model.decode(a + b / 2),
+                "Only z_b is halved: a division comes before a sum. Brackets help.",
             ),
             (
                 lambda model, a, b: model.decode((a - b) / 2),

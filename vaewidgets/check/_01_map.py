@@ -37,6 +37,8 @@ def residual():
             (left**0.5, "That is a root. The squared error is asked, and variances are squares already."),
             (kept / 3, "That is the mean of the kept variances. The error is made of what is lost."),
             (0, "Three coordinates cannot hold six directions that all vary: something is lost."),
+            (1 + left, "That is what two coordinates leave, as in the cell above. Here there is a third."),
+            (4 + 1 + left, "That is what one coordinate leaves, as in the cell above. Here there are three."),
             (3, "So many directions are lost. How much do the images vary along them?"),
         ],
     )
@@ -69,6 +71,14 @@ def neighbours_agree():
             (
                 lambda codes, labels, k: 100 * _same_label(codes, labels, k).mean(),
                 "That is in percent. Return a share between 0 and 1.",
+            ),
+            (
+                lambda codes, labels, k: _same_label(codes, labels, k).sum(),
+                "That counts all pairs that agree. Which share of them is it?",
+            ),
+            (
+                lambda codes, labels, k: _same(labels, (codes @ codes.T).topk(k).indices).mean(),
+                "A large dot product is no small distance: codes far out would be everybody's neighbours.",
             ),
             (
                 lambda codes, labels, k: 1 - _same_label(codes, labels, k).mean(),

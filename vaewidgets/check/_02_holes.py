@@ -32,6 +32,10 @@ def prior_mass():
             (100 * _mass(2), "That is in percent. Asked is a share between 0 and 1."),
             (1 - math.exp(-1), "Something is not squared: it is the *squared* distance that counts."),
             (1 - math.exp(-4), "The squared distance is not halved in your exponent."),
+            (
+                (1 + math.erf(2 / 2**0.5)) / 2,
+                "That is one tail of *one* dimension cut off. Asked is a disc in the plane.",
+            ),
             (math.erf(1 / 2**0.5), "That is one sigma of one dimension. Asked is a disc of radius 2."),
         ],
     )
@@ -112,6 +116,12 @@ def to_codes():
                 "One mean and one spread for all coordinates. Each coordinate has its own.",
             ),
             (
+                lambda epsilon, codes: (
+                    codes.mean(0) + codes.std(0) * (epsilon - epsilon.mean(0)) / epsilon.std(0)
+                ),
+                "You standardise the draws. They come from N(0, I) already: take them as they are.",
+            ),
+            (
                 lambda epsilon, codes: codes[: len(epsilon)],
                 "Those are codes of real images: nothing new is drawn.",
             ),
@@ -129,7 +139,9 @@ def _mass(radius: float) -> float:
 
 def _trial(n: int, d: int, seed: int) -> dict[str, Tensor]:
     noise = torch.Generator().manual_seed(seed)
-    # So many codes that dividing by N or by N - 1 is the same.
-    spread = torch.tensor([12.0, 3.0, 30.0])[:d]
-    codes = torch.tensor([5.0, -8.0, 1.5])[:d] + spread * torch.randn(20_000, d, generator=noise)
+    # So many codes that dividing by N or by N - 1 is the same; and without correlation, so that the factor of
+    # their covariance matrix gives the same draws as their standard deviations.
+    codes = torch.randn(20_000, d, generator=noise)
+    codes = torch.linalg.qr(codes - codes.mean(0)).Q * len(codes) ** 0.5
+    codes = torch.tensor([5.0, -8.0, 1.5])[:d] + torch.tensor([12.0, 3.0, 30.0])[:d] * codes
     return dict(epsilon=torch.randn(n, d, generator=noise), codes=codes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
 from torch.nn.functional import softplus
 
 from ._mechanism import Function, Number, exercise
@@ -45,6 +46,12 @@ def best_sigma():
             (1 / 3, "The variance, and the KL's own term sigma^2 / 2 is left out as well."),
             (2, "Upside down: a decoder that loses more by noise wants a narrower cloud."),
             (4, "That is 1 / sigma^2, the precision."),
+            (math.log(1 / 4), "That is logvar, ln sigma^2. sigma itself is asked for."),
+            (math.log(1 / 2), "That is ln sigma. sigma itself is asked for."),
+            (
+                1 / math.sqrt(1 + 3 / 2),
+                "The derivative of sigma^2 is 2 sigma: the decoder's term loses its 1/2 as well.",
+            ),
         ],
     )
 
@@ -119,6 +126,10 @@ def sample():
                 lambda m, lv, e: m + (lv / 2).exp(),
                 "Always one sigma to the right: the noise is not used.",
             ),
+            (
+                lambda m, lv, e: m + (lv / 2).exp() * _own(e.shape),
+                "You draw noise of your own. Use the epsilon that is given: then nothing here is random.",
+            ),
             (lambda m, lv, e: m + e, "Every cloud comes out as wide as the prior: sigma is not used."),
             (
                 lambda m, lv, e: (m + e) * (lv / 2).exp(),
@@ -126,6 +137,11 @@ def sample():
             ),
         ],
     )
+
+
+def _own(shape: torch.Size) -> Tensor:
+    """The first noise that a student's own torch.randn_like draws here: `_call` seeds it with 0."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
 def _clouds(images: int, d: int, seed: int) -> dict:

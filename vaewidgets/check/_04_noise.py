@@ -138,6 +138,7 @@ def draws_needed():
                 "Upside down, and the ratio of standard deviations is not that of draws.",
             ),
             (_RATIO, "That is for each pathwise draw. You have a hundred of them."),
+            (math.sqrt(_RATIO), "That is the ratio of the two spreads. How do errors fall with draws?"),
             (100 * _RATIO**2, "The ratio is squared once too often: it already is one of variances."),
             (0, "No draws give no estimate. Or do you hold it for biased? Its mean is exact."),
         ],

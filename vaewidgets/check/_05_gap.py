@@ -33,6 +33,8 @@ def evidence():
             ),
             (-102.8, "That is the ELBO itself. It is not the likelihood: it falls short of it by the gap."),
             (12, "That is the gap alone: the KL from q to the exact posterior."),
+            (-90.8 / math.log(2), "That is in bits. The ELBO and the gap are in nats, and so is log p(x)."),
+            (0, "p(x) itself is so near to zero that nobody writes it down. Asked is its logarithm."),
         ],
     )
 
@@ -58,6 +60,10 @@ def sharper_decoder():
             (2 * _SHARPER, "Twice too much: the gap is half of the difference of the logarithms."),
             (_SHARPER / math.log(2), "That is in bits. Nats use the natural logarithm."),
             (
+                0.5 * math.log(35 * 35 / 325),
+                "You square the noise once more: .5 is s^2 already, a variance.",
+            ),
+            (
                 0.5 * math.log(8.5 * 8.5 / 16),
                 "That leaves the prior out: the precision is W'W + s^2 I over s^2, not W'W alone.",
             ),
@@ -80,6 +86,16 @@ def importance_bound():
         right=_bound,
         well="With k = 1 this is the ELBO. As k grows it climbs to log p(x), and on average never above it.",
         hint="The weights are averaged, then comes the logarithm; exp of a log weight alone would be 0.",
+        symptoms=[
+            (
+                lambda runs: all((run.result == -math.inf).all() for run in runs),
+                "In 32 bits exp(-120) is 0, and log 0 is -inf. Take the largest log weight out first.",
+            ),
+            (
+                lambda runs: all(not run.result.any() for run in runs),
+                "In 32 bits exp(-120) is 0: your weights have vanished, and the logarithm is missing.",
+            ),
+        ],
         wrong=[
             (
                 lambda log_w, k: log_w.logsumexp(1),
@@ -122,6 +138,7 @@ def _bound(log_w: Tensor, k: int) -> Tensor:
 
 
 def _log_weights(images: int, k: int, seed: int) -> dict:
-    # So small that exp gives 0 in float32, as it does for every real image.
+    # So small that exp gives 0 in float32, as it does for every real image; and some images are much likelier.
     noise = torch.Generator().manual_seed(seed)
-    return dict(log_w=-120 + 3 * torch.randn(images, k, generator=noise), k=k)
+    level = -120 - 100 * torch.rand(images, 1, generator=noise)
+    return dict(log_w=level + 3 * torch.randn(images, k, generator=noise), k=k)

@@ -126,6 +126,14 @@ def kl():
                 "sigma stands where its square, the variance, belongs.",
             ),
             (
+                lambda mu, lv: (0.5 * (mu**2 + lv.exp() - 1) - lv).sum(1),
+                "ln sigma is half of logvar: in your sum the logarithm counts double.",
+            ),
+            (
+                lambda mu, lv: (0.5 * mu**2 + lv.exp() - 1 - lv).sum(1),
+                "The 1/2 stands before the offset only. It halves the shape part as well.",
+            ),
+            (
                 lambda mu, lv: 0.5 * (mu + lv.exp() - 1 - lv).sum(1),
                 "An offset to the left must cost as much as one to the right: mu is not squared.",
             ),

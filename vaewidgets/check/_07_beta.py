@@ -61,7 +61,15 @@ def rates():
                 lambda v, beta, noise: 0.5 * (v / (beta * noise)).log2(),
                 "Under the water you tell less than nothing. A drowned dimension tells 0 bits.",
             ),
+            (
+                lambda v, beta, noise: 0.5 * (v / (beta * noise)).log(),
+                "That is in nats, not in bits; and a drowned dimension tells 0, not less than nothing.",
+            ),
             (lambda v, beta, noise: _rates(v, beta, noise) * math.log(2), "That is in nats, not in bits."),
+            (
+                lambda v, beta, noise: 0.5 * v.clamp(min=1).log2(),
+                "Where is the water? A variance counts by how far it stands above beta * s^2.",
+            ),
             (
                 lambda v, beta, noise: 2 * _rates(v, beta, noise),
                 "Twice too much: these are variances, and a bit is a factor of two in the deviation.",
@@ -100,6 +108,8 @@ def fair_elbo():
                 -84.9,
                 "That is the loss it reports. Its KL counts a quarter there, in the ELBO it counts in full.",
             ),
+            (-70.9, "You reward the KL, and count a quarter of it. In the ELBO it is a cost, in full."),
+            (-28, "That is the KL alone: what the code costs, without what the decoder loses."),
             (-49.9, "You reward the KL. It is a cost, in the loss and in the ELBO."),
             (-77.9, "That is the reconstruction alone: the code must be paid for too."),
             (-102.8, "That is the other model's loss, which with beta = 1 is its ELBO too."),

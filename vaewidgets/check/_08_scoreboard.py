@@ -112,6 +112,14 @@ def told_apart():
                 lambda la, ha, lb, hb: ((ha < lb) & (hb < la)).double(),
                 "Both at once cannot be: one of the two ways round is enough.",
             ),
+            (
+                lambda la, ha, lb, hb: _outside(la, ha, lb, hb),
+                "You ask whether the middle of one lies outside the other. Their ends may still overlap.",
+            ),
+            (
+                lambda la, ha, lb, hb: _outside(lb, hb, la, ha),
+                "You ask whether the middle of one lies outside the other. Their ends may still overlap.",
+            ),
             (lambda la, ha, lb, hb: _apart(la, ha, lb, hb).mean(), "That is a share. Answer pair by pair."),
         ],
     )
@@ -121,14 +129,20 @@ def _apart(low_a: Tensor, high_a: Tensor, low_b: Tensor, high_b: Tensor) -> Tens
     return ((high_a < low_b) | (high_b < low_a)).double()
 
 
+def _outside(low_a: Tensor, high_a: Tensor, low_b: Tensor, high_b: Tensor) -> Tensor:
+    """Whether the middle of a lies outside b: too lax a test."""
+    middle = (low_a + high_a) / 2
+    return ((middle < low_b) | (middle > high_b)).double()
+
+
 def _intervals(count: int, seed: int) -> dict:
     noise = torch.Generator().manual_seed(seed)
     middle = torch.rand(2, count, generator=noise)
     half = 0.05 + 0.2 * torch.rand(2, count, generator=noise)
-    # Ends in hundredths, so that some pairs touch exactly.
-    low, high = ((middle - half) * 100).round() / 100, ((middle + half) * 100).round() / 100
+    # Ends in 128ths, so that some pairs touch exactly, and middles and half widths can be compared as well.
+    low, high = ((middle - half) * 128).round() / 128, ((middle + half) * 128).round() / 128
     low[1, 0] = high[0, 0]
-    high[1, 0] = low[1, 0] + 0.2
+    high[1, 0] = low[1, 0] + 0.25
     high[1, 1] = low[0, 1]
-    low[1, 1] = high[1, 1] - 0.2
+    low[1, 1] = high[1, 1] - 0.25
     return dict(low_a=low[0], high_a=high[0], low_b=low[1], high_b=high[1])

@@ -35,6 +35,10 @@ def typical_distance():
                 "Halfway between two draws, z has that length. The question is of one draw.",
             ),
             (
+                math.sqrt(200),
+                "So far apart are two *draws* from each other. Asked is how far one is from the origin.",
+            ),
+            (
                 100 * math.sqrt(2 / math.pi),
                 "You add up the sizes of the coordinates. Lengths add by their squares.",
             ),
@@ -47,13 +51,13 @@ def typical_distance():
 def great_circle():
     """Write ``great_circle(a, b, t)``: the point at the share t of the great circle from a to b.
 
-    With w the angle between a and b it turns by t w at an even pace, and where a and b are equally long the
-    length stays (Shoemake 1985; White 2016, arXiv 1609.04468).
+    With w the angle between a and b it turns by t w, at an even pace, and the length stays (Shoemake 1985;
+    White 2016, arXiv 1609.04468).
 
     Parameters
     ----------
     answer : function
-        Takes two Tensors of shape (d,) and a float from 0 to 1; returns a Tensor of shape (d,).
+        Takes two Tensors of shape (d,), equally long, and a float from 0 to 1; returns shape (d,).
     """
     cut = "The length is kept, but the pace is uneven: equal steps of t must be equal angles."
     return Function(
@@ -67,7 +71,6 @@ def great_circle():
             (lambda a, b, t: t * a + (1 - t) * b, "That is the straight line, and it runs from b to a."),
             (lambda a, b, t: _circle(b, a, t), "Your path runs from b to a: at t = 0 it must be at a."),
             (lambda a, b, t: _stretched(a, b, t, a.norm()), cut),
-            (lambda a, b, t: _stretched(a, b, t, (1 - t) * a.norm() + t * b.norm()), cut),
             (lambda a, b, t: _stretched(a, b, t, torch.tensor(1.0)), "Your points have length 1, not a's."),
             (
                 lambda a, b, t: math.sqrt(1 - t) * a + math.sqrt(t) * b,
@@ -141,5 +144,7 @@ def _stretched(a: Tensor, b: Tensor, t: float, length: Tensor) -> Tensor:
 def _ends(d: int, t: float, seed: int) -> dict:
     noise = torch.Generator().manual_seed(seed)
     a, b = 0.3 * torch.randn(2, d, generator=noise)
-    # At no right angle, and so short that the dot product, too, has an inverse cosine.
-    return dict(a=a, b=0.6 * b + 0.4 * a, t=t)
+    # At no right angle, and so short that the dot product, too, has an inverse cosine. Equally long: only
+    # then do all formulas of the great circle agree.
+    b = 0.6 * b + 0.4 * a
+    return dict(a=a, b=b * a.norm() / b.norm(), t=t)
