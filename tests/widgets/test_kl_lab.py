@@ -137,7 +137,7 @@ def test_images_without_labels_or_a_model_without_codes(model, images):
 
 
 def test_the_default_model_carries_its_atlas(monkeypatch):
-    monkeypatch.setattr("vaewidgets.widgets.kl_lab.load_test_images", lambda name: None)
+    monkeypatch.setattr("vaewidgets.widgets._model.load_test_images", lambda name: None)
     lab = vw.KLLab(row=100)
     assert lab.original.layout.display == "none"
     atlas = lab.model.atlas

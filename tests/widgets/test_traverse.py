@@ -206,7 +206,7 @@ def test_an_atlas_serves_and_its_pictures_are_looked_for(digits):
     model.atlas = Atlas(*(part.flip(0) for part in model.atlas))
     panel = vw.Traverse(model, row=5)
     assert "Its own picture is not on this machine" in panel.details.value
-    assert panel._pair[0].layout.display == "none"
+    assert panel.chooser.pair.children[0].layout.display == "none"
     np.testing.assert_array_equal(shown(panel.reconstruction), decoded(model, panel.z))
     model.train_atlas, model.atlas = model.atlas, None
     assert "Training image 0" in vw.Traverse(model).details.value

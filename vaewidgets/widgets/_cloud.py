@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipywidgets as widgets
 import numpy as np
-import torch
 import traitlets
 
 from vaewidgets.checkpoints import pretrained
@@ -12,6 +11,7 @@ from vaewidgets.images import to_uint8
 
 from ._figure import REACH
 from ._held import HeldPanel
+from ._model import decode_points
 from ._network import PageNetwork
 from ._panel import read_static
 from ._shared import follow, model_lock, unfollow
@@ -105,15 +105,9 @@ class CloudPanel(HeldPanel):
                 self.view.shape = [*images.shape[1:3], images[0].size // (images.shape[1] * images.shape[2])]
                 self.view.pixels = images.tobytes()
 
-    @torch.no_grad()
     def decode(self, z) -> np.ndarray:
         """Decode points (N, 2) to pictures of shape (N, H, W) or (N, H, W, 3), uint8."""
-        parameter = next(self.model.parameters(), None) if isinstance(self.model, torch.nn.Module) else None
-        with self._lock:
-            x = self.model.decode(
-                torch.as_tensor(np.asarray(z), dtype=torch.float32, device=getattr(parameter, "device", None))
-            )
-        return np.stack([to_uint8(image) for image in x])
+        return np.stack([to_uint8(image) for image in decode_points(self.model, z)])
 
 
 def button(text: str, icon: str, tooltip: str, width: str) -> widgets.Button:

@@ -11,11 +11,9 @@ import numpy as np
 import torch
 import traitlets
 
-from vaewidgets.data import Images, check_images
-from vaewidgets.metrics import encode_all
-
 from ._drawing import Drawing, frame_of
-from ._figure import map_figure, move_points, prior_circles, set_axes, span
+from ._figure import class_names, map_figure, move_points, prior_circles, set_axes, span
+from ._model import Encoded, device_of
 from ._network import PageNetwork
 from ._panel import STATIC, Panel, format_point, note_html, read_static, title
 from ._plane import Plane
@@ -180,7 +178,7 @@ class DrawPad(Panel):
         with self._lock:
             self.pad.refresh()
             if self._images is not None:
-                self._encode_images()
+                self._load_codes(self._images)
                 move_points(self.figure, self._points())
                 self._send_codes()
             self._on_image()
@@ -195,27 +193,12 @@ class DrawPad(Panel):
 
     def _load_codes(self, images) -> None:
         """Set codes (ndarray (N, d)) and labels from the images, or from the model's atlas."""
-        atlas = getattr(self.model, "atlas", None)
-        self._images, self.codes, self.labels = None, np.zeros((0, self.latent_dim), "float32"), None
-        if images is not None:
-            images = images if isinstance(images, Images) else Images(images)
-            check_images(images.images, self.image_shape)
-            self._images, labels = images.images, images.labels
-            self._encode_images()
-        elif atlas is not None:
-            self.codes, labels = atlas.mu.cpu().numpy(), atlas.labels
-        else:
-            return
-        self.labels = None if labels is None else labels.cpu().numpy()
-
-    def _encode_images(self) -> None:
-        with self._lock:
-            self.codes = encode_all(self.model, self._images).mu.cpu().numpy()
+        encoded = Encoded.of(self.model, images, getattr(self.model, "atlas", None))
+        self._images, self.codes, self.labels = images, encoded.mu, encoded.labels
 
     def _send_codes(self) -> None:
-        names = [] if self.labels is None else [str(c) for c in range(int(self.labels.max()) + 1)]
         with self.pad.hold_sync():
-            self.pad.names = names
+            self.pad.names = list(class_names(self.labels))
             self.pad.labels = b"" if self.labels is None else self.labels.astype("<i4").tobytes()
             self.pad.codes = self.codes.astype("<f4").tobytes()
 
@@ -281,9 +264,8 @@ class DrawPad(Panel):
             self.set_trait("mu", None)
             self.set_trait("sigma", None)
             return None
-        parameter = next(self.model.parameters(), None) if isinstance(self.model, torch.nn.Module) else None
         x = torch.from_numpy(np.asarray(self.image).copy())[None, None]
-        q = self.model.encode(x.to(getattr(parameter, "device", None)))
+        q = self.model.encode(x.to(device_of(self.model)))
         mu, logvar = (q, None) if isinstance(q, torch.Tensor) else q
         decoded = self.model.decode(mu)
         if not mu.isfinite().all():

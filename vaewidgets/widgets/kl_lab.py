@@ -8,12 +8,11 @@ import ipywidgets as widgets
 import numpy as np
 import traitlets
 
-from vaewidgets.data import Images, check_images, load_test_images
 from vaewidgets.images import to_uint8
-from vaewidgets.metrics import encode_all
 
 from ._cloud import CLOUD_MODULES, CloudPanel, CloudView, button
 from ._figure import REACH
+from ._model import Encoded
 from ._panel import format_point, note_html, read_static
 from .picture import Picture
 
@@ -168,30 +167,19 @@ class KLLab(CloudPanel):
 
     def _load_clouds(self, images) -> None:
         """Set mu and sigma (ndarrays (N, 2)), labels, and the images where they are at hand."""
-        self._originals, labels = None, None
-        if images is not None:
-            images = images if isinstance(images, Images) else Images(images)
-            check_images(images.images, getattr(self.model, "image_shape", None))
-            with self._lock:
-                q = encode_all(self.model, images.images)
-            self._originals, labels = images.images, images.labels
-        elif getattr(self.model, "atlas", None) is not None:
-            q, labels = self.model.atlas, self.model.atlas.labels
-        else:
-            self._mu, self._sigma, self._labels = np.zeros((0, 2)), np.ones((0, 2)), None
+        self._codes = codes = Encoded.of(self.model, images, getattr(self.model, "atlas", None))
+        self._mu, self._labels = codes.mu.astype(float), codes.labels
+        if not len(codes):
+            self._sigma = np.ones_like(self._mu)
             return
-        self._mu = q.mu.detach().cpu().double().numpy()
-        self._sigma = np.exp(q.logvar.detach().cpu().double().numpy() / 2)
-        self._labels = None if labels is None else labels.numpy()
+        self._sigma = np.exp(codes.logvar.astype(float) / 2)
         costs = (self._mu**2 + self._sigma**2 - 1 - 2 * np.log(self._sigma)) / 2
         self._mean_cost = float(costs.sum(1).mean())
 
     def _original(self) -> np.ndarray | None:
         """Return the chosen image, or None where its dataset is not on this machine."""
-        if self._originals is None:
-            test = load_test_images(getattr(self.model, "info", {}).get("dataset"))
-            self._originals = test.images if test is not None and len(test) == len(self._mu) else ()
-        return to_uint8(self._originals[self.row]) if len(self._originals) else None
+        image = self._codes.original(self.row)
+        return None if image is None else to_uint8(image)
 
     def _build_picker(self) -> widgets.Widget:
         count = len(self._mu)

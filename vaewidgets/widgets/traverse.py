@@ -10,23 +10,18 @@ import torch
 import traitlets
 
 from vaewidgets.conditional import ConditionalVAE
-from vaewidgets.data import Images, check_images, load_test_images
 from vaewidgets.holes import TAU, confidence_of, interpolate
 from vaewidgets.images import to_uint8
-from vaewidgets.metrics import active_units, encode_all
+from vaewidgets.metrics import encode_all
 from vaewidgets.models import Posterior
-from vaewidgets.objectives import kl
 
+from ._chooser import ImageChooser, next_row
+from ._dimensions import Dimensions
+from ._model import Encoded, check_decodes, decode_points
 from ._panel import Panel, note_html
 from ._shared import follow, model_lock, unfollow
 from ._traits import Latent, Within
 from ._traversal import FILM, KINDS, POINTS, STRIP, Traversal
-from .picture import Picture
-
-#: A dimension that costs less than so many nats on average, or whose mu varies less than so much over the
-#: images, says nothing of them.
-DEAD = 0.01
-_ROW = dict(align_items="center", flex_flow="row wrap", grid_gap="10px")
 
 
 class Traverse(Panel):
@@ -93,12 +88,14 @@ class Traverse(Panel):
         self.model, self.latent_dim, self._lock = model, model.latent_dim, model_lock(model)
         self._has_prior = getattr(model, "has_prior", True)
         self._load_codes(images)
-        self._sort_dimensions()
+        self._dimensions = Dimensions.of(self._codes, self._has_prior)
+        self.kl, self.order, self.dead = self._dimensions.kl, self._dimensions.order, self._dimensions.dead
         self._check_judge(judge)
 
         self.row = row
         self.z = self.a = self.mu[row]
-        self.b = self.mu[self._next_row(row, lambda label: label != self._label_of(row))]
+        of_another = next_row(row, len(self.mu), lambda r: self._label_of(r) != self._label_of(row))
+        self.b = self.mu[of_another]
         self.label = self._label_of(row) if self.classes else None
         self.dimension = self.order[0]
         own = ("z", "label", "dimension", "a", "b", "t")
@@ -109,13 +106,13 @@ class Traverse(Panel):
         self._build_chooser()
         self.view = Traversal(
             model, range(self.classes), judge,
-            dimensions=self._describe_dimensions(), prior=self._has_prior,
+            dimensions=self._dimensions.describe(), prior=self._has_prior,
         )  # fmt: skip
         for name in own:
             self.listen(self.view, lambda value, name=name: self._on_view(name, value), name)
         self.listen(self.view, self.draw_ends, "draws")
         self.where, self.state = widgets.HTML(), widgets.HTML()
-        super().__init__([self._chooser, self.state, self.view, self.where], **traits)
+        super().__init__([self.chooser, self.state, self.view, self.where], **traits)
         self.observe(self._on_row, "row")
         self.observe(self._on_point, ["z", "label", "dimension"])
         self.observe(self._on_paths, ["a", "b", "label"])
@@ -163,7 +160,7 @@ class Traverse(Panel):
         """Points of the strip along `dimension`, ndarray of shape (13, d): -3 to 3 standard deviations."""
         points = np.tile(np.array(self.z), (STRIP, 1))
         k = self.dimension
-        points[:, k] = self.centre[k] + self.spread[k] * np.linspace(-3, 3, STRIP)
+        points[:, k] = self._dimensions.centre[k] + self._dimensions.spread[k] * np.linspace(-3, 3, STRIP)
         return points
 
     def path(self, kind: str = "line") -> np.ndarray:
@@ -237,91 +234,38 @@ class Traverse(Panel):
         own = [(name, getattr(self.model, name, None)) for name in ("atlas", "train_atlas")]
         name, atlas = next((pair for pair in own if pair[1] is not None), ("", None))
         self._kind = "training image" if images is None and name == "train_atlas" else "image"
-        self._images = None
-        if images is not None:
-            images = images if isinstance(images, Images) else Images(images)
-            check_images(images.images, self.model.image_shape)
-            self._images, labels = images.images, images.labels
-        elif atlas is not None:
-            labels = atlas.labels
-        else:
+        if images is None and atlas is None:
             raise ValueError(
                 "Traverse begins at the mu of an image: give images, vw.Traverse(model, data.test), or a "
                 "model with an atlas, as pretrained ones have."
             )
         self.classes = self.model.classes if conditional else 0
-        if conditional and labels is None:
+        if conditional and getattr(atlas if images is None else images, "labels", None) is None:
             raise ValueError("a conditional model encodes an image with its label: give Images with labels.")
-        self.labels = None if labels is None else labels.numpy()
-        if images is not None:
-            with self._lock:
-                q = encode_all(self.model, images.images, labels=labels if conditional else None)
-        else:
-            q = Posterior(atlas.mu, atlas.logvar)
-        self.mu = q.mu.cpu().numpy()
-        self.logvar = None if q.logvar is None else q.logvar.cpu().numpy()
+        self._given = images is not None
+        self._codes = codes = Encoded.of(self.model, images, atlas)
+        self.mu, self.logvar, self.labels = codes.mu, codes.logvar, codes.labels
 
-    def _sort_dimensions(self) -> None:
-        """Set kl, order, dead, and the centre and spread of each dimension, ndarrays (d,)."""
-        d, variance = self.latent_dim, np.zeros(self.latent_dim)
-        if len(self.mu) > 1:
-            variance = active_units(torch.from_numpy(self.mu)).variance.numpy()
-        self.kl = None
-        if self._has_prior:
-            self.centre, self.spread = np.zeros(d), np.ones(d)
-            self.kl = kl(torch.from_numpy(self.mu), torch.from_numpy(self.logvar)).double().mean(0).numpy()
-            worth, dead = self.kl, (self.kl < DEAD) | (variance < DEAD)
-        else:
-            # Its scale is arbitrary: a dimension is dead beside the widest one.
-            worth = np.sqrt(variance)
-            dead = worth <= 1e-3 * worth.max()
-            self.centre, self.spread = self.mu.mean(0).astype(float), np.where(dead, 1.0, worth)
-        self.order = np.argsort(-worth, kind="stable").tolist()
-        self.dead = np.flatnonzero(dead).tolist()
-        self._worth = worth
-
-    def _describe_dimensions(self) -> list[dict]:
-        unit = "{:.2f} nats" if self._has_prior else "spread {:.2f}"
-        longest = max(self._worth.max(), 1e-12)
-        return [
-            dict(
-                index=k,
-                text=("does nothing: " if k in self.dead else "") + unit.format(self._worth[k]),
-                share=float(self._worth[k] / longest),
-                dead=k in self.dead,
-                centre=float(self.centre[k]),
-                spread=float(self.spread[k]),
-            )
-            for k in self.order
-        ]
-
-    @torch.no_grad()
     def _decode(self, points, labels=None) -> torch.Tensor:
         """Decode points (N, d), with the present label or these, to images (N, C, H, W) on the CPU."""
-        device = next((p.device for p in self.model.parameters()), None)
-        z = torch.as_tensor(np.asarray(points), dtype=torch.float32, device=device)
-        with self._lock:
-            if not self.classes:
-                return self.model.decode(z).cpu()
-            labels = [self.label] * len(z) if labels is None else labels
-            return self.model.decode(z, torch.as_tensor(labels, device=device)).cpu()
+        if self.classes and labels is None:
+            labels = [self.label] * len(points)
+        return decode_points(self.model, points, labels if self.classes else None)
 
     def _label_of(self, row: int) -> int | None:
         return None if self.labels is None else int(self.labels[row])
 
     def _original(self, row: int) -> torch.Tensor | None:
         """Return the image behind a row, or None where its dataset is not on this machine."""
-        if self._images is None:
-            test = load_test_images(getattr(self.model, "info", {}).get("dataset"))
-            self._images = () if test is None or len(test) != len(self.mu) else test.images
-        if not len(self._images):
-            return None
-        image = self._images[row]
+        image = self._codes.original(row)
+        if image is None or self._given:
+            return image
         # An atlas does not say of which images it is. Its codes are stored with three digits.
         labels = torch.tensor([self._label_of(row)]) if self.classes else None
         with self._lock:
             mu = encode_all(self.model, image[None], labels=labels).mu[0].cpu().numpy()
-        return image if np.allclose(mu, self.mu[row], atol=0.02 * max(1, self.spread.max())) else None
+        same = np.allclose(mu, self.mu[row], atol=0.02 * max(1, self._dimensions.spread.max()))
+        return image if same else None
 
     def _check_judge(self, judge) -> None:
         self.judge = judge
@@ -348,48 +292,19 @@ class Traverse(Panel):
     # -- choosing an image ----------------------------------------------------------------------
 
     def _build_chooser(self) -> None:
-        kinds = [] if self.labels is None else np.unique(self.labels).tolist()
-        self.wanted = widgets.Dropdown(
-            options=["any", *kinds], description="labelled",
-            layout=dict(width="140px"), style=dict(description_width="56px"), disabled=not kinds,
-        )  # fmt: skip
-        self.row_box = widgets.BoundedIntText(
-            self.row, min=0, max=len(self.mu) - 1, description="image", layout=dict(width="140px"),
-            style=dict(description_width="44px"),
-        )  # fmt: skip
-        self.another = widgets.Button(description="another", icon="random", layout=dict(width="110px"),
-                                      tooltip="The next image with that label")  # fmt: skip
-        self.back = widgets.Button(description="back to its mu", icon="undo", layout=dict(width="140px"),
-                                   tooltip="Take every slider back to the chosen image")  # fmt: skip
+        self.chooser = chooser = ImageChooser(len(self.mu), self.labels, self._shape[2])
+        self.wanted, self.row_box = chooser.wanted, chooser.row_box
+        self.another, self.back = chooser.another, chooser.back
+        self.original, self.reconstruction = chooser.pair.original, chooser.pair.reconstruction
+        self.details = chooser.details
         self.listen(self.row_box, lambda row: self.set_trait("row", row))
         self.listen(self.wanted, self._on_wanted)
-        self.press(self.another, lambda: self.set_trait("row", self._next_row(self.row, self._is_wanted)))
+        self.press(self.another, lambda: self.set_trait("row", chooser.next(self.row)))
         self.press(self.back, self._go_to_row)
-        self.original, self.reconstruction = Picture(), Picture()
-        self.captions = [widgets.HTML(note_html("the image")), widgets.HTML(note_html("its reconstruction"))]
-        for picture in (self.original, self.reconstruction):
-            picture.fit_width(self._shape[2], at_least=84)
-        self.details = widgets.HTML()
-        self._pair = [
-            widgets.VBox([caption, picture])
-            for caption, picture in zip(self.captions, (self.original, self.reconstruction), strict=True)
-        ]
-        buttons = [
-            widgets.HBox([self.wanted, self.row_box, self.another, self.back], layout=_ROW), self.details
-        ]  # fmt: skip
-        self._chooser = widgets.HBox([*self._pair, widgets.VBox(buttons)], layout=_ROW)
-
-    def _is_wanted(self, label: int | None) -> bool:
-        return self.wanted.value in ("any", label)
 
     def _on_wanted(self, _) -> None:
-        if not self._is_wanted(self._label_of(self.row)):
-            self.row = self._next_row(self.row, self._is_wanted)
-
-    def _next_row(self, row: int, wanted) -> int:
-        """Return the first row after `row`, in a circle, whose label is wanted; else the next one."""
-        rows = [(row + k) % len(self.mu) for k in range(1, len(self.mu))]
-        return next((r for r in rows if wanted(self._label_of(r))), (row + 1) % len(self.mu))
+        if not self.chooser.is_wanted(self.row):
+            self.row = self.chooser.next(self.row)
 
     def _go_to_row(self) -> None:
         with self.hold_trait_notifications():
@@ -414,17 +329,14 @@ class Traverse(Panel):
         label = self._label_of(self.row)
         own = [label] if self.classes else None
         reconstruction = self._decode(self.mu[self.row : self.row + 1], own)[0]
-        self.reconstruction.show(to_uint8(reconstruction), f"reconstruction of image {self.row}")
         original = self._original(self.row)
+        self.chooser.pair.show(original, reconstruction, f"image {self.row}")
         text = f"{self._kind.capitalize()} {self.row}" + ("" if label is None else f", labelled {label}")
         if self.logvar is not None:
             q = Posterior(*(torch.from_numpy(table[self.row]) for table in (self.mu, self.logvar)))
             text += f": KL = {q.kl().sum():.2f} nats"
         if original is None:
             text += ". Its own picture is not on this machine: the reconstruction stands for it"
-        else:
-            self.original.show(to_uint8(original), f"image {self.row}")
-        self._pair[0].layout.display = "none" if original is None else ""
         self.details.value = note_html(f"{text}.")
 
     def _on_point(self, _=None) -> None:
@@ -482,9 +394,6 @@ class Traverse(Panel):
 
 
 def _check_model(model) -> None:
-    if not callable(getattr(model, "decode", None)) or not isinstance(
-        getattr(model, "latent_dim", None), int
-    ):
-        raise TypeError(f"Traverse needs a model with latent_dim and decode; got {type(model).__name__}.")
+    check_decodes(model, "Traverse")
     if model.latent_dim < 2:
         raise ValueError("Traverse holds other dimensions while one moves; this model has only one.")
