@@ -9,6 +9,8 @@ from pathlib import Path
 
 #: Where an installed package puts its copy unless told otherwise.
 DEFAULT_FOLDER = "vaewidgets-notebooks"
+#: The instructor's folder among the notebooks: no copy for students has it.
+SOLUTIONS = "solutions"
 
 #: JupyterLab's options that decide who can reach the kernel. A kernel runs any code it is sent.
 _GUARDED = {
@@ -42,7 +44,9 @@ def shipped_notebooks() -> tuple[Path, bool]:
     )
 
 
-def copy_notebooks(target: str | os.PathLike, source: Path | None = None) -> tuple[list[Path], list[Path]]:
+def copy_notebooks(
+    target: str | os.PathLike, source: Path | None = None, *, solutions: bool = False
+) -> tuple[list[Path], list[Path]]:
     """Copy the notebooks to `target` without ever touching a file that is already there.
 
     Parameters
@@ -51,6 +55,8 @@ def copy_notebooks(target: str | os.PathLike, source: Path | None = None) -> tup
         Made if it does not exist.
     source : Path, optional
         Those of this package if None.
+    solutions : bool
+        With the instructor's folder of solved exercises.
 
     Returns
     -------
@@ -61,19 +67,29 @@ def copy_notebooks(target: str | os.PathLike, source: Path | None = None) -> tup
     ------
     ValueError
         Something in `target` is in the way, or leads out of it. Nothing has been written then.
+    FileNotFoundError
+        There are no solutions here.
     """
     source = shipped_notebooks()[0] if source is None else source
     target = Path(target)
     if target.exists() and not target.is_dir():
         raise ValueError(f"{target} is a file; expected a folder, new or old. Name another one.")
+    if solutions and not (source / SOLUTIONS).is_dir():
+        raise FileNotFoundError(f"This installation has no solutions: {source / SOLUTIONS} is not there.")
     files = [path.relative_to(source) for path in _notebook_files(source)]
+    files = [name for name in files if solutions or name.parts[0] != SOLUTIONS]
     new = [name for name in files if not _is_there(target, name)]
     kept = [name for name in files if name not in new and not _same(source / name, target / name)]
     target.mkdir(parents=True, exist_ok=True)
+    written = []
     for name in new:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        _write_new(target / name, (source / name).read_bytes())
-    return [target / name for name in new], [target / name for name in kept]
+        try:
+            _write_new(target / name, (source / name).read_bytes())
+        except FileExistsError:  # another start in the same folder was faster: same notebook
+            continue
+        written.append(target / name)
+    return written, [target / name for name in kept]
 
 
 def lab_command(folder: Path, *, browser: bool = True, port: int | None = None, extra=()) -> list[str]:
