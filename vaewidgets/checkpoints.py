@@ -17,6 +17,7 @@ from torch import Tensor
 from .classifier import Classifier
 from .conditional import ConditionalVAE
 from .models import VAE, Autoencoder
+from .quoting import brief
 from .writing import write
 
 FORMAT = 1
@@ -135,7 +136,7 @@ def load(path: str | os.PathLike) -> Model:
         )
     if header["format"] > FORMAT:
         raise ValueError(
-            f"{path} has checkpoint format {header['format']}; this vaewidgets reads up to {FORMAT}: "
+            f"{path} has checkpoint format {brief(header['format'])}; this vaewidgets reads up to {FORMAT}: "
             "update it."
         )
     model = empty_model(path, header, len(tensors))
@@ -143,11 +144,7 @@ def load(path: str | os.PathLike) -> Model:
     atlases = tuple(_ATLASES.values())
     found = {name: t["shape"] for name, t in tensors.items() if not name.startswith(atlases)}
     if found != expected:
-        name = next(n for n in sorted({*found, *expected}) if found.get(n) != expected.get(n))
-        raise ValueError(
-            f"{path} does not fit its own description: {name} should have shape "
-            f"{expected.get(name, '(absent)')}, the file has {found.get(name, '(absent)')}."
-        )
+        raise misfit(path, "description", found, expected)
     parts = _check_atlases(path, tensors, model)
     try:
         with safe_open(path, "pt") as file:
@@ -165,7 +162,7 @@ def load(path: str | os.PathLike) -> Model:
                 for attribute, prefix in _ATLASES.items()
             }
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is damaged or cut short: {error}.") from error
+        raise ValueError(f"{path} is damaged or cut short: {brief(error)}.") from error
     model.load_state_dict(state, assign=True)
     model.info = header["info"]
     for attribute, atlas in read_atlases.items():
@@ -229,7 +226,7 @@ def read_header(path: Path) -> tuple[dict, object]:
                 raise ValueError(f"tensor {name} has dtype {entry['dtype']}")
         return tensors, json.loads(metadata.get("vaewidgets", "null"))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} has a header that cannot be read: {error}.") from error
+        raise ValueError(f"{path} has a header that cannot be read: {brief(error)}.") from error
 
 
 def empty_model(path: Path, header: dict, tensors: int):
@@ -244,7 +241,7 @@ def empty_model(path: Path, header: dict, tensors: int):
     known = isinstance(kind, str) and kind in KINDS
     if not known or not isinstance(config, dict) or not isinstance(header.get("info"), dict):
         raise ValueError(
-            f"{path} describes no model known here: kind {kind!r}; known are {', '.join(KINDS)}."
+            f"{path} describes no model known here: kind {brief(repr(kind))}; known are {', '.join(KINDS)}."
         )
     # Even without weights a layer takes time and memory, and every layer has a tensor.
     if any(isinstance(value, list) and len(value) > tensors for value in config.values()):
@@ -253,7 +250,16 @@ def empty_model(path: Path, header: dict, tensors: int):
         with torch.device("meta"):
             return KINDS[kind](**config)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise ValueError(f"{path} describes a model that cannot be built: {error}") from error
+        raise ValueError(f"{path} describes a model that cannot be built: {brief(error)}.") from error
+
+
+def misfit(path: Path, what: str, found: dict, expected: dict) -> ValueError:
+    """Make the error that names the first tensor whose shape is not the one that the file's `what` asks for."""
+    name = next(n for n in sorted({*found, *expected}) if found.get(n) != expected.get(n))
+    return ValueError(
+        f"{path} does not fit its own {what}: {brief(name)} should have shape "
+        f"{expected.get(name, '(absent)')}, the file has {brief(found.get(name, '(absent)'))}."
+    )
 
 
 def _check_atlases(path: Path, tensors: dict, model) -> dict[str, list[str]]:
@@ -276,6 +282,7 @@ def _check_atlas(path: Path, tensors: dict, model, prefix: str) -> list[str]:
             del wanted["labels"]
         if shapes != wanted:
             raise ValueError(
-                f"{path} has an atlas that does not fit: {prefix.rstrip('.')} {shapes}; expected {wanted}."
+                f"{path} has an atlas that does not fit: {prefix.rstrip('.')} {brief(shapes)}; "
+                f"expected {brief(wanted)}."
             )
     return list(shapes)

@@ -9,8 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-#: Larger arrays are refused: a small file can promise, or unpack to, any size.
-LARGEST = 4 * 2**30
+from .quoting import brief
+
+#: Bytes of all images together, as float32.
+LARGEST = 8 * 2**30
+#: A small file can unpack to any size: beyond so many bytes, to no more than so many times its own. Images
+#: shrink by a factor of ten or so.
+_MODEST, _RATIO = 2**28, 100
 
 _IMAGES, _LABELS = ("images", "x", "arr_0"), ("labels", "y", "arr_1")
 
@@ -32,7 +37,7 @@ def read_npz(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
     Raises
     ------
     ValueError
-        Not an .npz, damaged, no images in it, arrays of pickled objects, or more than 4 GiB.
+        Not an .npz, damaged, no images in it, arrays of pickled objects, or more than `LARGEST`.
     FileNotFoundError
     """
     path = Path(path)
@@ -43,19 +48,20 @@ def read_npz(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
             labels = next((names[key] for key in _LABELS if key in names), None)
             if images is None:
                 raise ValueError(
-                    f"no array called images in it, only {', '.join(sorted(names)) or 'nothing'}"
+                    f"no array called images in it, only {brief(', '.join(sorted(names)) or 'nothing')}"
                 )
-            return _read(archive, images), None if labels is None else _read(archive, labels)
+            allowed = max(_MODEST, _RATIO * path.stat().st_size)
+            return tuple(name and _read(archive, name, allowed) for name in (images, labels))
     except FileNotFoundError:
         raise
     # Of a damaged archive zipfile and numpy raise whatever they stumble over.
     except (ValueError, OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} cannot be read as an .npz of images: {error}.") from error
+        raise ValueError(f"{path} cannot be read as an .npz of images: {brief(error)}.") from error
     except Exception as error:  # zlib.error and struct.error share no base with the others
-        raise ValueError(f"{path} is damaged: {error}.") from error
+        raise ValueError(f"{path} is damaged: {brief(error)}.") from error
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+def _read(archive: zipfile.ZipFile, name: str, allowed: int) -> np.ndarray:
     with archive.open(name) as file:
         version = np.lib.format.read_magic(file)
         if version not in ((1, 0), (2, 0)):
@@ -66,10 +72,18 @@ def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         shape, _, dtype = header(file)
         if dtype.hasobject:
             raise ValueError(f"{name} holds pickled objects, which are never opened")
-        size, there = math.prod(shape) * dtype.itemsize, archive.getinfo(name).file_size
-        if size > min(there, LARGEST):
+        values = math.prod(shape)
+        size, there = values * dtype.itemsize, archive.getinfo(name).file_size
+        if size > there:
+            raise ValueError(f"{name} promises {brief(size)} bytes; the file holds {there}")
+        if max(size, 4 * values) > LARGEST:
             raise ValueError(
-                f"{name} promises {size} bytes; the file holds {there}, and {LARGEST} is the limit"
+                f"{name} makes {4 * values / 2**30:,.1f} GiB of float32, and {LARGEST / 2**30:g} are the limit"
+            )
+        if size > allowed:
+            raise ValueError(
+                f"{name} unpacks to {size:,} bytes, more than {_RATIO} times the size of the file, which images "
+                "do not do; if it is meant, write it with numpy.savez, which does not compress"
             )
     with archive.open(name) as file:
         return np.lib.format.read_array(file, allow_pickle=False)

@@ -15,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from .checkpoints import empty_model, read_header
+from .checkpoints import empty_model, misfit, read_header
+from .quoting import brief
 from .steps import Snapshot
 
 FORMAT, KIND = 1, "Training"
@@ -82,12 +83,14 @@ def read(path: Path) -> State:
         )
     if header["format"] != FORMAT:
         raise ValueError(
-            f"{path} has state format {header['format']}; this vaewidgets reads {FORMAT}: finish it "
+            f"{path} has state format {brief(header['format'])}; this vaewidgets reads {FORMAT}: finish it "
             "with the version that began it."
         )
     numbers = header.get("numbers")
     if not isinstance(numbers, dict) or not all(_is_number(n, v) for n, v in numbers.items()):
-        raise ValueError(f"{path} is damaged: expected finite numbers of where training is; got {numbers!r}.")
+        raise ValueError(
+            f"{path} is damaged: expected finite numbers of where training is; got {brief(repr(numbers))}."
+        )
     for name, kind in _ABOUT.items():
         if not isinstance(header.get(name), kind):
             raise ValueError(f"{path} is damaged: its {name} should be a {kind.__name__}.")
@@ -108,11 +111,7 @@ def check_size(state: State, kind: str, config: dict) -> None:
     expected = {f"model.{name}": list(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: shape for name, shape in state.shapes.items() if name.startswith("model.")}
     if found != expected:
-        name = next(n for n in sorted({*found, *expected}) if found.get(n) != expected.get(n))
-        raise ValueError(
-            f"{state.path} does not fit its own recipe: {name} should have shape "
-            f"{expected.get(name, '(absent)')}, the file has {found.get(name, '(absent)')}."
-        )
+        raise misfit(state.path, "recipe", found, expected)
 
 
 def restore(training, state: State) -> bool:
@@ -139,7 +138,9 @@ def restore(training, state: State) -> bool:
         # Whatever else a snapshot holds is what was asked for, which is the same: the recipe was.
         training.restore(own._replace(tensors=tensors, numbers=numbers))
     except (SafetensorError, OSError, RuntimeError, TypeError, KeyError, ValueError) as error:
-        raise ValueError(f"{state.path} is damaged, cut short or of another training: {error}") from error
+        raise ValueError(
+            f"{state.path} is damaged, cut short or of another training: {brief(error)}."
+        ) from error
     return same
 
 
