@@ -15,7 +15,7 @@ import vaewidgets as vw
 from vaewidgets.images import to_uint8
 from vaewidgets.steps import Diverged, Terms
 from vaewidgets.widgets import _shared
-from vaewidgets.widgets._live import History
+from vaewidgets.widgets._history import History
 from vaewidgets.widgets.cockpit import LINKED
 
 from .conftest import from_page
@@ -692,7 +692,7 @@ def test_curves_and_bars_are_the_terms_of_the_batches():
 
 def test_the_speed_is_that_of_now_not_of_the_pause_before():
     cockpit = make(epochs=100)
-    cockpit._drawn_at = -1e9
+    cockpit._run._noted_at = -1e9
     texts, show = [], cockpit._show
 
     def noted():
@@ -804,8 +804,9 @@ def test_patience_decides_on_images_of_its_own_and_leaves_the_best_weights():
     cockpit.start()
     assert cockpit.status == "finished"
     assert cockpit.training.step < cockpit.training.total_steps
-    best = min(cockpit._history.held_out_steps, key=dict(
-        zip(cockpit._history.held_out_steps, [-v for v in cockpit._history.held_out_column(2)], strict=True)
+    history = cockpit._run.history
+    best = min(history.held_out_steps, key=dict(
+        zip(history.held_out_steps, [-v for v in history.held_out_column(2)], strict=True)
     ).get)  # fmt: skip
     plain = make_model()
     run = vw.fit(plain, data.train.images[:36], epochs=50, batch_size=8, lr=0.5)

@@ -13,6 +13,7 @@ from vaewidgets.images import tile, to_uint8
 
 from ._figure import REACH
 from ._panel import note_html, title
+from ._plane import spread_out
 from .latent import PageLatent
 from .picture import GridPicture, PlanePicture
 
@@ -102,10 +103,7 @@ class ManifoldGrid(widgets.VBox):
         """Plane coordinates of places, both of shape (..., 2)."""
         place = np.asarray(place, dtype=float)
         share = np.stack([place[..., 0], 1 - place[..., 1]], -1)
-        if self._by_mass:
-            quantile = np.vectorize(_NORMAL.inv_cdf, otypes=[float])(np.clip(share, 1e-6, 1 - 1e-6))
-            return self.centre + np.clip(quantile, -REACH, REACH)
-        return self.centre + self.reach * (2 * share - 1)
+        return self.centre + spread_out(share, self.reach, self._by_mass)
 
     def to_place(self, point) -> np.ndarray:
         """Places of plane coordinates, both of shape (2,)."""

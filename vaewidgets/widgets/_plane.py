@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
+
+from ._figure import REACH
 
 
 @dataclass(frozen=True)
@@ -56,3 +59,25 @@ class Plane:
     def covariance(self, sigma) -> np.ndarray:
         """Covariance (2, 2) on the plane of N(., diag(sigma^2)), sigma of shape (d,)."""
         return (self.basis * np.asarray(sigma) ** 2) @ self.basis.T
+
+
+def plane_points(n: int, centre: np.ndarray, reach: float, by_mass: bool) -> np.ndarray:
+    """Places of n x n tiles on the plane, row by row from the top left, ndarray of shape (n * n, 2).
+
+    By mass they are quantiles of N(0, I): each tile stands for the same share of it. Else even steps.
+    """
+    line = spread_out((np.arange(n) + 0.5) / n, reach, by_mass)
+    x, y = np.meshgrid(line, line[::-1])
+    return np.asarray(centre) + np.stack([x.ravel(), y.ravel()], 1)
+
+
+def spread_out(shares, reach: float, by_mass: bool) -> np.ndarray:
+    """Turn shares of a square's side into distances from its middle, both of shape (...).
+
+    By mass they are quantiles of N(0, 1), at most `REACH`; else even steps from -reach to reach.
+    """
+    shares = np.asarray(shares, dtype=float)
+    if not by_mass:
+        return reach * (2 * shares - 1)
+    quantiles = np.vectorize(NormalDist().inv_cdf, otypes=[float])(np.clip(shares, 1e-6, 1 - 1e-6))
+    return np.clip(quantiles, -REACH, REACH)

@@ -13,9 +13,9 @@ from vaewidgets.images import tile, to_uint8
 from vaewidgets.metrics import encode_all
 
 from ._figure import REACH, code_range
-from ._live import LiveMap, plane_points
+from ._live import LiveMap
 from ._panel import title
-from ._plane import Plane
+from ._plane import Plane, plane_points
 from .picture import Picture
 
 #: Images whose reconstruction and posterior are shown, and tiles along a side of the grid.

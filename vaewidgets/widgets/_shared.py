@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from contextlib import contextmanager
 
 _locks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _followers: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -48,14 +49,19 @@ def tell(model, teller) -> None:
                 panel.show_error(error)
 
 
-def claim(model, panel) -> bool:
-    """Give `panel` alone the right to change the weights of `model`; return False if one has it already."""
+def claim(model, panel) -> None:
+    """Give `panel` alone the right to change the weights of `model`.
+
+    Raises
+    ------
+    RuntimeError
+        Another one has it.
+    """
     with _guard:
         owner = _owners.get(model)
         if owner is not None and owner() is not None:
-            return False
+            raise RuntimeError("another cockpit is training this model: pause or stop that one first.")
         _owners[model] = weakref.ref(panel)
-        return True
 
 
 def release(model, panel) -> None:
@@ -64,3 +70,14 @@ def release(model, panel) -> None:
         owner = _owners.get(model)
         if owner is not None and owner() is panel:
             del _owners[model]
+
+
+@contextmanager
+def alone(model, panel):
+    """Change the weights of `model` while no other panel does, and none looks at them."""
+    claim(model, panel)
+    try:
+        with model_lock(model):
+            yield
+    finally:
+        release(model, panel)

@@ -5,28 +5,24 @@ from __future__ import annotations
 import inspect
 import threading
 import time
-from contextlib import contextmanager
 
 import ipywidgets as widgets
-import torch
 import traitlets
 
 from vaewidgets.arguments import check_count, check_knob, check_seed
 from vaewidgets.data import Dataset, check_images
 from vaewidgets.steps import Diverged, Terms
-from vaewidgets.training import fit
+from vaewidgets.training import Training, fit
 
 from ._controls import Controls
-from ._live import History, LiveCurves
+from ._live import LiveCurves
 from ._panel import Panel, title
+from ._run import Run
 from ._runner import Runner
 from ._scene import Scene
-from ._shared import claim, follow, followers, model_lock, release, tell, unfollow
-from ._snapshots import Snapshots
+from ._shared import alone, claim, follow, followers, model_lock, release, tell, unfollow
 from .pulse import Pulse
 
-#: Held-out images that are measured after every epoch, at most.
-HELD_OUT = 1000
 #: Seconds between two times that linked panels are told of new weights.
 LINKED = 0.5
 KNOBS = ("beta", "lr", "noise_seed")
@@ -111,25 +107,21 @@ class TrainingCockpit(Panel):
         check_count("points", points)
         for split in (data.train, data.test):
             check_images(split.images, model.image_shape, model.likelihood.support)
-        self.model, self.data, self._options = model, data, _FIT | options
+        self.model, self.data = model, data
         self._lock, self._edit = model_lock(model), threading.RLock()
-        self._has_kl, self._weighted = model.has_prior, self._options["iwae"] is not None
-        self._steerable_beta = self._has_kl and not self._weighted
-        self._initial, self._speed = None, None
-        self._drawn_at = self._told_at = 0.0
+        self._told_at = 0.0
         self._turn_of_curves = True
+        self._run = run = Run(model, data, _FIT | options)
         self.pulse = Pulse()
         self._runner = Runner(
-            self._lock, each=self._each, show=self._show, done=self._done, drawn=self.pulse.wait,
+            self._lock, each=run.keep, show=self._show, done=self._done, drawn=self.pulse.wait,
             threaded=threaded,
         )  # fmt: skip
-        self._make_run()
-        knobs = self.training.beta, self.training.lr, self._seed
-        self.controls = Controls(*knobs, steerable_beta=self._steerable_beta)
+        knobs = run.training.beta, run.training.lr, run.seed
+        self.controls = Controls(*knobs, steerable_beta=run.steerable_beta)
         with self._lock:
             self.scene = Scene(model, data.test.take(slice(points)), data.classes)
-        self._bound_name = "L_k" if self._weighted else "ELBO"
-        self._live_curves = LiveCurves(model.latent_dim, self._bound_name, self._has_kl)
+        self._live_curves = LiveCurves(model.latent_dim, run.bound_name, model.has_prior)
         self.figure, self.curves = self.scene.figure, self._live_curves.figure
         heading = title("The loss and its terms: training, and dotted, held out")
         super().__init__(
@@ -151,6 +143,11 @@ class TrainingCockpit(Panel):
 
     def __repr__(self) -> str:
         return f"TrainingCockpit(step={self.training.step} of {self.training.total_steps}, {self.status})"
+
+    @property
+    def training(self) -> Training:
+        """The run, as `fit` made it."""
+        return self._run.training
 
     # -- what can be asked of it ------------------------------------------------------------------
 
@@ -184,7 +181,7 @@ class TrainingCockpit(Panel):
         self._runner.halt()
         if self.status in ("finished", "stopped", "failed"):
             return
-        with self._alone():
+        with alone(self.model, self):
             try:
                 self.training.close()
             except Diverged as error:
@@ -196,9 +193,8 @@ class TrainingCockpit(Panel):
     def restart(self) -> None:
         """Go back to the weights that the model came with, and clear the curves; the knobs stay."""
         self._runner.halt()
-        with self._alone():
-            self._make_run()
-            self.training.restore(self._initial)
+        with alone(self.model, self):
+            self._run.renew(from_start=True)
         self._begin()
         self._after_jump()
 
@@ -214,9 +210,9 @@ class TrainingCockpit(Panel):
         if step not in self.snapshots:
             kept = ", ".join(map(str, self.snapshots))
             raise ValueError(f"step must be one whose state was kept: {kept}; got {step!r}.")
-        with self._alone():
-            self._restore(step)
-        for name, value in zip(KNOBS, (self.training.beta, self.training.lr, self._seed), strict=True):
+        with alone(self.model, self):
+            self._run.rewind(step)
+        for name, value in zip(KNOBS, (self.training.beta, self.training.lr, self._run.seed), strict=True):
             self.set_trait(name, value)
         self._after_jump()
 
@@ -227,12 +223,12 @@ class TrainingCockpit(Panel):
     @property
     def snapshots(self) -> list[int]:
         """Steps that `rewind` can go back to."""
-        return self._states.steps
+        return self._run.snapshots
 
     @property
     def last(self) -> Terms | None:
         """The terms last shown, nats per image: means over the batches since the picture before."""
-        return self._last
+        return self._run.last
 
     def close(self) -> None:
         """Halt, and close the panel: no thread of it goes on."""
@@ -245,29 +241,15 @@ class TrainingCockpit(Panel):
 
     # -- a run ------------------------------------------------------------------------------------
 
-    def _make_run(self) -> None:
-        images, held_out = self.data.train.images, self.data.test.images[:HELD_OUT]
-        if self._options["patience"] is not None and len(images) > 1:
-            # What decides when to stop must not be the test set.
-            kept_out = min(HELD_OUT, max(1, len(images) // 10))
-            images, held_out = images[:-kept_out], images[-kept_out:]
-        self.training = fit(self.model, images, validation=held_out, **self._options)
-        self._seed = self._options["seed"]
-
     def _begin(self) -> None:
-        """Forget the run before: new curves, new states, and the knobs as they are."""
         with self._edit, self._lock:
-            self._initial = self._initial or self.training.state()
-            self._history = History(
-                self.model.latent_dim,
-                (lambda t: -t.loss) if self._weighted else (lambda t: t.reconstruction - t.kl),
-            )
-            self._turn_knobs()
-            self._states = Snapshots(every=max(1, self.training.batches // 4))
-            self._states.offer(self.training, self._seed)
-            self._fresh, self._held_out, self._step, self._last = [], [], None, None
+            self._run.begin(self._knobs)
         self.controls.list_states(self.snapshots)
         self.status = "ready"
+
+    @property
+    def _knobs(self) -> dict:
+        return {name: getattr(self, name) for name in KNOBS}
 
     def _go(self, batches: int | None, epochs: int | None = None) -> None:
         if self._runner.running:
@@ -275,34 +257,24 @@ class TrainingCockpit(Panel):
             if self.status == "failed":
                 # It failed only now: that has to be seen first.
                 return
-        self._claim()
+        claim(self.model, self)
         try:
             if self.status == "failed":
                 with self._lock:
-                    self._restore(self.snapshots[-1])
-                    self._turn_knobs()
+                    self._run.rewind(self.snapshots[-1])
+                    self._run.turn(self._knobs)
             elif self.training.finished:
-                self._make_run()
+                self._run.renew()
                 self._begin()
             if epochs is not None:
                 batches = epochs * self.training.batches - self.training.step % self.training.batches
-            self._states.forget_after(self.training.step)
+            self._run.set_out()
             self.error_line.value = ""
             self.status = "running"
-            self._drawn_at = time.monotonic()
         except BaseException:
             release(self.model, self)
             raise
         self._runner.go(self.training, batches)
-
-    def _each(self, step) -> None:
-        """Note a step: called between two of them, so it only keeps what the next picture needs."""
-        self._step = step
-        self._fresh.append(step.numbers)
-        if step.held_out is not None:
-            self._held_out.append((step.step, step.held_out))
-        if not self.training.finished:
-            self._states.offer(self.training, self._seed)
 
     def _done(self, error: BaseException | None) -> None:
         release(self.model, self)
@@ -316,29 +288,9 @@ class TrainingCockpit(Panel):
     def _fail(self, error: BaseException) -> None:
         # The loss of a step is that of the weights before it: those after the step before gave this one.
         bad = error.step - 1 if isinstance(error, Diverged) else self.training.step
-        self._states.forget_after(bad - 1)
+        self._run.forget_after(bad - 1)
         self.status = "failed"
         self.show_error(error)
-
-    def _claim(self) -> None:
-        if not claim(self.model, self):
-            raise RuntimeError("another cockpit is training this model: pause or stop that one first.")
-
-    @contextmanager
-    def _alone(self):
-        """Change the weights while no cockpit trains them."""
-        self._claim()
-        try:
-            with self._lock:
-                yield
-        finally:
-            release(self.model, self)
-
-    def _restore(self, step: int) -> None:
-        state, self._seed = self._states[step]
-        self.training.restore(state)
-        self._history.cut(step)
-        self._fresh, self._held_out, self._step = [], [], None
 
     def _after_jump(self) -> None:
         self.error_line.value = ""
@@ -374,7 +326,7 @@ class TrainingCockpit(Panel):
             check_seed(value)
         else:
             check_knob(name, value)
-        if name == "beta" and not self._steerable_beta and value != self.training.beta:
+        if name == "beta" and not self._run.steerable_beta and value != self.training.beta:
             raise ValueError(
                 f"beta cannot be set, it is {self.training.beta:g} here: this model is trained without a "
                 f"weight of the KL; got {value!r}."
@@ -391,25 +343,8 @@ class TrainingCockpit(Panel):
     def _on_knob(self, change) -> None:
         with self.report(from_page=False):
             self.controls.show_knob(change.name, change.new)
-            self._turn(change.name, change.new)
+            self._run.turn({change.name: change.new})
             self._draw_curves()
-
-    def _turn(self, name: str, value: float) -> None:
-        """Give the run what a knob says, and mark it if that is new to it."""
-        if value == (self._seed if name == "noise_seed" else getattr(self.training, name)):
-            return
-        if name == "noise_seed":
-            with self._lock:
-                self.training.reseed(value)
-                self._seed = value
-        else:
-            setattr(self.training, name, value)
-        if self.training.step:
-            self._history.mark(self.training.step, name.replace("_", " "), value)
-
-    def _turn_knobs(self) -> None:
-        for name in KNOBS:
-            self._turn(name, getattr(self, name))
 
     def _change_plane(self) -> None:
         with self._edit:
@@ -436,49 +371,26 @@ class TrainingCockpit(Panel):
         with self._edit:
             with self._lock:
                 look = self.scene.look() if scene else None
-                step, fresh, held_out = self._step, self._fresh, self._held_out
-                self._fresh, self._held_out = [], []
-            if fresh:
-                self._last = self._history.note(step.step, torch.stack(fresh).cpu())
-            for at, terms in held_out:
-                self._history.add_held_out(at, terms)
+                kept = self._run.take()
+            self._run.note(kept)
             if look is not None:
                 self.scene.draw(look)
             if curves:
                 self._draw_curves()
-            self._measure_speed(len(fresh))
             self._draw_state()
 
     def _draw_curves(self) -> None:
         with self._edit:
-            self._live_curves.draw(self._history)
+            self._live_curves.draw(self._run.history)
 
     def _tell(self) -> None:
         """Have linked panels decode with the weights of this moment."""
         self._told_at = time.monotonic()
         tell(self.model, self)
 
-    def _measure_speed(self, batches: int) -> None:
-        now = time.monotonic()
-        if batches:
-            rate = batches * self._options["batch_size"] / max(now - self._drawn_at, 1e-9)
-            self._speed = rate if self._speed is None else 0.7 * self._speed + 0.3 * rate
-        self._drawn_at = now
-
     def _draw_state(self) -> None:
-        run, last = self.training, self._last
-        parts = [
-            f"{self.status}: epoch {run.epoch} of {run.total_steps // run.batches}, "
-            f"step {run.step:,} of {run.total_steps:,}"
-        ]
-        if last is not None:
-            terms = f"reconstruction {last.reconstruction:.2f}"
-            if self._has_kl:
-                terms += f", KL {last.kl:.2f}, {self._bound_name} {self._history.bound(last):.2f}"
-            parts.append(f"{terms} nats per image")
-        if self.status == "running" and self._speed:
-            parts.append(f"{self._speed:,.0f} images/s")
-        self.controls.show_state(self.status, "; ".join(parts) + ".", run.step / run.total_steps)
+        share = self.training.step / self.training.total_steps
+        self.controls.show_state(self.status, self._run.describe(self.status), share)
 
     def _say_rivals(self) -> None:
         cockpits = [panel for panel in followers(self.model) if isinstance(panel, TrainingCockpit)]
