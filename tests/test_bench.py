@@ -144,19 +144,19 @@ def test_a_file_that_is_there_is_refused_before_anything_is_measured(tmp_path, c
 
 @pytest.mark.parametrize("gone", ["playwright", "matplotlib"])
 def test_a_missing_extra_is_one_line_that_names_it(gone, monkeypatch, capsys):
-    monkeypatch.setattr(page, "_is_installed", lambda name: name != gone)
+    monkeypatch.setattr(page, "is_installed", lambda name: name != gone)
     expected = f'needs {gone}, of the extra [bench]: pip install "vaewidgets[bench]"'
     assert refused([], capsys) == f"vaewidgets bench: {expected}"
 
 
 def test_a_browser_that_does_not_start_is_one_line(monkeypatch):
-    browser = pytest.importorskip("vaewidgets.browser")
+    chromium = pytest.importorskip("vaewidgets.chromium")
 
     class Playwright:
         class chromium:
             @staticmethod
             def launch(**options):
-                raise browser.PlaywrightError(
+                raise chromium.PlaywrightError(
                     f"Executable doesn't exist at {options['executable_path']}\nmore"
                 )
 

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vaewidgets import browser
-from vaewidgets.browser import (
+from vaewidgets import browser, labserver
+from vaewidgets.browser import KernelError
+from vaewidgets.chromium import (
     CHROMIUM_ARGS,
     NO_WEBGL_ARGS,
     TIMEOUT_MS,
-    KernelError,
     Locator,
     PlaywrightError,
     Sweep,
@@ -46,7 +46,7 @@ def wait_for_more(element: Locator, before: int) -> None:
     )
 
 
-class LabServer(browser.LabServer):
+class LabServer(labserver.LabServer):
     """The server, with notebooks of this repository."""
 
     def copy(self, source: str | Path, name: str | None = None) -> str:

@@ -356,7 +356,7 @@ def measure(
     RuntimeError
         No Chromium; a design that does not run.
     """
-    from vaewidgets.browser import PlaywrightError
+    from vaewidgets.chromium import PlaywrightError
 
     with opened("matplotlib", webgl=webgl) as (where, server, chromium):
         results = []
@@ -370,7 +370,8 @@ def measure(
 
 
 def _measure(name, design, chromium, server, seconds, steps, shots) -> Result:
-    from vaewidgets.browser import Notebook, expect
+    from vaewidgets.browser import Notebook
+    from vaewidgets.chromium import expect
 
     notebook = Notebook(chromium, server, shots, sidebar=False)
     try:

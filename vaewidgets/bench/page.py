@@ -44,20 +44,21 @@ def opened(*needed: str, webgl: bool = True) -> Iterator[tuple]:
     missing = [name for name in ("playwright", *needed) if not _is_installed(name)]
     if missing:
         raise ImportError(f"needs {' and '.join(missing)}, of the extra [bench]: {_INSTALL}")
-    from vaewidgets import browser
+    from vaewidgets.chromium import CHROMIUM_ARGS, NO_WEBGL_ARGS, TIMEOUT_MS, expect, sync_playwright
+    from vaewidgets.labserver import LabServer
 
     print(software := _software(), flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="vaewidgets-bench-", ignore_cleanup_errors=True) as home,
-        browser.sync_playwright() as playwright,
+        sync_playwright() as playwright,
     ):
-        chromium = _launch(playwright, browser.CHROMIUM_ARGS if webgl else browser.NO_WEBGL_ARGS)
+        chromium = _launch(playwright, CHROMIUM_ARGS if webgl else NO_WEBGL_ARGS)
         where = {"software": software, **machine(), "chromium": chromium.version, "webgl": _webgl(chromium)}
         print(f"Chromium {where['chromium']}, WebGL: {where['webgl'] or 'none'}")
         busy = "" if where["load"] is None else f", {where['load']:.1f} processes waiting for them"
         print(f"{where['cpus']} CPUs{busy}; browser, server and kernel share them", flush=True)
-        server = browser.LabServer(Path(home))
-        browser.expect.set_options(timeout=browser.TIMEOUT_MS)
+        server = LabServer(Path(home))
+        expect.set_options(timeout=TIMEOUT_MS)
         try:
             server.start()
             yield where, server, chromium
@@ -85,7 +86,7 @@ def wait_for_rest(notebook) -> None:
 
 
 def _launch(playwright, args):
-    from vaewidgets.browser import TIMEOUT_MS, PlaywrightError
+    from vaewidgets.chromium import TIMEOUT_MS, PlaywrightError
     from vaewidgets.doctor import chromium_path
 
     try:
