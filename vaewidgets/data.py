@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,15 @@ import torch
 from torch import Tensor
 
 from .files import read_npz
-from .folders import read_folder
+from .folders import Folder, natural, read_folder
+from .quoting import brief
 
 #: The environment variable that names a torchvision root (a folder that holds MNIST/raw).
 DATA_VARIABLE = "VAEWIDGETS_DATA"
 
 _TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
+#: Every class has a name: one large label would be as many of them.
+_MOST_CLASSES = 2**16
 _FASHION = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 
 
@@ -32,10 +36,13 @@ class Images:
         float32 in [0, 1].
     labels : Tensor of shape (N,) or None
         int64 class indices.
+    classes : tuple of str
+        The name of each label, for the panels that show it; a label beyond it is named by its index.
     """
 
     images: Tensor
     labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_images(self.images)
@@ -50,7 +57,8 @@ class Images:
 
     def take(self, rows: slice | Tensor) -> Images:
         """Return some of the images, with their labels."""
-        return Images(self.images[rows], None if self.labels is None else self.labels[rows])
+        labels = None if self.labels is None else self.labels[rows]
+        return Images(self.images[rows], labels, self.classes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +108,10 @@ def load_data(
           per class, in natural order (2 before 10); or train/ and test/, each laid out like that, which
           are then the two splits. Its name is the dataset's (see `vaewidgets.folders`).
         - the path of an .npz that holds ``images`` and perhaps ``labels`` (see `vaewidgets.files`).
-        - an array or tensor of shape (N, H, W), (N, C, H, W), (N, H, W, 1) or (N, H, W, 3): bytes, or
-          floats in [0, 1].
-    labels : array of N ints, optional
-        Only with an array.
+        - an array or tensor of shape (N, H, W), (N, C, H, W), (N, H, W, 1) or (N, H, W, 3), C being 1 (grey)
+          or 3 (colour): bytes, or floats in [0, 1].
+    labels : array of N ints from 0, or of N names, optional
+        Only with an array; an .npz may hold names too. Names become classes in natural order (2 before 10).
     root : path, optional
         torchvision root for MNIST; else ``$VAEWIDGETS_DATA``, else the user's cache folder.
     download : bool
@@ -140,13 +148,16 @@ def load_data(
         raise ValueError(f"labels go with an array; {os.fspath(source)!r} brings its own.")
     # A folder that happens to be called "digits" is still reached as a Path, or as "./digits".
     if is_path and source not in known and os.path.isdir(source):
-        return _folder(source, size, channels, on_error, test_fraction, seed)
+        found = read_folder(source, size, channels, on_error)
+        with _naming(source):
+            return _folder(source, found, test_fraction, seed)
     if size is not None or channels is not None or on_error != "refuse":
         what = repr(os.fspath(source)) if is_path else f"a {type(source).__name__}"
         raise ValueError(f"size, channels and on_error go with a folder of images; {what} is none.")
     if isinstance(source, os.PathLike) or (is_path and source.endswith(".npz")):
         images, labels = read_npz(source)
-        return _arrays(images, labels, test_fraction, seed, Path(source).stem)
+        with _naming(source):
+            return _arrays(images, labels, test_fraction, seed, Path(source).stem)
     if is_path and source == "digits":
         return _digits()
     if is_path and source in _TORCHVISION:
@@ -162,8 +173,10 @@ def load_data(
 def check_images(images, image_shape=None, support=(0.0, 1.0)) -> None:
     """Raise unless `images` is a (N, C, H, W) float tensor inside `support`, of `image_shape` if given."""
     if not isinstance(images, Tensor):
+        hints = {Dataset: "Take one of its splits, data.train or data.test.", Images: "Take its .images."}
         raise TypeError(
-            f"images must be a torch Tensor; got {type(images).__name__}. vw.load_data(array) makes one."
+            f"images must be a torch Tensor; got {type(images).__name__}. "
+            + hints.get(type(images), "vw.load_data(array) makes one.")
         )
     if images.dim() != 4 or (image_shape is not None and tuple(images.shape[1:]) != tuple(image_shape)):
         wanted = "C, H, W" if image_shape is None else ", ".join(map(str, image_shape))
@@ -175,9 +188,11 @@ def check_images(images, image_shape=None, support=(0.0, 1.0)) -> None:
     low, high = images.min().item(), images.max().item()
     # NaN compares false with everything, so the test is written to fail on it.
     if not (support[0] <= low and high <= support[1]) or math.isinf(low) or math.isinf(high):
+        wrong = int((~images.isfinite()).sum())
+        got = f"{wrong:,} of {images.numel():,} are not" if wrong else f"got values from {low:g} to {high:g}"
         raise ValueError(
-            f"pixels must be finite and within [{support[0]:g}, {support[1]:g}]; "
-            f"got values from {low:g} to {high:g}. Bytes (0..255) are divided by 255 once."
+            f"pixels must be finite and within [{support[0]:g}, {support[1]:g}]; {got}. "
+            "Bytes (0..255) are divided by 255 once."
         )
 
 
@@ -185,7 +200,8 @@ def load_test_images(name: str | None) -> Images | None:
     """Return the test split of a named dataset if it is on this machine, else None: never downloads."""
     if name == "digits":
         return _digits().test
-    if name not in _TORCHVISION:
+    # Out of a file it may be anything.
+    if not isinstance(name, str) or name not in _TORCHVISION:
         return None
     folder = _root(None)
     if not (folder / _TORCHVISION[name] / "raw").is_dir():
@@ -199,8 +215,8 @@ def _digits() -> Dataset:
     digits = load_digits()
     images = torch.from_numpy(digits.images).float().unsqueeze(1) / 16
     labels = torch.from_numpy(digits.target).long()
-    train, test = Images(images[:-360], labels[:-360]), Images(images[-360:], labels[-360:])
-    return Dataset(train, test, tuple("0123456789"), "digits")
+    whole = Images(images, labels, tuple("0123456789"))
+    return Dataset(whole.take(slice(-360)), whole.take(slice(-360, None)), whole.classes, "digits")
 
 
 def _torchvision(name: str, root, download: bool) -> Dataset:
@@ -213,7 +229,7 @@ def _torchvision(name: str, root, download: bool) -> Dataset:
             )
         _download(cls, name, folder)
     train, test = (_read_split(cls, folder, train) for train in (True, False))
-    return Dataset(train, test, _FASHION if name == "fashion-mnist" else tuple("0123456789"), name)
+    return Dataset(train, test, train.classes, name)
 
 
 def _torchvision_class(name: str):
@@ -235,7 +251,8 @@ def _read_split(cls, folder: Path, train: bool) -> Images:
             f"{folder / cls.__name__ / 'raw'} is incomplete or damaged ({error}). "
             "Move it away and load again."
         ) from error
-    return Images(split.data.unsqueeze(1).float() / 255, split.targets.long())
+    classes = _FASHION if cls.__name__ == "FashionMNIST" else tuple("0123456789")
+    return Images(split.data.unsqueeze(1).float() / 255, split.targets.long(), classes)
 
 
 def _root(root) -> Path:
@@ -263,8 +280,16 @@ def _cache_folder() -> Path:
     return user_cache_path("vaewidgets")
 
 
-def _folder(folder, size, channels, on_error: str, test_fraction: float, seed: int) -> Dataset:
-    found = read_folder(folder, size, channels, on_error)
+@contextmanager
+def _naming(path):
+    """Let an error about what a file or a folder holds say which."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{os.fspath(path)!r} cannot be used: {brief(error)}.") from error
+
+
+def _folder(folder, found: Folder, test_fraction: float, seed: int) -> Dataset:
     if found.held_out is None:
         parts = _random_parts(len(found.images), test_fraction, seed)
     else:
@@ -278,14 +303,32 @@ def _folder(folder, size, channels, on_error: str, test_fraction: float, seed: i
 def _arrays(source, labels, test_fraction: float, seed: int, name: str) -> Dataset:
     images = _as_images(source)
     parts = _random_parts(len(images), test_fraction, seed)
+    classes = ()
     if labels is not None:
-        labels = np.asarray(labels)
-        if labels.dtype.kind not in "iub" or (labels < 0).any():
-            raise ValueError(f"labels must be integers from 0 up, one per image; got {labels.dtype}.")
-        labels = torch.from_numpy(labels.astype(np.int64))
+        labels, classes = _as_labels(labels)
     whole = Images(images, labels)
-    classes = () if labels is None else tuple(str(c) for c in range(int(labels.max()) + 1))
     return _dataset(whole.images, whole.labels, parts, classes, name)
+
+
+def _as_labels(labels) -> tuple[Tensor, tuple[str, ...]]:
+    """Return class indices and the name of each class."""
+    labels = np.asarray(labels)
+    if labels.dtype.kind in "US":
+        names = np.char.decode(labels, "utf-8", "replace") if labels.dtype.kind == "S" else labels
+        classes = sorted(set(names.ravel().tolist()), key=natural)
+        index = {name: i for i, name in enumerate(classes)}
+        numbers = np.array([index[name] for name in names.ravel().tolist()], np.int64)
+        return torch.from_numpy(numbers.reshape(names.shape)), tuple(classes)
+    if labels.dtype.kind not in "iub" or (labels < 0).any():
+        least = f" from {labels.min()} up" if labels.dtype.kind == "i" else ""
+        raise ValueError(
+            f"labels must be integers from 0 up, one per image, or names; got {labels.dtype}{least}."
+        )
+    largest = int(labels.max()) if labels.size else -1
+    if largest >= _MOST_CLASSES:
+        raise ValueError(f"labels must be class indices below {_MOST_CLASSES:,}; got {largest}.")
+    classes = tuple(map(str, range(largest + 1)))
+    return torch.from_numpy(labels.astype(np.int64)), classes
 
 
 def _random_parts(n: int, test_fraction: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -302,7 +345,8 @@ def _random_parts(n: int, test_fraction: float, seed: int) -> tuple[Tensor, Tens
 def _dataset(images: Tensor, labels: Tensor | None, parts, classes: tuple[str, ...], name: str) -> Dataset:
     """Take the training and the test images, given by index or mask, out of `images`."""
     train, test = (
-        Images(_bytes_to_floats(images[part]), None if labels is None else labels[part]) for part in parts
+        Images(_bytes_to_floats(images[part]), None if labels is None else labels[part], classes)
+        for part in parts
     )
     return Dataset(train, test, classes, name)
 
@@ -320,8 +364,10 @@ def _as_images(source) -> Tensor:
             # torch takes neither reversed strides nor foreign byte orders, and warns of read-only memory.
             array = torch.as_tensor(array.astype(array.dtype.newbyteorder("="), order="C"))
     except (TypeError, ValueError) as error:
+        of = f" of {source.dtype}" if isinstance(source, np.ndarray) else ""
+        hint = " Those of a list must have one size." if isinstance(source, (list, tuple)) else ""
         raise TypeError(
-            f"expected a dataset name or an array of images; got {type(source).__name__}."
+            f"expected a dataset name or an array of images; got {type(source).__name__}{of}.{hint}"
         ) from error
     if array.dim() == 3:
         array = array.unsqueeze(1)
@@ -329,10 +375,20 @@ def _as_images(source) -> Tensor:
         array = array.permute(0, 3, 1, 2)
     if array.dim() != 4:
         raise ValueError(f"images must have shape (N, H, W) or (N, C, H, W); got {tuple(array.shape)}.")
+    if array.shape[1] not in (1, 3):
+        rest = {array.shape[1]: "[:, :3]", array.shape[-1]: "[..., :3]"}.get(4)
+        hint = f" Of red, green, blue and transparency images{rest} are the first three." if rest else ""
+        raise ValueError(
+            "images must have 1 channel (grey) or 3 (colour), first or last of an image's axes; got shape "
+            f"{tuple(array.shape)}.{hint}"
+        )
     if array.dtype == torch.uint8:
         return _bytes_to_floats(array)
     if array.dtype == torch.bool:
         return array.float()
     if not array.is_floating_point():
-        raise TypeError(f"images must be bytes (uint8) or floats in [0, 1]; got {array.dtype}.")
+        raise TypeError(
+            f"images must be bytes (uint8) or floats in [0, 1]; got {array.dtype}. Levels of 0..255 become "
+            'bytes by images.astype("uint8").'
+        )
     return array.float().contiguous()

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .quoting import brief
+
 #: The endings, in either case, of the files that are looked at.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
@@ -122,7 +124,7 @@ def read_folder(
             f"Left out {len(left_out)} of {len(everything)} images: "
             + " ".join(str(error) for error in left_out[:3])
             + more,
-            stacklevel=4,  # whoever called load_data
+            stacklevel=3,  # whoever called load_data
         )
     return Folder(
         np.stack(list(pixels.values())),
@@ -149,7 +151,7 @@ def _find(folder: Path) -> tuple[list[_File], tuple[str, ...], bool]:
     if classes != others:
         raise ValueError(
             f"train and test in {_quote(folder)} must have folders for the same classes; only one of them "
-            f"has {', '.join(map(repr, sorted({*classes} ^ {*others}, key=_natural)))}."
+            f"has {', '.join(map(repr, sorted({*classes} ^ {*others}, key=natural)))}."
         )
     return [*train, *(file._replace(held_out=True) for file in test)], classes, True
 
@@ -181,7 +183,7 @@ def _list(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return images and folders, without what is hidden or neither."""
     images, folders = [], []
     with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: _natural(entry.name)):
+        for entry in sorted(entries, key=lambda entry: natural(entry.name)):
             path = folder / entry.name
             if entry.name.startswith("."):
                 continue
@@ -194,7 +196,8 @@ def _list(folder: Path) -> tuple[list[Path], list[Path]]:
     return images, folders
 
 
-def _natural(name: str) -> tuple:
+def natural(name: str) -> tuple:
+    """Return what sorts names in natural order: 2 before 10, in either case."""
     parts = re.split("([0-9]+)", name.casefold())
     return [int(part) if odd % 2 else part for odd, part in enumerate(parts)], name
 
@@ -235,8 +238,7 @@ def _open(path: Path):
     except UnidentifiedImageError as error:
         raise ValueError(f"{_quote(path)} is no {', '.join(_FORMATS)}, or its header is damaged.") from error
     except Exception as error:  # Pillow's parsers raise whatever they stumble over in a damaged file
-        reason = str(error).rstrip(".") or type(error).__name__
-        raise ValueError(f"{_quote(path)} cannot be read as an image: {reason}.") from error
+        raise ValueError(f"{_quote(path)} cannot be read as an image: {brief(error)}.") from error
 
 
 def _header(path: Path) -> tuple[tuple[int, int], bool]:
