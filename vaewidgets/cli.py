@@ -1,4 +1,4 @@
-"""The command line: ``vaewidgets lab | copy | train | evaluate | export | bench | doctor``.
+"""The command line: ``vaewidgets lab | copy | wheels | train | evaluate | export | bench | doctor``.
 
 Here is only what the words mean. Each command imports what it needs when it runs, so that
 ``vaewidgets lab`` does not wait for torch.
@@ -11,9 +11,10 @@ import os
 import sys
 from pathlib import Path
 
-from . import __version__, evaluation, recipes
+from . import __version__, evaluation, recipes, wheels
 from .bench import cockpit as bench_cockpit
 from .bench import drag as bench_drag
+from .bench import room as bench_room
 from .bench import train as bench_train
 
 
@@ -61,16 +62,34 @@ def _parser() -> argparse.ArgumentParser:
         help="open JupyterLab on the notebooks",
         description="Open JupyterLab on the notebooks. What stands after -- goes to JupyterLab.",
     )
-    lab.add_argument(
+    where = lab.add_mutually_exclusive_group()
+    where.add_argument(
         "folder", nargs="?", metavar="DIR", help="copy the notebooks there first; keep what is there"
     )
+    where.add_argument(
+        "--workshop", metavar="DIR", help="a fresh copy in the next free DIR/student-01, student-02, ..."
+    )
+    lab.add_argument("--student", metavar="NAME", help="of a workshop: make DIR/NAME, or go on in it")
     lab.add_argument("--no-browser", dest="browser", action="store_false", help="only print the address")
     lab.add_argument("--port", type=_port, help="8888, or the next free one, if not given")
     lab.set_defaults(run=_lab)
 
     copy = commands.add_parser("copy", help="copy the notebooks; never overwrite a file")
-    copy.add_argument("folder", metavar="DIR")
+    where = copy.add_mutually_exclusive_group(required=True)
+    where.add_argument("folder", nargs="?", metavar="DIR")
+    where.add_argument("--workshop", metavar="DIR", help="prepare DIR/student-01, student-02, ...")
+    copy.add_argument("--students", type=int, metavar="N", help="of a workshop: so many folders")
+    copy.add_argument("--solutions", action="store_true", help="with the solved exercises, for the teacher")
     copy.set_defaults(run=_copy)
+
+    wheel_folder = commands.add_parser(
+        "wheels",
+        help="download all that laptops without network need",
+        description="Download all that is to be installed on laptops without network into DIR/PLATFORM, with "
+        "a README.txt of the commands to type there. Wheels that are there are kept.",
+    )
+    wheels.add_arguments(wheel_folder)
+    wheel_folder.set_defaults(run=wheels.run)
 
     train = commands.add_parser(
         "train",
@@ -128,6 +147,11 @@ def _parser() -> argparse.ArgumentParser:
             "Train alone and under a cockpit in JupyterLab and headless Chromium, in turns, and print what "
             "the display cost and how soon a slider was answered. Needs the extra [bench].",
         ),
+        (
+            "room", bench_room, "how many students one server carries",
+            "Start a server and a kernel with an explorer for each student, let all move a slider, and print "
+            "how soon the kernels answered, what failed, and the memory and processor that each student takes.",
+        ),
     ):  # fmt: skip
         chosen = subjects.add_parser(subject, help=what, description=how)
         measurement.add_arguments(chosen)
@@ -157,32 +181,66 @@ def _port(text: str) -> int:
 def _lab(args) -> int:
     from . import lab
 
+    if args.student is not None and args.workshop is None:
+        raise ValueError("--student names a folder of a workshop; add --workshop DIR.")
     folder, checkout = lab.shipped_notebooks()
     copied = args.folder is not None or not checkout
     if copied:
         folder = Path(args.folder or lab.DEFAULT_FOLDER)
     folder = folder.resolve()
-    command = lab.lab_command(folder, browser=args.browser, port=args.port, extra=args.extra)
-    if copied:
+    options = dict(browser=args.browser, port=args.port, extra=args.extra)
+    lab.lab_command(folder, **options)  # what it refuses, it refuses before anything is copied
+    if args.workshop is not None:
+        folder = _open_student(args.workshop, args.student)
+    elif copied:
         _report_copy(folder)
     if lab.is_root():
         print("Running as root: JupyterLab is started with --allow-root.")
     print(f"JupyterLab opens {folder}; Ctrl-C twice ends it.")
-    return lab.launch(command)
+    return lab.launch(lab.lab_command(folder, **options))
+
+
+def _open_student(room: str, name: str | None) -> Path:
+    from . import workshop
+
+    folder, new, written = workshop.open_folder(room, name)
+    if new:
+        print(f"{folder} is new: {_files(len(written))} copied")
+    else:
+        added = ": " + ", ".join(path.name for path in written) if written else ""
+        print(f"going on in {folder}: nothing in it is touched, {_files(len(written))} added{added}")
+    print(f'to come back to it: vaewidgets lab --workshop "{folder.parent}" --student "{folder.name}"')
+    return folder
 
 
 def _copy(args) -> int:
-    _report_copy(Path(args.folder))
+    if (args.workshop is None) != (args.students is None):
+        raise ValueError("--workshop DIR and --students N go together: folders for N students in DIR.")
+    if args.workshop is None:
+        _report_copy(Path(args.folder), solutions=args.solutions)
+        return 0
+    if args.solutions:
+        raise ValueError("--solutions are the teacher's; no student's folder gets them. Copy them alone.")
+    from . import workshop
+
+    made, left = workshop.prepare(args.workshop, args.students)
+    for path in left:
+        print(f"left {path} as it is")
+    print(f"made {len(made)} folder{'' if len(made) == 1 else 's'} in {args.workshop}")
     return 0
 
 
-def _report_copy(folder: Path) -> None:
+def _report_copy(folder: Path, *, solutions: bool = False) -> None:
     from .lab import copy_notebooks
 
-    written, kept = copy_notebooks(folder)
+    written, kept = copy_notebooks(folder, solutions=solutions)
     for path in kept:
         print(f"kept {path}: yours differs from the one in this version; move it away to get that")
-    print(f"copied {len(written)} file{'' if len(written) == 1 else 's'} to {folder}")
+    print(f"copied {_files(len(written))} to {folder}")
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'}"
 
 
 def _model(name: str):

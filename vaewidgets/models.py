@@ -12,8 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .cpus import limit_threads
 from .likelihoods import make_likelihood
 from .objectives import kl
+
+limit_threads()
 
 #: |logvar| never reaches this: sigma stays within exp(-5) .. exp(5), where float32 is comfortable.
 LOGVAR_BOUND = 10.0

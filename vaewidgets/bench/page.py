@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 
-from vaewidgets import __version__
-
-from .report import machine
+from .report import is_installed, machine, software
 
 _INSTALL = 'pip install "vaewidgets[bench]"'
-_VERSIONS = (
+_PACKAGES = (
     "jupyterlab", "ipykernel", "ipywidgets", "anywidget", "plotly", "torch", "matplotlib", "playwright",
 )  # fmt: skip
 
@@ -41,19 +37,19 @@ def opened(*needed: str, webgl: bool = True) -> Iterator[tuple]:
     RuntimeError
         No Chromium.
     """
-    missing = [name for name in ("playwright", *needed) if not _is_installed(name)]
+    missing = [name for name in ("playwright", *needed) if not is_installed(name)]
     if missing:
         raise ImportError(f"needs {' and '.join(missing)}, of the extra [bench]: {_INSTALL}")
     from vaewidgets.chromium import CHROMIUM_ARGS, NO_WEBGL_ARGS, TIMEOUT_MS, expect, sync_playwright
     from vaewidgets.labserver import LabServer
 
-    print(software := _software(), flush=True)
+    print(versions := software(*_PACKAGES), flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="vaewidgets-bench-", ignore_cleanup_errors=True) as home,
         sync_playwright() as playwright,
     ):
         chromium = _launch(playwright, CHROMIUM_ARGS if webgl else NO_WEBGL_ARGS)
-        where = {"software": software, **machine(), "chromium": chromium.version, "webgl": _webgl(chromium)}
+        where = {"software": versions, **machine(), "chromium": chromium.version, "webgl": _webgl(chromium)}
         print(f"Chromium {where['chromium']}, WebGL: {where['webgl'] or 'none'}")
         busy = "" if where["load"] is None else f", {where['load']:.1f} processes waiting for them"
         print(f"{where['cpus']} CPUs{busy}; browser, server and kernel share them", flush=True)
@@ -115,16 +111,3 @@ def _webgl(chromium) -> str:
         )
     finally:
         page.close()
-
-
-def _software() -> str:
-    versions = [f"{name} {metadata.version(name)}" for name in _VERSIONS if _is_installed(name)]
-    return ", ".join([f"vaewidgets {__version__}", f"Python {platform.python_version()}", *versions])
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True

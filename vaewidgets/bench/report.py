@@ -1,4 +1,4 @@
-"""What the measurements share: columns of text, the machine, and JSON without NaN."""
+"""What the measurements share: columns of text, the machine, its software, and JSON without NaN."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import math
 import os
 import platform
 from collections.abc import Sequence
+from importlib import metadata
+
+from vaewidgets import __version__
+from vaewidgets.cpus import available_cpus
 
 
 def align(rows: Sequence[Sequence[str]], *, rule_after: int) -> list[str]:
@@ -34,9 +38,23 @@ def align(rows: Sequence[Sequence[str]], *, rule_after: int) -> list[str]:
 
 def machine() -> dict[str, object]:
     """Describe what the figures were measured on: ``cpus``, ``load`` before the start, ``system``."""
-    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {"cpus": own, "load": load, "system": platform.platform()}
+    return {"cpus": available_cpus(), "load": load, "system": platform.platform()}
+
+
+def software(*packages: str) -> str:
+    """Name this package, Python and those of `packages` that are installed, with their versions."""
+    versions = [f"{name} {metadata.version(name)}" for name in packages if is_installed(name)]
+    return ", ".join([f"vaewidgets {__version__}", f"Python {platform.python_version()}", *versions])
+
+
+def is_installed(name: str) -> bool:
+    """Whether there is a package of that name."""
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def without_nan(value):

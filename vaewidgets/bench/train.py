@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
 
-from vaewidgets import __version__
-
-from .report import align, machine, without_nan
+from .report import align, machine, software, without_nan
 
 _DIGITS_EPOCHS = 20
 _NOT_INSTALLED = "not installed; pip install pythae adds it"
@@ -94,7 +91,7 @@ def run(args) -> int:
         "rounds": args.rounds, "threads": torch.get_num_threads(),
     }  # fmt: skip
     devices = ["cpu", *(["cuda"] if args.device == "auto" and torch.cuda.is_available() else [])]
-    where = {"software": _software(), **machine()}
+    where = {"software": software("torch", "torchvision"), **machine()}
     results, peaks, flops = measure(data, _root(args.data), devices, settings)
     record = {
         "machine": where,
@@ -258,11 +255,3 @@ def table(record: dict) -> str:
         f"{record['flops_per_image']:,} operations per image, forward and backward; torch.mm reached {peaks}",
         f"digits, {_DIGITS_EPOCHS} epochs: {record['digits_seconds']:.2f} s",
     ])  # fmt: skip
-
-
-def _software() -> str:
-    import torch
-    import torchvision
-
-    versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
-    return f"vaewidgets {__version__}, Python {platform.python_version()}, {versions}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import plotly.graph_objects as go
+
+from ._plotly import FigureWidget, go
 
 #: Petroff10 (Petroff 2021, arXiv 2107.02270): told apart under every simulated colour blindness.
 PALETTE = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
@@ -16,9 +17,9 @@ HOVER = "%{x:.2f}, %{y:.2f}"
 ACCENT = "#d81b60"
 
 
-def make_figure(**layout) -> go.FigureWidget:
+def make_figure(**layout) -> FigureWidget:
     """Make an empty figure that both of JupyterLab's themes can stand behind; `layout` is Plotly's."""
-    figure = go.FigureWidget()
+    figure = FigureWidget()
     figure.update_layout(
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font=dict(color=NEUTRAL, size=12),
         **layout,
@@ -28,7 +29,7 @@ def make_figure(**layout) -> go.FigureWidget:
 
 def map_figure(
     points: np.ndarray, labels: np.ndarray | None, classes, names, centre: np.ndarray, reach: float
-) -> go.FigureWidget:
+) -> FigureWidget:
     """Build a map of latent points, one trace per class so that the legend can hide each.
 
     Parameters
@@ -86,14 +87,14 @@ def map_figure(
     return figure
 
 
-def set_axes(figure: go.FigureWidget, names, centre: np.ndarray, reach: float) -> None:
+def set_axes(figure: FigureWidget, names, centre: np.ndarray, reach: float) -> None:
     """Name the axes and let them span centre +- reach."""
     with figure.batch_update():
         for axis, name, middle in zip((figure.layout.xaxis, figure.layout.yaxis), names, centre, strict=True):
             axis.update(title_text=name, range=[middle - reach, middle + reach])
 
 
-def follow_points(figure: go.FigureWidget, names, frame, points: np.ndarray, prior_mean) -> tuple:
+def follow_points(figure: FigureWidget, names, frame, points: np.ndarray, prior_mean) -> tuple:
     """Move the axes after points that have moved, where they must: a frame that never rests shows nothing.
 
     Parameters
@@ -146,7 +147,7 @@ def is_points(trace) -> bool:
     return trace.meta == "points"
 
 
-def move_points(figure: go.FigureWidget, points: np.ndarray) -> None:
+def move_points(figure: FigureWidget, points: np.ndarray) -> None:
     """Put every point of a map at its row of `points` (N, 2), in place, and the names with them."""
     medians = []
     for trace in figure.select_traces(selector=is_points):
@@ -157,7 +158,7 @@ def move_points(figure: go.FigureWidget, points: np.ndarray) -> None:
         trace.x, trace.y = np.array(medians).T
 
 
-def show_labels(figure: go.FigureWidget, colours: list[str] | None) -> None:
+def show_labels(figure: FigureWidget, colours: list[str] | None) -> None:
     """Give each trace of points its colour and name, or None to make all points alike."""
     traces = list(figure.select_traces(selector=is_points))
     with figure.batch_update():

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ipywidgets as widgets
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from ._figure import ACCENT, NEUTRAL, PALETTE
 from ._panel import Panel, note_html
+from ._plotly import FigureWidget, go, make_subplots
 
 
 class LearningCurves(Panel):
@@ -34,7 +33,7 @@ class LearningCurves(Panel):
     def __init__(self, **layout) -> None:
         self.check_keywords(layout)
         self._steps, self._reconstruction, self._kl = [], [], []
-        self.figure = go.FigureWidget(make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.1))
+        self.figure = FigureWidget(make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.1))
         for row, (name, colour) in enumerate((("reconstruction", PALETTE[0]), ("KL", ACCENT)), 1):
             self.figure.add_trace(
                 go.Scatter(x=[], y=[], mode="lines+markers", name=name, line=dict(color=colour)), row, 1

@@ -1,0 +1,220 @@
+"""One student for `room`: what a JupyterLab page says to the server about one kernel, without the page.
+
+The messages are JupyterLab's: kernels by the REST interface, then one websocket for each kernel in the
+protocol ``v1.kernel.websocket.jupyter.org``, and widget messages on a subshell where the kernel has them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from jupyter_server.services.kernels.connection.base import (
+    deserialize_msg_from_ws_v1,
+    serialize_msg_to_ws_v1,
+)
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
+from tornado.websocket import WebSocketClosedError, websocket_connect
+
+#: Seconds after which a request counts as never answered.
+PATIENCE = 120.0
+
+_PROTOCOL = "v1.kernel.websocket.jupyter.org"
+_LARGEST = 2**28
+_SLIDER_MODEL = "FloatSliderModel"
+
+
+class Student:
+    """A kernel of its own, and the end of the line at which its page would be.
+
+    Parameters
+    ----------
+    url, token : str
+        Of the server, ``http://...``.
+
+    Attributes
+    ----------
+    kernel : str
+        The kernel's id.
+    received : int
+        Bytes that the server has sent.
+    failures : list of str
+        What went wrong: exceptions in the kernel, text on its stderr, requests that nobody answered.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self.kernel = ""
+        self.received = 0
+        self.failures: list[str] = []
+        self._url, self._headers = url, {"Authorization": f"token {token}"}
+        self._session = secrets.token_hex(16)
+        self._pending: dict[str, _Asked] = {}
+        self._widgets: dict[str, dict] = {}
+        self._socket = self._subshell = self._listener = None
+
+    async def open(self, cells: Sequence[str]) -> None:
+        """Start the kernel and run the cells, one after the other, as "run all cells" does.
+
+        Raises
+        ------
+        RuntimeError
+            A cell has failed, or the server has not answered.
+        """
+        made = await AsyncHTTPClient().fetch(
+            HTTPRequest(
+                f"{self._url}/api/kernels", "POST", self._headers, '{"name": "python3"}',
+                request_timeout=PATIENCE,
+            )
+        )  # fmt: skip
+        self.kernel = json.loads(made.body)["id"]
+        address = f"{self._url.replace('http', 'ws', 1)}/api/kernels/{self.kernel}/channels"
+        request = HTTPRequest(
+            f"{address}?session_id={self._session}", headers=self._headers, connect_timeout=PATIENCE
+        )
+        self._socket = await websocket_connect(request, subprotocols=[_PROTOCOL], max_message_size=_LARGEST)
+        self._listener = asyncio.create_task(self._listen())
+        about = await self._ask("shell", "kernel_info_request", {})
+        if "kernel subshells" in about.get("supported_features", ()):
+            made = await self._ask("control", "create_subshell_request", {})
+            self._subshell = made["subshell_id"]
+        for cell in cells:
+            done = await self._ask("shell", "execute_request", _code(cell))
+            if done.get("status") != "ok" or self.failures:
+                raise RuntimeError(f"a student's cell failed: {self.failures or done}")
+
+    async def drag(self, slider: str, values: Sequence[float], rate: float, delay: float) -> list[float]:
+        """Move a slider, and let what it says wait as a page does.
+
+        A page has at most one update under way for each widget: moves that come meanwhile travel together
+        with the next one.
+
+        Parameters
+        ----------
+        slider : str
+            Its description.
+        values : sequence of float
+        rate : float
+            Moves per second.
+        delay : float
+            Seconds before the first.
+
+        Returns
+        -------
+        list of float
+            Seconds from each move to the moment at which the kernel had done all that the move asks for. The
+            time that a move spends waiting for its turn counts.
+        """
+        known = (_SLIDER_MODEL, slider)
+        comm = next(
+            comm
+            for comm, state in self._widgets.items()
+            if (state.get("_model_name"), state.get("description")) == known
+        )
+        clock = asyncio.get_running_loop().time
+        due = [clock() + delay + i / rate for i in range(len(values))]
+        waits: list[float] = []
+        while len(waits) < len(due):
+            first = len(waits)
+            await asyncio.sleep(max(0.0, due[first] - clock()))
+            now = clock()
+            ready = sum(1 for at in due if at <= now)
+            last = max(first, ready - 1)
+            state = {"method": "update", "state": {"value": values[last]}, "buffer_paths": []}
+            try:
+                await self._ask("shell", "comm_msg", {"comm_id": comm, "data": state}, self._subshell)
+            except RuntimeError as error:
+                self.failures.append(str(error))
+                break
+            waits += [clock() - at for at in due[first : last + 1]]
+        return waits
+
+    async def evaluate(self, expression: str) -> str:
+        """Return the text that the kernel has for an expression."""
+        reply = await self._ask("shell", "execute_request", _code("", value=expression))
+        answer = reply["user_expressions"]["value"]
+        return answer["data"]["text/plain"] if answer["status"] == "ok" else answer["evalue"]
+
+    async def close(self) -> None:
+        """Hang up; the server ends the kernel when it ends itself."""
+        if self._socket is not None:
+            self._socket.close()
+        if self._listener is not None:
+            await self._listener
+
+    async def _ask(self, channel: str, kind: str, content: dict, subshell: str | None = None) -> dict:
+        """Send a message; return the content of its reply, {} if it has none, when all has been done.
+
+        Raises
+        ------
+        RuntimeError
+            Nobody answered in time.
+        """
+        name = secrets.token_hex(16)
+        header = {
+            "msg_id": name, "msg_type": kind, "session": self._session, "username": "student",
+            "version": "5.4", "date": datetime.now(UTC).isoformat(),
+        }  # fmt: skip
+        if subshell is not None:
+            header["subshell_id"] = subshell
+        message = {"header": header, "parent_header": {}, "metadata": {}, "content": content}
+        asked = self._pending[name] = _Asked(wants_reply=kind.endswith("_request"))
+        try:
+            data = serialize_msg_to_ws_v1(message, channel, lambda part: json.dumps(part).encode())
+            await self._socket.write_message(data, binary=True)
+            await asyncio.wait_for(asked.done.wait(), PATIENCE)
+        except (TimeoutError, WebSocketClosedError) as error:
+            raise RuntimeError(f"{kind} was not answered in {PATIENCE:.0f} s: {error!r}") from error
+        finally:
+            del self._pending[name]
+        if self._listener.done():
+            raise RuntimeError(f"the server hung up before {kind} was answered")
+        return asked.reply or {}
+
+    async def _listen(self) -> None:
+        while (data := await self._socket.read_message()) is not None:
+            self.received += len(data)
+            _, (header, parent, _, content, *_) = deserialize_msg_from_ws_v1(data)
+            kind = json.loads(header)["msg_type"]
+            name = json.loads(parent).get("msg_id")
+            self._hear(kind, name, json.loads(content))
+        for asked in self._pending.values():
+            asked.done.set()
+
+    def _hear(self, kind: str, name: str | None, content: dict) -> None:
+        if kind == "comm_open":
+            self._widgets[content["comm_id"]] = content["data"].get("state", {})
+        elif kind == "error":
+            self.failures.append(f"{content['ename']}: {content['evalue']}")
+        elif kind == "stream" and content["name"] == "stderr":
+            self.failures.append(content["text"].strip())
+        asked = self._pending.get(name)
+        if asked is None:
+            return
+        if kind.endswith("_reply"):
+            asked.reply = content
+        elif kind == "status" and content["execution_state"] == "idle":
+            asked.idle = True
+        # They come by two channels, in any order.
+        if asked.idle and (asked.reply is not None or not asked.wants_reply):
+            asked.done.set()
+
+
+@dataclass
+class _Asked:
+    """A request under way: done when the kernel is idle again and has replied, where it does."""
+
+    wants_reply: bool
+    reply: dict | None = None
+    idle: bool = False
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def _code(source: str, **expressions: str) -> dict:
+    return {
+        "code": source, "silent": False, "store_history": bool(source), "user_expressions": expressions,
+        "allow_stdin": False, "stop_on_error": True,
+    }  # fmt: skip
