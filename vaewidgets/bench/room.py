@@ -106,7 +106,7 @@ def measure(students: int, seconds: float, rate: float, model: str, decode: str)
         ``sent_mb`` : bytes that the server sends a page until the explorer is there.
         ``failures`` : list of str
     """
-    from vaewidgets.browser import LabServer
+    from vaewidgets.labserver import LabServer
 
     with tempfile.TemporaryDirectory(prefix="vaewidgets-bench-", ignore_cleanup_errors=True) as home:
         server = LabServer(Path(home))
