@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import vaewidgets as vw
+from vaewidgets import files
 from vaewidgets.files import read_npz
 
 
@@ -127,3 +128,47 @@ def test_other_files_and_names(tmp_path):
         vw.load_data(tmp_path / "absent.npz")
     with pytest.raises(ValueError, match="brings its own"):
         vw.load_data(tmp_path / "other.npz", labels=[1, 2])
+
+
+def test_an_archive_that_unpacks_to_far_more_than_its_size_is_refused_unseen(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_MODEST", 2**20)
+    zeros = np.zeros((4, 2**11, 2**11), "uint8")
+    np.savez_compressed(tmp_path / "bomb.npz", images=zeros)
+    np.savez(tmp_path / "honest.npz", images=zeros)
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            ValueError, match=r"bomb\.npz .* unpacks to 16,777,216 bytes, more than 100 times"
+        ):
+            read_npz(tmp_path / "bomb.npz")
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+    assert read_npz(tmp_path / "honest.npz")[0].shape == zeros.shape
+
+
+def test_more_than_the_memory_of_all_images_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LARGEST", 4 * 4 * 9 - 1)
+    np.savez(tmp_path / "a.npz", images=np.zeros((4, 3, 3), "uint8"))
+    with pytest.raises(ValueError, match=r"images\.npy makes 0\.0 GiB of float32"):
+        read_npz(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("label, kind", [(2**16, int), (2**62, int), (2**64 - 1, "uint64")])
+def test_a_large_label_does_not_become_as_many_classes(tmp_path, label, kind):
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 3, 3), "uint8"), labels=np.array([0, label], kind))
+    with pytest.raises(ValueError, match=rf"a\.npz' cannot be used: .* below 65,536; got {label}"):
+        vw.load_data(tmp_path / "a.npz")
+
+
+def test_what_is_wrong_with_the_content_names_the_file_and_stays_short(tmp_path):
+    for name, arrays, words in (
+        ("void", {"images": np.zeros(4, "V3")}, "got ndarray of "),
+        ("ints", {"images": np.zeros((4, 3, 3), int)}, "got torch.int64"),
+        ("one", {"images": np.zeros((1, 3, 3), "uint8")}, "at least 2 images; got 1"),
+        ("other", {f"array{i}" * 9: np.zeros(1) for i in range(200)}, r"characters\)\.$"),
+    ):
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+        with pytest.raises(ValueError, match=rf"{name}\.npz'? cannot be .*{words}") as caught:
+            vw.load_data(tmp_path / f"{name}.npz")
+        assert len(str(caught.value)) < 700

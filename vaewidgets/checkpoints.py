@@ -68,7 +68,8 @@ def save(
     half : bool
         Store weights and atlases as float16: half the size, about three significant digits.
     **info
-        Anything JSON can hold (dataset, recipe, figures, command): added to ``model.info``.
+        Anything JSON can hold (dataset, recipe, figures, command): added to ``model.info``. Panels show
+        the names in ``classes``, a list of str, for the labels of the atlas.
 
     Raises
     ------
@@ -201,6 +202,13 @@ def get_info(model) -> dict:
     return dict(getattr(model, "info", {}))
 
 
+def stated_classes(model) -> tuple[str, ...]:
+    """Return the names of the classes that a model's info states; () if it states none."""
+    names = get_info(model).get("classes")
+    stated = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
+    return tuple(names) if stated else ()
+
+
 def read_header(path: Path) -> tuple[dict, object]:
     """Return the tensors' descriptions and our JSON, without reading a weight.
 
@@ -254,7 +262,7 @@ def empty_model(path: Path, header: dict, tensors: int):
 
 
 def misfit(path: Path, what: str, found: dict, expected: dict) -> ValueError:
-    """Make the error that names the first tensor whose shape is not the one that the file's `what` asks for."""
+    """Make the error that names the first tensor whose shape the file's own `what` does not ask for."""
     name = next(n for n in sorted({*found, *expected}) if found.get(n) != expected.get(n))
     return ValueError(
         f"{path} does not fit its own {what}: {brief(name)} should have shape "

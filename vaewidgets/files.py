@@ -78,12 +78,12 @@ def _read(archive: zipfile.ZipFile, name: str, allowed: int) -> np.ndarray:
             raise ValueError(f"{name} promises {brief(size)} bytes; the file holds {there}")
         if max(size, 4 * values) > LARGEST:
             raise ValueError(
-                f"{name} makes {4 * values / 2**30:,.1f} GiB of float32, and {LARGEST / 2**30:g} are the limit"
+                f"{name} makes {4 * values / 2**30:,.1f} GiB of float32; {LARGEST / 2**30:g} are the limit"
             )
         if size > allowed:
             raise ValueError(
-                f"{name} unpacks to {size:,} bytes, more than {_RATIO} times the size of the file, which images "
-                "do not do; if it is meant, write it with numpy.savez, which does not compress"
+                f"{name} unpacks to {size:,} bytes, more than {_RATIO} times the size of the file, which "
+                "images do not do; if it is meant, write it with numpy.savez, which does not compress"
             )
     with archive.open(name) as file:
         return np.lib.format.read_array(file, allow_pickle=False)

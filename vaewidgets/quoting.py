@@ -7,6 +7,6 @@ LONGEST = 400
 
 
 def brief(said) -> str:
-    """Return what an exception or a text says, cut off where it is long; the exception's kind if it is mute."""
+    """Return what an exception or a text says, cut off where it is long; of a mute exception its kind."""
     text = str(said).rstrip(".: ") or type(said).__name__
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ... ({len(text):,} characters)"

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import tempfile
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+#: Seconds after which nobody is still writing a file, where no lock says so.
+_DAY = 86_400
 
 
 def check_free(path: str | os.PathLike, overwrite: bool) -> None:
@@ -34,13 +45,18 @@ def write(files: Mapping[Path, bytes]) -> None:
     """Write files that belong together, each atomically.
 
     All are complete on the disk before the first takes its name: what usually fails (a full disk, a
-    folder that is read-only, Ctrl-C) fails before any old file is gone.
+    folder that is read-only, Ctrl-C) fails before any old file is gone. A process that is killed leaves
+    hidden files that end in .part; the next to write the same file removes them.
     """
-    scratches = {}
+    scratches, locks = {}, []
     try:
         for path, data in files.items():
-            handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+            _clear(path)
+            handle, scratch = _open_scratch(path)
             scratches[path] = scratch
+            if fcntl:
+                # The lock lasts as long as one of its handles, and no longer than the process.
+                locks.append(os.dup(handle))
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
@@ -53,6 +69,36 @@ def write(files: Mapping[Path, bytes]) -> None:
         for scratch in scratches.values():
             Path(scratch).unlink(missing_ok=True)
         raise
+    finally:
+        for lock in locks:
+            os.close(lock)
+
+
+def _open_scratch(path: Path) -> tuple[int, str]:
+    """Make and lock a file beside `path`; return its handle and name."""
+    while True:
+        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        if fcntl:
+            with suppress(OSError):  # some network drives have no locks
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        # Before it was locked, another process may have taken it for abandoned.
+        if os.fstat(handle).st_nlink:
+            return handle, scratch
+        os.close(handle)
+
+
+def _clear(path: Path) -> None:
+    """Remove what processes that were killed have half written of `path`."""
+    # mkstemp puts eight letters there.
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????.part"):
+        with suppress(OSError):  # somebody is writing it, or has just removed it
+            if fcntl is None:
+                if time.time() - left.stat().st_mtime > _DAY:
+                    left.unlink()
+                continue
+            with left.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
 
 
 def _umask() -> int:

@@ -198,9 +198,6 @@ const makeNetwork = (function build() {
   function chain(layers, weights, inputSize) {
     let widest = inputSize, scratchSize = 0;
     for (const layer of layers) {
-      if (!Object.hasOwn(STEPS, layer.kind) && !Object.hasOwn(MAPS, layer.kind)) {
-        throw new Error(`The description has a layer of kind "${layer.kind}", which this page cannot run.`);
-      }
       if (layer.out) widest = Math.max(widest, product(layer.out));
       scratchSize = Math.max(scratchSize, scratchOf(layer));
     }
@@ -226,6 +223,78 @@ const makeNetwork = (function build() {
     };
   }
 
+  // More values than any picture has, and few enough for any machine; multiplications that take seconds.
+  const MOST_VALUES = 2 ** 26, MOST_WORK = 2 ** 34;
+  const OPTIONS = { leaky_relu: ["slope"], softplus: ["beta", "threshold"], bound: ["bound"] };
+  const PAIRS = [["kernel", 1], ["stride", 1], ["padding", 0], ["dilation", 1]];
+
+  const fail = (what) => {
+    throw new Error(`The description cannot be run: ${what}. Make it again from the model.`);
+  };
+  const said = (value) =>
+    typeof value === "string" ? `"${value.slice(0, 60)}"` : typeof value === "number" ? `${value}` : typeof value;
+  const isCount = (value) => Number.isInteger(value) && value >= 1 && value <= MOST_VALUES;
+  const isShape = (value, axes) =>
+    Array.isArray(value) && value.length === axes && value.every(isCount) && product(value) <= MOST_VALUES;
+  const isPair = (value, least) =>
+    Array.isArray(value) && value.length === 2 && value.every((v) => v === least || (isCount(v) && v < 2 ** 16));
+
+  // The field of a layer that is wrong, or null: n values go in, and `total` weights are there.
+  function faultOf(l, n, total) {
+    const stored = (at, count) => Number.isInteger(at) && at >= 0 && at + count <= total;
+    if (l.kind === "reshape") return isShape(l.out, l.out?.length) && product(l.out) === n ? null : "out";
+    if (Object.hasOwn(MAPS, l.kind)) {
+      return "out" in l ? "out" : (OPTIONS[l.kind] ?? []).find((name) => !Number.isFinite(l[name])) ?? null;
+    }
+    const axes = l.kind === "linear" || l.kind === "constant" ? 1 : 3;
+    if (!isShape(l.out, axes)) return "out";
+    if (l.kind === "constant") return stored(l.weight, l.out[0]) ? null : "weight";
+    if (!isShape(l.in, axes) || product(l.in) !== n) return "in";
+    if (l.kind === "upsample_nearest") {
+      return l.out[0] === l.in[0] && l.out.every((size, k) => size % l.in[k] === 0) ? null : "out";
+    }
+    let area = 1;
+    if (axes === 3) {
+      const wrong = PAIRS.find(([name, least]) => !isPair(l[name], least));
+      if (wrong) return wrong[0];
+      area = product(l.kernel);
+      if (scratchOf(l) > MOST_VALUES || product(l.out) * l.in[0] * area > MOST_WORK) return "out";
+    }
+    if (!stored(l.weight, l.in[0] * l.out[0] * area)) return "weight";
+    return l.bias === -1 || stored(l.bias, l.out[0]) ? null : "bias";
+  }
+
+  // Follow n values through the layers, and refuse what does not fit before any memory is taken for it.
+  function checkChain(name, layers, n, total, wanted) {
+    if (!Array.isArray(layers)) fail(`its ${name} is no list of layers`);
+    layers.forEach((layer, i) => {
+      const kind = layer?.kind;
+      if (typeof kind !== "string" || !(Object.hasOwn(STEPS, kind) || Object.hasOwn(MAPS, kind))) {
+        throw new Error(`The description has a layer of kind ${said(kind)}, which this page cannot run.`);
+      }
+      const fault = faultOf(layer, n, total);
+      if (fault) fail(`layer ${i} of its ${name}, a ${kind}, has a wrong "${fault}"`);
+      if (layer.out) n = product(layer.out);
+    });
+    if (n !== wanted) fail(`its ${name} gives ${n} values where ${wanted} are needed`);
+  }
+
+  function checkSpec(spec) {
+    if (spec?.format !== FORMAT) {
+      throw new Error(`The description has format ${said(spec?.format)}; this page reads ${FORMAT}.`);
+    }
+    const { latentDim, imageShape, encoder, size } = spec;
+    if (!isCount(latentDim)) fail("its latentDim is no number of values");
+    if (!isShape(imageShape, 3)) fail("its imageShape is no shape of an image");
+    const pixels = product(imageShape);
+    checkChain("decoder", spec.decoder, latentDim, size, pixels);
+    if (encoder === null) return;
+    if (!isCount(encoder?.width)) fail("its encoder has a wrong width");
+    checkChain("encoder", encoder.trunk, pixels, size, encoder.width);
+    checkChain("mu", encoder.mu, encoder.width, size, latentDim);
+    if (encoder.logvar !== null) checkChain("logvar", encoder.logvar, encoder.width, size, latentDim);
+  }
+
   function halfToFloat(bits) {
     const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
     return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
@@ -236,6 +305,9 @@ const makeNetwork = (function build() {
     const { buffer = weights, byteOffset = 0, byteLength } = weights;
     // What arrives in a message may start anywhere; a typed array must start at a multiple of its item.
     const bytes = buffer.slice(byteOffset, byteOffset + byteLength);
+    if (dtype !== "float32" && dtype !== "float16") fail("its dtype is neither float32 nor float16");
+    const item = dtype === "float32" ? 4 : 2;
+    if (byteLength % item) fail(`its ${byteLength} bytes of weights are no multiple of ${item}`);
     if (dtype === "float32") return new Float32Array(bytes);
     return Float32Array.from(new Uint16Array(bytes), halfToFloat);
   }
@@ -245,13 +317,11 @@ const makeNetwork = (function build() {
   }
 
   function makeNetwork(spec, data) {
-    if (spec.format !== FORMAT) {
-      throw new Error(`The description has format ${spec.format}; this page reads ${FORMAT}.`);
-    }
-    const weights = toFloats(data, spec.dtype);
+    const weights = toFloats(data, spec?.dtype);
     if (weights.length !== spec.size) {
-      throw new Error(`The description is of ${spec.size} weights; ${weights.length} came.`);
+      throw new Error(`The description is of ${said(spec.size)} weights; ${weights.length} came.`);
     }
+    checkSpec(spec);
     const { latentDim, imageShape, encoder } = spec;
     const pixels = product(imageShape);
     const decoder = chain(spec.decoder, weights, latentDim);

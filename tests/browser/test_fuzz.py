@@ -1,0 +1,104 @@
+"""1,000 damaged or hostile descriptions of networks through the page: a clear error, or a network."""
+
+import base64
+import json
+import random
+
+import fuzz
+import pytest
+
+import vaewidgets as vw
+from vaewidgets.widgets._describe import describe, describe_classifier
+from vaewidgets.widgets._panel import STATIC
+
+#: What a page is told: which part is wrong, and what to do; never what JavaScript stumbles over.
+CLEAR = (
+    r"^The description cannot be run: .+\. Make it again from the model\.$"
+    r"|^The description has a layer of kind .+, which this page cannot run\.$"
+    r"|^The description has format .+; this page reads 1\.$"
+    r"|^The description is of .+ weights; \d+ came\.$"
+)
+TRY = """
+([cases, clear]) => {
+    const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
+    const wrong = [];
+    let refused = 0;
+    for (const [seed, spec, weights] of cases) {
+        let network;
+        try {
+            network = makeNetwork(JSON.parse(spec), bytes(weights));
+        } catch (error) {
+            refused++;
+            const good = error.message.length < 400 && new RegExp(clear).test(error.message);
+            // Of JSON that is none the page's own parser says so.
+            const other = !good && !(error instanceof SyntaxError);
+            if (other) wrong.push([seed, `${error.name}: ${error.message}`]);
+            continue;
+        }
+        try {
+            const {latentDim, imageShape} = network, pixels = imageShape.reduce((a, b) => a * b);
+            const image = network.decode(new Float32Array(latentDim).fill(0.5));
+            if (image.length !== pixels) wrong.push([seed, `${image.length} pixels of ${pixels}`]);
+            // The weights are finite: NaN would be read beyond their end.
+            if (image.some(Number.isNaN)) wrong.push([seed, "a pixel is NaN"]);
+            network.encode?.(new Float32Array(pixels).fill(0.5));
+        } catch (error) {
+            wrong.push([seed, `while it ran: ${error.name}: ${error.message}`]);
+        }
+    }
+    return [refused, wrong];
+}
+"""
+
+
+def spoiled(seed: int, bases) -> tuple[int, str, str]:
+    """Seed, JSON and weights of a description in which something is wrong."""
+    rng = random.Random(f"description {seed}")
+    base = rng.choice(bases)
+    spec, weights = json.loads(json.dumps(base.spec)), base.weights
+    if rng.random() < 0.1:
+        weights = rng.choice((fuzz.cut, fuzz.splice))(rng, weights)
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        fuzz.edit(rng, rng.choice((spec, spec["decoder"] if isinstance(spec.get("decoder"), list) else spec)))
+    text = fuzz.dump(spec)
+    if rng.random() < 0.05:
+        text = fuzz.flip(rng, text.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
+    return seed, text, base64.b64encode(weights).decode()
+
+
+@pytest.fixture
+def bases():
+    small = dict(hidden=(3,), seed=0)
+    return [
+        describe(vw.VAE(2, (1, 4, 4), **small), encoder=True),
+        describe(
+            vw.VAE(3, (3, 5, 4), trunk="conv", likelihood="continuous-bernoulli", **small), encoder=True
+        ),
+        describe(
+            vw.VAE(2, (1, 4, 4), trunk="linear", activation="softplus", seed=0), encoder=True, half=True
+        ),
+        describe_classifier(vw.Classifier((1, 4, 4), 3, **small)),
+    ]
+
+
+def test_a_hostile_description_is_a_clear_error_or_a_network(launch_browser, bases):
+    page = launch_browser().new_page()
+    try:
+        page.evaluate(
+            "source => { (0, eval)(source); }", f"{decoder()}\nglobalThis.makeNetwork = makeNetwork;"
+        )
+        refused, wrong = page.evaluate(TRY, [[spoiled(seed, bases) for seed in range(1000)], CLEAR])
+        whole = page.evaluate(
+            TRY, [[(-1, json.dumps(b.spec), base64.b64encode(b.weights).decode()) for b in bases], CLEAR]
+        )
+    finally:
+        page.close()
+    assert wrong == [], f"{len(wrong)} seeds of spoiled() are wrong; the first: {wrong[:5]}"
+    assert 500 < refused < 980
+    assert whole == [0, []], "what is not damaged is not refused"
+
+
+def decoder() -> str:
+    """The module as a script: its last line exports."""
+    source = (STATIC / "decoder.js").read_text("utf-8")
+    return source.replace("export { makeNetwork };", "globalThis.makeNetwork = makeNetwork;")
