@@ -233,9 +233,12 @@ def test_the_installed_wheel_works_in_an_empty_folder(installed, tmp_path):
 
 def test_the_installed_command_copies_the_course(installed, tmp_path):
     out = in_empty_folder(installed / "vaewidgets", "copy", "mine", cwd=tmp_path)
-    names = shipped(ROOT / "notebooks")
+    course = shipped(ROOT / "notebooks")
+    names = {name for name in course if not name.startswith("solutions/")}
     assert out == f"copied {len(names)} file{'' if len(names) == 1 else 's'} to mine\n"
     assert shipped(tmp_path / "mine") == names
     for name in names:
         assert (tmp_path / "mine" / name).read_bytes() == (ROOT / "notebooks" / name).read_bytes()
+    in_empty_folder(installed / "vaewidgets", "copy", "mine", "--solutions", cwd=tmp_path)
+    assert shipped(tmp_path / "mine") == course and course > names, "the teacher's"
     assert vw.__version__ in in_empty_folder(installed / "vaewidgets", "--version", cwd=tmp_path)
