@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .arguments import check_knob, check_labels, check_seed, check_training
+from .best import Best, copy_into
 from .capture import Capture
 from .conditional import ConditionalVAE, with_labels
 from .data import Images
@@ -20,6 +21,7 @@ from .keeper import KEEP_EVERY, Keeper, explain
 from .models import Autoencoder
 from .objectives import Elbo, autoencoding, binarize, elbo, floor_kl, importance_weighted
 from .optimizer import make_adam, set_rate
+from .order import Order
 from .steps import Diverged, Snapshot, Step, Terms, summarise
 
 
@@ -147,7 +149,7 @@ class Training(Iterator[Step]):
             )
             for images, labels in (train, validation)
         )
-        self._order = torch.Generator().manual_seed(s.seed)
+        self._order = Order(len(self._images), s.batch_size, self._device, s.seed)
         self._noise = torch.Generator(self._device).manual_seed(s.seed)
         self._lr, self._beta = float(s.lr), float(s.beta)
         self._graphed = self._device.type == "cuda" and self._team.size == 1
@@ -157,12 +159,10 @@ class Training(Iterator[Step]):
         self._optimizer = make_adam(self._weights, self._lr, s.weight_decay, self._graphed)
         self._replay = None
 
-        self.batches = math.ceil(len(self._images) / s.batch_size)
+        self.batches = self._order.batches
         self.step, self.total_steps, self.finished = 0, s.epochs * self.batches, False
-        self._order_state, self._epoch_order = None, None
         self._seen, self._busy = 0, 0.0
-        self._best = {} if s.patience is None else {n: t.clone() for n, t in self._model_state.items()}
-        self._best_loss, self._stale = math.inf, 0
+        self._best = Best(self._model_state, s.patience)
         # Reading a number makes a GPU wait, so there many steps are looked at together.
         every = 1 if self._device.type == "cpu" else KEEP_EVERY
         self._keeper = Keeper(list(self._model_state.values()), every)
@@ -172,7 +172,7 @@ class Training(Iterator[Step]):
             raise StopIteration
         started = time.perf_counter()
         self._keeper.keep(self.step)
-        index = self._next_batch()
+        index = self._order.batch(self.step)
         beta, lr = self._set_knobs()
         numbers = self._run(index)
         self.step += 1
@@ -244,17 +244,6 @@ class Training(Iterator[Step]):
             self._put_back(before, noise)
         return self._replay(index)
 
-    def _next_batch(self) -> Tensor:
-        batch = self.step % self.batches
-        if batch == 0 or self._epoch_order is None:
-            if batch == 0:
-                self._order_state = self._order.get_state()
-            self._order.set_state(self._order_state)
-            order = torch.randperm(len(self._images), generator=self._order)
-            # Moved once an epoch: a copy per step would make the device wait at every step.
-            self._epoch_order = order.to(self._device).split(self._s.batch_size)
-        return self._epoch_order[batch]
-
     def _set_knobs(self) -> tuple[float, float]:
         warm = self._s.kl_warmup * self.batches
         beta = self._beta * min(1.0, (self.step + 1) / warm) if warm else self._beta
@@ -270,14 +259,9 @@ class Training(Iterator[Step]):
     @torch.no_grad()
     def _end_epoch(self) -> Terms:
         held_out = Terms.read(self._measure(self._validation, self._validation_labels))
-        if self._s.patience is not None:
-            if held_out.loss < self._best_loss:
-                self._best_loss, self._stale = held_out.loss, 0
-                _copy(self._best, self._model_state)
-            else:
-                self._stale += 1
-            if self._stale >= self._s.patience:
-                self.close()
+        self._best.offer(held_out.loss)
+        if self._best.exhausted:
+            self.close()
         return held_out
 
     def _measure(self, images: Tensor, labels: Tensor | None) -> Tensor:
@@ -340,7 +324,7 @@ class Training(Iterator[Step]):
     @property
     def best_epoch(self) -> int | None:
         """The epoch of the least held-out loss: its weights are what a `patience` keeps. None before any."""
-        return self.step // self.batches - self._stale if self._best_loss < math.inf else None
+        return self.step // self.batches - self._best.stale if self._best.known else None
 
     def reseed(self, seed: int) -> None:
         """Draw the noise of the steps to come from another seed; the order stays."""
@@ -359,8 +343,7 @@ class Training(Iterator[Step]):
             return
         self._check(now=True)
         self.finished = True
-        if self._best_loss < math.inf:
-            _copy(self._model_state, self._best)
+        self._best.put_back()
 
     def state(self) -> Snapshot:
         """Copy all that the next step depends on, to the processor's memory.
@@ -382,30 +365,26 @@ class Training(Iterator[Step]):
         """
         self._live_state().check(snapshot, self.total_steps)
         tensors, numbers = snapshot.tensors, snapshot.numbers
-        for name, generator in (("order", self._order), ("noise", self._noise)):
+        for name, device in (("order", "cpu"), ("noise", self._noise.device)):
             try:
-                torch.Generator(generator.device).set_state(tensors[name])
+                torch.Generator(device).set_state(tensors[name])
             except RuntimeError as error:
                 raise ValueError(f"{name} is no state of a random generator: {error}") from error
         self._put_back(tensors, tensors["noise"])
-        self._order.set_state(tensors["order"])
-        self._order_state, self._epoch_order = tensors["order"].clone(), None
+        self._order.restore(tensors["order"])
         self.step, self._seen, self._busy = numbers["step"], numbers["seen"], numbers["busy"]
         self._beta, self._lr = numbers["beta"], numbers["lr"]
-        self._best_loss, self._stale = numbers["best_loss"], numbers["stale"]
+        self._best.loss, self._best.stale = numbers["best_loss"], numbers["stale"]
         self._keeper.forget()
-        stopped = self._s.patience is not None and self._stale >= self._s.patience
-        self.finished = stopped or self.step == self.total_steps
+        self.finished = self._best.exhausted or self.step == self.total_steps
 
     def _live_state(self) -> Snapshot:
         """What `state` copies: tensors that training goes on to change."""
-        # Within an epoch that from which its order is drawn again.
-        order = self._order_state if self.step % self.batches else self._order.get_state()
         numbers = {
             "step": self.step, "seen": self._seen, "busy": self._busy, "beta": self._beta, "lr": self._lr,
-            "best_loss": self._best_loss, "stale": self._stale,
+            "best_loss": self._best.loss, "stale": self._best.stale,
         }  # fmt: skip
-        generators = {"order": order, "noise": self._noise.get_state()}
+        generators = {"order": self._order.state(self.step), "noise": self._noise.get_state()}
         asked = {name: value for name, value in vars(self._s).items() if name not in ("beta", "lr")}
         asked["images"] = len(self._images)
         asked["validation"] = None if self._validation is None else len(self._validation)
@@ -415,15 +394,9 @@ class Training(Iterator[Step]):
         tensors = {f"model.{name}": tensor for name, tensor in self._model_state.items()}
         for i, weight in enumerate(self._weights):
             tensors |= {f"adam.{i}.{name}": t for name, t in self._optimizer.state[weight].items()}
-        return tensors | {f"best.{name}": tensor for name, tensor in self._best.items()}
+        return tensors | {f"best.{name}": tensor for name, tensor in self._best.tensors.items()}
 
     def _put_back(self, tensors: dict[str, Tensor], noise: Tensor) -> None:
         # In place: the page, a recorded graph and the optimizer all hold on to these very tensors.
-        _copy(self._tensors(), tensors)
+        copy_into(self._tensors(), tensors)
         self._noise.set_state(noise)
-
-
-@torch.no_grad()
-def _copy(to: dict[str, Tensor], source: dict[str, Tensor]) -> None:
-    for name, tensor in to.items():
-        tensor.copy_(source[name])

@@ -263,7 +263,7 @@ class Engine(Fit):
     def advance(self, steps: int) -> None:
         training = self._training
         for _ in range(steps):
-            training._run(training._next_batch())
+            training._run(training._order.batch(training.step))
             training.step += 1
 
 
