@@ -1,18 +1,20 @@
 """Run notebooks in place and store them as the repository wants them: the one command after an edit.
 
-    python tests/refresh_notebooks.py                          # all of notebooks/
+    python tests/refresh_notebooks.py                          # all of notebooks/, the solutions too
     python tests/refresh_notebooks.py notebooks/00-x.ipynb     # these
 
 Execution counts and outputs stay, because nbval compares only cells that have a count. What differs from
 run to run or from machine to machine goes: widget state (megabytes), views of widgets that no longer exist,
 timings, the version of Python. A notebook that raises, or that shows a path of this machine, is refused, and
-the file stays as it was. ``tests/test_notebooks.py`` holds the committed notebooks to the same rules.
+the file stays as it was. Each line says how long the notebook ran, its kernel's start included, and how large
+it is stored. ``tests/test_notebooks.py`` holds the committed notebooks to the same rules.
 """
 
 import argparse
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -30,6 +32,11 @@ _PATHS = re.compile(
 _IGNORE = re.compile(
     r"\bnbval[-_](?:ignore[-_]output|skip|raises[-_]exception)\b|\braises-exception\b", re.IGNORECASE
 )
+
+
+def stored() -> list[Path]:
+    """List the notebooks of the repository: the course, then the solutions for teachers."""
+    return sorted(NOTEBOOKS.glob("*.ipynb")) + sorted(NOTEBOOKS.glob("solutions/*.ipynb"))
 
 
 def execute(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
@@ -127,14 +134,20 @@ def _around(text: str, found: re.Match) -> str:
     return text[max(0, found.start() - 10) : found.end() + 40].split("\n")[0]
 
 
+def _kilobytes(path: Path) -> int:
+    """Size of a file, rounded up; 0 where there is none."""
+    return -(-path.stat().st_size // 1000) if path.exists() else 0
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("notebook", nargs="*", type=Path, help="all of notebooks/ if none is named")
-    paths = parser.parse_args(argv).notebook or sorted(NOTEBOOKS.glob("*.ipynb"))
+    paths = parser.parse_args(argv).notebook or stored()
     # Two torch threads that fight for busy cores are up to 100 times slower than one.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    status = 0
+    status, began = 0, time.perf_counter()
     for path in paths:
+        started = time.perf_counter()
         try:
             found = refresh(path)
         except (
@@ -143,8 +156,12 @@ def main(argv: list[str] | None = None) -> int:
             found = [f"it does not run: {error}"]
         for fault in found:
             print(f"{path}: {fault}", file=sys.stderr)
-        print(f"{path}: {'left as it was' if found else 'refreshed'}")
+        took = time.perf_counter() - started
+        outcome = "left as it was" if found else "refreshed"
+        print(f"{path.parent.name}/{path.stem}: {took:.1f} s, {_kilobytes(path)} kB, {outcome}", flush=True)
         status |= bool(found)
+    took, size = time.perf_counter() - began, sum(map(_kilobytes, paths))
+    print(f"{len(paths)} notebooks: {took:.1f} s, {size} kB")
     return status
 
 

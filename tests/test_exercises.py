@@ -1,12 +1,9 @@
 """All thirty exercises, answered as students answer them: every answer here is written without the tables."""
 
-import ast
 import math
 
-import nbformat
 import numpy as np
 import pytest
-import refresh_notebooks
 import torch
 
 import vaewidgets as vw
@@ -14,7 +11,6 @@ from vaewidgets import check
 from vaewidgets.holes import wilson
 
 NAMES = [name for name in check.__all__ if name != "Verdict"]
-COURSE = sorted(refresh_notebooks.NOTEBOOKS.glob("0*.ipynb"))
 
 
 # --- right answers that need more than a line --------------------------------------------------------
@@ -611,30 +607,6 @@ def test_the_messages_of_right_answers_teach_more():
     assert "Elbo.total" in repr(check.total(total_with_loops))
     for name, answers in RIGHT.items():
         assert len({getattr(check, name)(answer).message for answer in answers}) == 1
-
-
-# --- the notebooks -----------------------------------------------------------------------------------
-
-
-def checked(path):
-    """List the exercises that a notebook's code hands answers to, in order."""
-    calls = []
-    for cell in nbformat.read(path, as_version=4).cells:
-        if cell.cell_type != "code":
-            continue
-        for node in ast.walk(ast.parse(cell.source)):
-            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "vw.check":
-                calls.append(node.attr)
-    return calls
-
-
-def test_ten_notebooks_use_three_exercises_each_and_all_thirty():
-    used = {path.stem: checked(path) for path in COURSE}
-    assert len(used) == 10 and {len(names) for names in used.values()} == {3}
-    assert sorted(name for names in used.values() for name in names) == sorted(NAMES)
-    for stem, names in used.items():
-        rooms = {getattr(check, name).__module__.rpartition("._")[2][:2] for name in names}
-        assert rooms == {stem[:2]}, f"{stem} asks what another notebook's module checks"
 
 
 def test_the_public_names_are_the_exercises_and_the_verdict():

@@ -3,7 +3,10 @@
 nbval itself runs them: pytest collects ``notebooks/`` beside ``tests/``.
 """
 
+import ast
+import itertools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +17,17 @@ import pytest
 import refresh_notebooks
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-PATHS = sorted(refresh_notebooks.NOTEBOOKS.glob("*.ipynb"))
+from vaewidgets import check
+
+NOTEBOOKS = refresh_notebooks.NOTEBOOKS
+PATHS = refresh_notebooks.stored()
+COURSE = [path for path in PATHS if path.parent == NOTEBOOKS]
+SOLUTIONS = [path for path in PATHS if path.parent != NOTEBOOKS]
+
+
+def name_of(path):
+    return path.relative_to(NOTEBOOKS).with_suffix("").as_posix()
+
 
 #: Cells whose output may vary, by notebook; a new one is a decision, made here.
 IGNORED: dict[str, int] = {}
@@ -22,7 +35,8 @@ IGNORED: dict[str, int] = {}
 LONGEST_CELL = 12
 LARGEST_FILE = 1_000_000
 
-each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+each_notebook = pytest.mark.parametrize("path", PATHS, ids=name_of)
+each_solution = pytest.mark.parametrize("path", SOLUTIONS, ids=name_of)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -78,7 +92,7 @@ def test_the_kernel_still_talks_to_itself_and_its_namespace_is_clean():
     assert printed(run(names, loopback)) == "[]\nconnected\n"
 
 
-def test_nbval_meets_the_same_wall_and_leaves_checkpoints_alone(tmp_path, pytestconfig):
+def test_nbval_compares_meets_the_same_wall_and_leaves_checkpoints_alone(tmp_path, pytestconfig):
     cells = [
         new_code_cell("import socket", execution_count=1),
         new_code_cell("socket.create_connection(('192.0.2.1', 80), timeout=5)", execution_count=2),
@@ -86,6 +100,10 @@ def test_nbval_meets_the_same_wall_and_leaves_checkpoints_alone(tmp_path, pytest
     nbformat.write(new_notebook(cells=cells), tmp_path / "out.ipynb")
     (tmp_path / ".ipynb_checkpoints").mkdir()
     shutil.copy(tmp_path / "out.ipynb", tmp_path / ".ipynb_checkpoints" / "out-checkpoint.ipynb")
+    (tmp_path / "solutions").mkdir()
+    changed = SOLUTIONS[0].read_text(encoding="utf-8").replace("Right. ", "Right! ", 1)
+    (tmp_path / "solutions" / "changed.ipynb").write_text(changed, encoding="utf-8")
+    cells = sum(cell.cell_type == "code" for cell in nbformat.reads(changed, as_version=4).cells)
     command = [sys.executable, "-m", "pytest", "-c", str(pytestconfig.inipath), "--rootdir", str(tmp_path)]
     done = subprocess.run(
         [*command, "-p", "no:cacheprovider", str(tmp_path)],
@@ -94,7 +112,8 @@ def test_nbval_meets_the_same_wall_and_leaves_checkpoints_alone(tmp_path, pytest
         cwd=tmp_path,
         check=False,
     )
-    assert "collected 2 items" in done.stdout and "1 failed, 1 passed" in done.stdout
+    assert f"collected {2 + cells} items" in done.stdout and f"2 failed, {cells} passed" in done.stdout
+    assert "Cell outputs differ" in done.stdout and "Right! 784" in done.stdout
     assert "the network is cut off in this test" in done.stdout
 
 
@@ -130,11 +149,101 @@ def test_cells_are_short(path):
 
 @each_notebook
 def test_cells_that_are_not_compared_do_not_spread(path):
-    assert refresh_notebooks.ignored(nbformat.read(path, as_version=4)) == IGNORED.get(path.name, 0)
+    assert refresh_notebooks.ignored(nbformat.read(path, as_version=4)) == IGNORED.get(name_of(path), 0)
 
 
 def test_the_allowance_names_notebooks_that_exist():
-    assert IGNORED.keys() <= {path.name for path in PATHS}
+    assert IGNORED.keys() <= set(map(name_of, PATHS))
+
+
+def test_no_notebook_escapes_the_rules():
+    every = {path for path in NOTEBOOKS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts}
+    assert every == set(PATHS) and len(COURSE) >= 10
+
+
+# --- the course as a whole ---------------------------------------------------------------------------
+
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def first_cell(path):
+    return nbformat.read(path, as_version=4).cells[0].source
+
+
+@pytest.mark.parametrize("path", [*PATHS, NOTEBOOKS / "README.md"], ids=name_of)
+def test_relative_links_lead_to_files(path):
+    if path.suffix == ".md":
+        texts = [path.read_text(encoding="utf-8")]
+    else:
+        texts = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown"]
+    links = [link.partition("#")[0] for text in texts for link in LINK.findall(text) if ":" not in link]
+    assert links, "at least the index, or the notebook that it solves"
+    for link in filter(None, links):
+        assert (path.parent / link).is_file(), link
+        # Students have no solutions, and no folder above their own.
+        assert path in SOLUTIONS or "/" not in link, link
+
+
+def test_one_notebook_leads_to_the_next():
+    for path in COURSE:
+        assert "[Index](README.md)" in first_cell(path), path.name
+    for before, after in itertools.pairwise(COURSE):
+        assert re.search(rf"next: \[{after.stem[:2]} [^]]*\]\({after.name}\)", first_cell(before)), (
+            before.name
+        )
+        assert re.search(rf"previous: \[{before.stem[:2]} [^]]*\]\({before.name}\)", first_cell(after)), (
+            after.name
+        )
+
+
+def test_index_and_notebooks_give_the_same_minutes():
+    index = (NOTEBOOKS / "README.md").read_text(encoding="utf-8")
+    for path in COURSE:
+        [minutes] = re.findall(rf"\({path.name}\) \| (\d+) \|", index)
+        assert f"about {minutes} minutes" in first_cell(path), path.name
+
+
+# --- the exercises and their solutions ---------------------------------------------------------------
+
+
+def exercises(source):
+    """List the exercises that a cell hands answers to."""
+    calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return [f.attr for f in calls if isinstance(f, ast.Attribute) and ast.unparse(f.value) == "vw.check"]
+
+
+def verdicts(path):
+    """Return what a stored notebook shows of each exercise: its name and the verdicts, in order."""
+    shown = {}
+    for cell in nbformat.read(path, as_version=4).cells:
+        for name in exercises(cell.source) if cell.cell_type == "code" else ():
+            [output] = cell.outputs
+            shown.setdefault(name, []).append(output.data["text/plain"])
+    return shown
+
+
+def test_ten_notebooks_ask_three_exercises_each_and_all_thirty():
+    asked = {path.stem: verdicts(path) for path in COURSE if verdicts(path)}
+    assert sorted(stem[:2] for stem in asked) == [f"{number:02}" for number in range(10)]
+    names = [name for shown in asked.values() for name in shown]
+    assert sorted([*names, "Verdict"]) == check.__all__
+    for stem, shown in asked.items():
+        assert len(shown) == 3, stem
+        assert {getattr(check, name).__module__.rpartition("._")[2][:2] for name in shown} == {stem[:2]}
+        for replies in shown.values():
+            assert len(replies) == 1 and replies[0].startswith("Not answered yet. "), stem
+
+
+def test_every_notebook_with_exercises_is_solved():
+    assert [path.name for path in SOLUTIONS] == [path.name for path in COURSE if verdicts(path)]
+
+
+@each_solution
+def test_a_solution_shows_a_right_and_a_wrong_answer_to_each_exercise(path):
+    shown = verdicts(path)
+    assert list(shown) == list(verdicts(NOTEBOOKS / path.name))
+    for right, wrong in shown.values():
+        assert right.startswith("Right. ") and wrong.startswith("Not yet. ")
 
 
 # --- the rules themselves ----------------------------------------------------------------------------
@@ -236,3 +345,13 @@ def test_refresh_runs_keeps_and_refuses(tmp_path, capsys):
     errors = capsys.readouterr().err
     assert "ZeroDivisionError" in errors and "shows a path of this machine" in errors
     assert sorted(os.listdir(tmp_path)) == ["failing.ipynb", "good.ipynb", "leaking.ipynb"]
+
+
+def test_refresh_says_how_long_each_took_and_how_large_it_is(tmp_path, capsys):
+    path = tmp_path / "empty.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("'x' * 5000")]), path)
+    assert refresh_notebooks.main([str(path)]) == 0
+    one, total = capsys.readouterr().out.splitlines()
+    size = -(-path.stat().st_size // 1000)
+    assert re.fullmatch(rf"{tmp_path.name}/empty: \d+\.\d s, {size} kB, refreshed", one) and size >= 5
+    assert re.fullmatch(rf"1 notebooks: \d+\.\d s, {size} kB", total)
