@@ -209,6 +209,13 @@ def stated_classes(model) -> tuple[str, ...]:
     return tuple(names) if stated else ()
 
 
+def same_classes(one, other) -> bool:
+    """Tell whether the infos of two models say that both were trained on the same classes."""
+    known, dataset = stated_classes(one), get_info(one).get("dataset")
+    named = bool(known) and known == stated_classes(other)
+    return named or (dataset is not None and dataset == get_info(other).get("dataset"))
+
+
 def read_header(path: Path) -> tuple[dict, object]:
     """Return the tensors' descriptions and our JSON, without reading a weight.
 

@@ -16,7 +16,7 @@ from .driving import Signals
 from .holes import TAU
 from .judging import fit_classifier, measure
 from .recipes import OWN, check_fits, command, dataset_name, given, recipe
-from .runs import held_out_name, load, round_to_half, split, store
+from .runs import class_info, held_out_name, load, round_to_half, split, store
 
 
 def train(args, out: Path) -> int:
@@ -62,6 +62,7 @@ def train(args, out: Path) -> int:
         "command": command(args),
         "versions": {"vaewidgets": __version__, "torch": torch.__version__},
         "device": device.type,
+        **class_info(splits.measured.classes),
     }
     if args.final:
         info["validation"] = figures_of(model, splits.validation, held_out_name(args.holdout))

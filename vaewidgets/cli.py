@@ -169,6 +169,11 @@ def _add_format(formats, name: str, run, *, file: str, **texts) -> None:
     parser.add_argument("model", metavar="MODEL", help="mnist-vae-2d, ..., or a .safetensors file")
     parser.add_argument("file", metavar="FILE", help=file)
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.add_argument(
+        "--label",
+        metavar="LABEL",
+        help="of a model that is told the label: the one to fix, by number or name",
+    )
     parser.set_defaults(run=run)
 
 
@@ -259,11 +264,36 @@ def _evaluate(args) -> int:
     return evaluation.run(args, _model)
 
 
+def _explorable(args):
+    """Load the model to export, its label fixed if it takes one."""
+    from .checkpoints import stated_classes
+    from .classifier import Classifier
+
+    model = _model(args.model)
+    if isinstance(model, Classifier):
+        raise ValueError(f"{args.model} is a classifier: it decodes nothing. Export a VAE or an autoencoder.")
+    if not hasattr(model, "given"):
+        if args.label is not None:
+            raise ValueError(f"--label is for a ConditionalVAE; {args.model} is a {type(model).__name__}.")
+        return model
+    names = stated_classes(model)
+    if args.label in names:
+        return model.given(names.index(args.label))
+    if args.label is None or not args.label.isascii() or not args.label.isdigit():
+        named = f", or one of {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}" if names else ""
+        got = "" if args.label is None else f"; got {args.label}"
+        raise ValueError(
+            f"{args.model} is told the label: fix it with --label, a number from 0 to {model.classes - 1}"
+            f"{named}{got}."
+        )
+    return model.given(int(args.label))
+
+
 def _export_onnx(args) -> int:
     from .export import onnx_paths, to_onnx
 
     onnx_paths(args.file, overwrite=args.overwrite)  # a refusal need not wait for torch and the model
-    for path in to_onnx(_model(args.model), args.file, overwrite=args.overwrite):
+    for path in to_onnx(_explorable(args), args.file, overwrite=args.overwrite):
         print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
     return 0
 
@@ -273,7 +303,7 @@ def _export_html(args) -> int:
 
     html_path(args.file, overwrite=args.overwrite)
     title = f"Latent explorer: {Path(args.model).stem}"
-    path = to_html(_model(args.model), args.file, title=title, overwrite=args.overwrite)
+    path = to_html(_explorable(args), args.file, title=title, overwrite=args.overwrite)
     print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
     return 0
 

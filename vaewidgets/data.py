@@ -196,6 +196,12 @@ def check_images(images, image_shape=None, support=(0.0, 1.0)) -> None:
         )
 
 
+def name_classes(labels, names: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Name each class up to the highest label: by its index where `names` do not go so far."""
+    count = 0 if labels is None or not len(labels) else int(labels.max()) + 1
+    return tuple(names[c] if c < len(names) else str(c) for c in range(count))
+
+
 def load_test_images(name: str | None) -> Images | None:
     """Return the test split of a named dataset if it is on this machine, else None: never downloads."""
     if name == "digits":

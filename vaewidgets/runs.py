@@ -27,6 +27,9 @@ from .training import fit
 #: By what ``--model`` calls them.
 KINDS = {"vae": VAE, "ae": Autoencoder, "cvae": ConditionalVAE}
 
+#: Characters of the names of all classes that go into a file's header, which is bounded itself.
+MOST_NAMES = 2**16
+
 #: Training images in the second atlas: as many as MNIST has test images.
 TRAIN_ATLAS = 10_000
 
@@ -234,6 +237,7 @@ def _finish(steps, args, out: Path, about: dict, splits: Splits, end: End) -> in
     if args.half:
         round_to_half(model)
     info = {name: value for name, value in about.items() if name != "fingerprint"}
+    info |= class_info(splits.measured.classes)
     if args.final:
         info["validation"] = _validation(steps, args, splits, end)
     figures = _measure(model, splits.measured, splits.name)
@@ -257,6 +261,12 @@ def _finish(steps, args, out: Path, about: dict, splits: Splits, end: End) -> in
     else:
         resume_path(out).unlink(missing_ok=True)
     return end.status
+
+
+def class_info(classes: tuple[str, ...]) -> dict:
+    """Return what a file says of its classes: nothing of plain numbers, or where it would be too much."""
+    plain = classes == tuple(map(str, range(len(classes))))
+    return {} if plain or sum(map(len, classes)) > MOST_NAMES else {"classes": list(classes)}
 
 
 def _validation(steps, args, splits: Splits, end: End) -> dict:

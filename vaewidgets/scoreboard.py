@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from . import rejects
-from .checkpoints import get_info
+from .checkpoints import get_info, same_classes, stated_classes
 from .grouping import Grouping, baselines
 from .holes import confidence_of, hole_rate
 from .metrics import features_of
+from .recipes import NAMED
 from .subject import Figures, Row, Subject
 
 FEWEST_DRAWS = 100
@@ -192,7 +193,7 @@ def _check(named: dict[str, list], judge, images, labels, draws: int) -> None:
             check_judge(judge, model, name)
             if type(model) is not type(seeds[0]) or model.latent_dim != seeds[0].latent_dim:
                 raise ValueError(f"the models of {name} must differ by their seed only; they do not.")
-    if labels is not None and int(labels.max()) + 1 != judge.classes:
+    if labels is not None and int(labels.max()) + 1 > judge.classes:
         raise ValueError(f"labels are of {int(labels.max()) + 1} classes, this judge's of {judge.classes}.")
 
 
@@ -207,11 +208,15 @@ def check_judge(judge, model, name: str) -> None:
             "table is of one image shape."
         )
     data, judged = (get_info(m).get("dataset") for m in (model, judge))
-    if data and judged and data != judged:
+    known, own = map(stated_classes, (model, judge))
+    # The name of a folder or a file says little: the same images may lie in either.
+    other = data in NAMED and judged in NAMED and data != judged
+    if other or (known and own and known != own):
         raise ValueError(f"{name} was trained on {data}, this judge on {judged}: it knows other classes.")
     atlas = getattr(model, "atlas", None)
     # A conditional model under one label has the codes of that label alone.
     if atlas is not None and atlas.labels is not None and "label" not in get_info(model):
         classes = int(atlas.labels.max()) + 1
-        if classes != judge.classes:
+        # Of images split at random, the last class may have none among those that are held out.
+        if classes > judge.classes or (classes < judge.classes and not same_classes(model, judge)):
             raise ValueError(f"the labels of {name} are of {classes} classes, this judge's {judge.classes}.")

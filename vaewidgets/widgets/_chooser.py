@@ -18,6 +18,8 @@ class ImageChooser(widgets.HBox):
     count : int
         Images there are.
     labels : ndarray of shape (count,) or None
+    classes : sequence of str
+        The name of each label.
     columns : int
         Width of an image.
 
@@ -31,11 +33,11 @@ class ImageChooser(widgets.HBox):
     pair : ImagePair
     """
 
-    def __init__(self, count: int, labels: np.ndarray | None, columns: int) -> None:
+    def __init__(self, count: int, labels: np.ndarray | None, classes, columns: int) -> None:
         self._count, self._labels = count, labels
         kinds = [] if labels is None else np.unique(labels).tolist()
         self.wanted = widgets.Dropdown(
-            options=["any", *kinds], description="labelled",
+            options=[("any", "any"), *((classes[c], c) for c in kinds)], description="labelled",
             layout=dict(width="140px"), style=dict(description_width="56px"), disabled=not kinds,
         )  # fmt: skip
         self.row_box = widgets.BoundedIntText(

@@ -9,7 +9,6 @@ import numpy as np
 
 from ._figure import (
     REACH,
-    class_names,
     map_figure,
     move_points,
     path_line,
@@ -51,7 +50,7 @@ class CodeMap(widgets.VBox):
         self._codes, self._prior = codes, prior
         self.plane = Plane.coordinates(latent_dim)
         points, frame = self.points, self.frame
-        self.figure = map_figure(points, codes.labels, class_names(codes.labels), self.plane.names, *frame)
+        self.figure = map_figure(points, codes.labels, codes.classes, self.plane.names, *frame)
         self.cursor = MapCursor(key=latent.key, key_step=0.05 * frame[1] / REACH)
         names = [f"z{i + 1}" for i in range(latent_dim)]
         self.map_mode = widgets.ToggleButtons(

@@ -173,11 +173,6 @@ def show_labels(figure: FigureWidget, colours: list[str] | None) -> None:
             trace.showlegend = False
 
 
-def class_names(labels: np.ndarray | None) -> tuple[str, ...]:
-    """Name each class by its index, up to the highest that is there."""
-    return () if labels is None else tuple(str(c) for c in range(int(labels.max()) + 1))
-
-
 def class_rows(labels: np.ndarray | None, n: int) -> list[tuple[int, np.ndarray]]:
     """List (class, rows of that class); everything is class 0 where there are no labels."""
     if labels is None:

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaewidgets.checkpoints import stated_classes
 from vaewidgets.conditional import ConditionalVAE
-from vaewidgets.data import Images, check_images, load_test_images
+from vaewidgets.data import Images, check_images, load_test_images, name_classes
 from vaewidgets.metrics import encode_all
 
 from ._shared import model_lock
@@ -21,6 +22,11 @@ def check_decodes(model, panel: str) -> None:
         getattr(model, "latent_dim", None), int
     ):
         raise TypeError(f"{panel} needs a model with latent_dim and decode; got {type(model).__name__}.")
+
+
+def name_of(images: Images, row: int) -> str:
+    """Return the name of the class of an image; "" where there are no labels."""
+    return "" if images.labels is None else name_classes(images.labels, images.classes)[images.labels[row]]
 
 
 def device_of(model) -> torch.device | None:
@@ -69,6 +75,8 @@ class Encoded:
     labels : ndarray of shape (N,) or None
     images : Tensor of shape (N, C, H, W) or None
         None until an image of an atlas is asked for; of length 0 if they are not on this machine.
+    classes : tuple of str
+        The name of each label: as the images or the model's file state it, else its index.
     """
 
     model: object
@@ -76,6 +84,7 @@ class Encoded:
     logvar: np.ndarray | None = None
     labels: np.ndarray | None = None
     images: Tensor | None = None
+    classes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, model, images: Images | Tensor | None, atlas=None) -> Encoded:
@@ -89,7 +98,8 @@ class Encoded:
         if images is None:
             if atlas is None:
                 return cls(model, np.zeros((0, model.latent_dim), "float32"))
-            return cls(model, _array(atlas.mu), _array(atlas.logvar), _array(atlas.labels))
+            classes = name_classes(atlas.labels, stated_classes(model))
+            return cls(model, _array(atlas.mu), _array(atlas.logvar), _array(atlas.labels), classes=classes)
         images = images if isinstance(images, Images) else Images(images)
         if not callable(getattr(model, "encode", None)):
             raise TypeError(
@@ -99,7 +109,8 @@ class Encoded:
         told = images.labels if isinstance(model, ConditionalVAE) else None
         with model_lock(model):
             q = encode_all(model, images.images, labels=told)
-        return cls(model, _array(q.mu), _array(q.logvar), _array(images.labels), images.images)
+        classes = name_classes(images.labels, images.classes or stated_classes(model))
+        return cls(model, _array(q.mu), _array(q.logvar), _array(images.labels), images.images, classes)
 
     def __len__(self) -> int:
         return len(self.mu)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vaewidgets.checkpoints import pretrained
+from vaewidgets.checkpoints import pretrained, same_classes
 from vaewidgets.samplers import (
     Sampler,
     aggregate_posterior,
@@ -85,8 +85,10 @@ def check_judge(judge, *models) -> None:
                 f"{tuple(model.image_shape)}."
             )
         labels = getattr(getattr(model, "atlas", None), "labels", None)
-        if labels is not None and int(labels.max()) + 1 != judge.classes:
+        classes = judge.classes if labels is None else int(labels.max()) + 1
+        # Of images split at random, the last class may have none among those that are held out.
+        if classes > judge.classes or (classes < judge.classes and not same_classes(model, judge)):
             raise ValueError(
                 f"judge knows {judge.classes} classes, but the codes of the {type(model).__name__} are of "
-                f"{int(labels.max()) + 1}: take a judge of the same images."
+                f"{classes}: take a judge of the same images."
             )

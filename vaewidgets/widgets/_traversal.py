@@ -73,7 +73,7 @@ class Traversal(anywidget.AnyWidget):
     def __init__(self, model, classes, judge, **traits) -> None:
         super().__init__(
             shape=list(model.image_shape),
-            classes=[str(c) for c in classes],
+            classes=list(classes),
             judged=judge is not None,
             **traits,
         )

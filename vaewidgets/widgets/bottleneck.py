@@ -11,6 +11,7 @@ import traitlets
 from vaewidgets.data import Images, check_images
 from vaewidgets.images import to_uint8
 
+from ._model import name_of
 from ._panel import Panel, format_point, note_html
 from ._shared import model_lock
 from .picture import Picture
@@ -123,7 +124,8 @@ class Bottleneck(Panel):
                 f"{d} number{'s' if d > 1 else ''}   \N{DOWNWARDS ARROW} decoder \N{DOWNWARDS ARROW}",
                 "code",
             )
-            label = "" if self.images.labels is None else f" (labelled {int(self.images.labels[self.row])})"
+            label = name_of(self.images, self.row)
+            label = f" (labelled {label})" if label else ""
             self.result.value = note_html(
                 f"Image {self.row}{label}: mean squared error {self.error:.4f} per pixel; "
                 f"compressed {self.ratio:g} to 1.",

@@ -12,7 +12,7 @@ import torch
 import traitlets
 
 from ._drawing import Drawing, frame_of
-from ._figure import class_names, map_figure, move_points, prior_circles, set_axes, span
+from ._figure import map_figure, move_points, prior_circles, set_axes, span
 from ._model import Encoded, device_of
 from ._network import PageNetwork
 from ._panel import STATIC, Panel, format_point, note_html, read_static, title
@@ -195,10 +195,11 @@ class DrawPad(Panel):
         """Set codes (ndarray (N, d)) and labels from the images, or from the model's atlas."""
         encoded = Encoded.of(self.model, images, getattr(self.model, "atlas", None))
         self._images, self.codes, self.labels = images, encoded.mu, encoded.labels
+        self._names = encoded.classes
 
     def _send_codes(self) -> None:
         with self.pad.hold_sync():
-            self.pad.names = list(class_names(self.labels))
+            self.pad.names = list(self._names)
             self.pad.labels = b"" if self.labels is None else self.labels.astype("<i4").tobytes()
             self.pad.codes = self.codes.astype("<f4").tobytes()
 

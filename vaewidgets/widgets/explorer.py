@@ -14,7 +14,7 @@ from vaewidgets.models import Posterior
 
 from ._codemap import CodeMap
 from ._coordinates import Coordinates
-from ._figure import class_names, is_points
+from ._figure import is_points
 from ._grid import ManifoldGrid
 from ._interpolation import Interpolation
 from ._model import Encoded, check_decodes, decode_points
@@ -72,7 +72,7 @@ class LatentExplorer(Panel):
         self._has_prior = getattr(model, "has_prior", True)
         self._codes = codes = Encoded.of(model, images, getattr(model, "atlas", None))
         self.mu, self.logvar, self.labels = codes.mu, codes.logvar, codes.labels
-        self.classes = class_names(codes.labels)
+        self.classes = codes.classes
         if z is not None:
             self.z = z
         self._shape = self._decode_one(np.zeros(self.latent_dim)).shape

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import traitlets
 
+from vaewidgets.checkpoints import stated_classes
 from vaewidgets.holes import TAU, Rate, hole_rate
 from vaewidgets.images import to_uint8
 from vaewidgets.samplers import Sampler
@@ -246,7 +247,8 @@ class HoleFinder(Panel):
         self.listen(self.zoomed, lambda on: self.set_trait("zoom", on))
 
     def _classes(self) -> list[str]:
-        return [str(c) for c in range(self.judge.classes)]
+        stated = next(filter(None, map(stated_classes, (self.judge, self.ae, self.vae))), ())
+        return [*stated[: self.judge.classes], *map(str, range(len(stated), self.judge.classes))]
 
     # -- rendering ------------------------------------------------------------------------------
 

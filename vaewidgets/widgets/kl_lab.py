@@ -184,9 +184,11 @@ class KLLab(CloudPanel):
     def _build_picker(self) -> widgets.Widget:
         count = len(self._mu)
         labels = [] if self._labels is None else sorted(set(self._labels.tolist()))
+        dataset = getattr(self.model, "info", {}).get("dataset")
         self.label = widgets.Dropdown(
-            options=[("any", -1), *((str(label), label) for label in labels)], description="digit",
-            disabled=not labels, layout=dict(width="150px"), style=dict(description_width="44px"),
+            options=[("any", -1), *((self._codes.classes[label], label) for label in labels)],
+            description="digit" if dataset in ("mnist", "digits") else "label", disabled=not labels,
+            layout=dict(width="150px"), style=dict(description_width="44px"),
         )  # fmt: skip
         self.number = widgets.BoundedIntText(
             0, min=0, max=max(0, count - 1), description="row", disabled=not count,
@@ -259,7 +261,9 @@ class KLLab(CloudPanel):
         if self.row is None:
             text = f"No image chosen. {average}"
         else:
-            label = "" if self._labels is None else f", labelled {self._labels[self.row]}"
+            label = (
+                "" if self._labels is None else f", labelled {self._codes.classes[self._labels[self.row]]}"
+            )
             nats = sum(self.kl)
             text = f"Image {self.row}{label}, pays {nats:.4f} nats = {nats / math.log(2):.4f} bits. {average}"
             original = self._original()

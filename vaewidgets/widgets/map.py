@@ -6,9 +6,10 @@ import ipywidgets as widgets
 import numpy as np
 import traitlets
 
+from vaewidgets.data import name_classes
+
 from ._figure import (
     REACH,
-    class_names,
     follow_points,
     is_points,
     map_figure,
@@ -83,7 +84,7 @@ class LatentMap(Panel):
         self.latent_dim = self.mu.shape[1]
         self._labels = labels = self._check_labels(labels)
         if classes is None:
-            classes = class_names(labels)
+            classes = name_classes(labels)
         points = self._points()
         self._frame = span(points, np.zeros(2) if prior else None)
         self.figure = map_figure(points, labels, classes, ("z1", "z2"), *self._frame)

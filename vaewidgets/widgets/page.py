@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vaewidgets.checkpoints import stated_classes
 from vaewidgets.export import check_finite
 from vaewidgets.writing import check_free, write
 
@@ -80,6 +81,7 @@ def to_html(
         mu=mu,
         logvar=logvar,
         labels=labels,
+        classes=stated_classes(model),
         z=z,
         title=title or f"Latent explorer{f': {dataset}' if dataset else ''}",
         overwrite=overwrite,

@@ -17,6 +17,7 @@ from vaewidgets.images import to_uint8
 from vaewidgets.likelihoods import Bernoulli
 from vaewidgets.objectives import binarize
 
+from ._model import name_of
 from ._panel import Panel, format_point, note_html, title
 from ._posterior import true_posterior
 from ._runner import Runner
@@ -309,7 +310,8 @@ class Scoreboard(Panel):
             self.story.value = note_html(self._tell(q), "state")
 
     def _tell(self, q) -> str:
-        label = "" if self.images.labels is None else f" (labelled {int(self.images.labels[self.row])})"
+        label = name_of(self.images, self.row)
+        label = f" (labelled {label})" if label else ""
         bounds = ", ".join(
             f"{name} {value:.2f}" + (f" \N{PLUS-MINUS SIGN} {2 * error:.2f}" if error else "")
             for name, value, error in self.rungs

@@ -105,7 +105,7 @@ class Traverse(Panel):
 
         self._build_chooser()
         self.view = Traversal(
-            model, range(self.classes), judge,
+            model, self._names, judge,
             dimensions=self._dimensions.describe(), prior=self._has_prior,
         )  # fmt: skip
         for name in own:
@@ -245,6 +245,8 @@ class Traverse(Panel):
         self._given = images is not None
         self._codes = codes = Encoded.of(self.model, images, atlas)
         self.mu, self.logvar, self.labels = codes.mu, codes.logvar, codes.labels
+        # Of a conditional model every class is shown, also one that no image has.
+        self._names = [*codes.classes[: self.classes], *map(str, range(len(codes.classes), self.classes))]
 
     def _decode(self, points, labels=None) -> torch.Tensor:
         """Decode points (N, d), with the present label or these, to images (N, C, H, W) on the CPU."""
@@ -254,6 +256,10 @@ class Traverse(Panel):
 
     def _label_of(self, row: int) -> int | None:
         return None if self.labels is None else int(self.labels[row])
+
+    def _say_label(self, row: int) -> str:
+        label = self._label_of(row)
+        return "" if label is None else f", labelled {self._codes.classes[label]}"
 
     def _original(self, row: int) -> torch.Tensor | None:
         """Return the image behind a row, or None where its dataset is not on this machine."""
@@ -292,7 +298,7 @@ class Traverse(Panel):
     # -- choosing an image ----------------------------------------------------------------------
 
     def _build_chooser(self) -> None:
-        self.chooser = chooser = ImageChooser(len(self.mu), self.labels, self._shape[2])
+        self.chooser = chooser = ImageChooser(len(self.mu), self.labels, self._codes.classes, self._shape[2])
         self.wanted, self.row_box = chooser.wanted, chooser.row_box
         self.another, self.back = chooser.another, chooser.back
         self.original, self.reconstruction = chooser.pair.original, chooser.pair.reconstruction
@@ -331,7 +337,7 @@ class Traverse(Panel):
         reconstruction = self._decode(self.mu[self.row : self.row + 1], own)[0]
         original = self._original(self.row)
         self.chooser.pair.show(original, reconstruction, f"image {self.row}")
-        text = f"{self._kind.capitalize()} {self.row}" + ("" if label is None else f", labelled {label}")
+        text = f"{self._kind.capitalize()} {self.row}" + self._say_label(self.row)
         if self.logvar is not None:
             q = Posterior(*(torch.from_numpy(table[self.row]) for table in (self.mu, self.logvar)))
             text += f": KL = {q.kl().sum():.2f} nats"
@@ -389,8 +395,7 @@ class Traverse(Panel):
         rows = np.flatnonzero((self.mu == np.array(point, self.mu.dtype)).all(1))
         if not len(rows):
             return f"a point of norm {math.hypot(*point):.2f}"
-        label = self._label_of(rows[0])
-        return f"{self._kind} {rows[0]}" + ("" if label is None else f", labelled {label}")
+        return f"{self._kind} {rows[0]}" + self._say_label(rows[0])
 
 
 def _check_model(model) -> None:
