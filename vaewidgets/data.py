@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .files import read_npz
 from .folders import Folder, natural, read_folder
-from .quoting import brief
+from .quoting import brief, tame
 
 #: The environment variable that names a torchvision root (a folder that holds MNIST/raw).
 DATA_VARIABLE = "VAEWIDGETS_DATA"
@@ -197,9 +197,21 @@ def check_images(images, image_shape=None, support=(0.0, 1.0)) -> None:
 
 
 def name_classes(labels, names: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Name each class up to the highest label: by its index where `names` do not go so far."""
-    count = 0 if labels is None or not len(labels) else int(labels.max()) + 1
-    return tuple(names[c] if c < len(names) else str(c) for c in range(count))
+    """Name each class up to the highest label: by its index where `names` do not go so far.
+
+    Raises
+    ------
+    ValueError
+        Labels, out of a file for example, that are no class indices.
+    """
+    if labels is None or not len(labels):
+        return ()
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= _MOST_CLASSES:
+        raise ValueError(
+            f"labels must be class indices from 0 to {_MOST_CLASSES - 1:,}; got some from {low} to {high}."
+        )
+    return tuple(tame(names[c]) if c < len(names) else str(c) for c in range(high + 1))
 
 
 def load_test_images(name: str | None) -> Images | None:

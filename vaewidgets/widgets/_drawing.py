@@ -20,7 +20,7 @@ def frame_of(model, name: str | None = None) -> list[float]:
     """
     if name is None:
         dataset = getattr(model, "info", {}).get("dataset")
-        name = dataset if dataset in FRAMES else "mnist"
+        name = dataset if isinstance(dataset, str) and dataset in FRAMES else "mnist"
     if name not in FRAMES:
         raise ValueError(f"frame must be one of {', '.join(FRAMES)}; got {name!r}.")
     return list(FRAMES[name])

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import html
+
 import numpy as np
+
+from vaewidgets.quoting import tame
 
 from ._plotly import FigureWidget, go
 
@@ -68,7 +72,7 @@ def map_figure(
                 customdata=rows.astype("int32"),
                 meta="points",
                 mode="markers",
-                name=classes[c] if c < len(classes) else str(c),
+                name=plain(classes[c]) if c < len(classes) else str(c),
                 marker=dict(
                     color=PALETTE[c % len(PALETTE)], size=4 if len(points) > 2000 else 7, opacity=0.8
                 ),
@@ -77,14 +81,27 @@ def map_figure(
             )
         )
     if labels is not None:
+        texts = [trace.name for trace in figure.data]
         figure.add_trace(
             go.Scatter(
-                mode="text", text=[t.name for t in figure.data], textfont=dict(size=17, weight="bold"),
+                mode="text", text=texts, textfont=dict(size=name_size(texts), weight="bold"),
                 meta="names", hoverinfo="skip", showlegend=False,
             )
         )  # fmt: skip
         move_points(figure, points)
     return figure
+
+
+def name_size(names) -> int:
+    """Choose the size of the names of classes on a map: digits may be large, words would hide the points."""
+    return 17 if max(map(len, names), default=0) <= 3 else 11
+
+
+def plain(name: str) -> str:
+    """Write a name so that Plotly shows its tags, entities and mathematics as text; a long one is cut."""
+    text = tame(name)
+    text = text if len(text) <= 40 else f"{text[:39]}…"
+    return html.escape(text, quote=False).replace("$", "&#36;")
 
 
 def set_axes(figure: FigureWidget, names, centre: np.ndarray, reach: float) -> None:

@@ -15,6 +15,8 @@ from ._figure import (
     is_points,
     map_figure,
     move_points,
+    name_size,
+    plain,
     prior_circles,
     set_axes,
     span,
@@ -67,7 +69,7 @@ class LiveMap:
 
     def _colour(self, labels: np.ndarray, classes) -> None:
         """Show the class of each point by colour, when hovered, and by its name at the class's median."""
-        names = [classes[c] if c < len(classes) else str(c) for c in range(int(labels.max()) + 1)]
+        names = [plain(classes[c]) if c < len(classes) else str(c) for c in range(int(labels.max()) + 1)]
         (points,) = self.figure.select_traces(selector=is_points)
         points.update(
             marker=dict(color=[PALETTE[c % len(PALETTE)] for c in labels], size=5),
@@ -77,7 +79,7 @@ class LiveMap:
         self.figure.add_trace(
             go.Scatter(
                 mode="text", text=[names[labels[rows[0]]] for rows in self._rows], meta="class names",
-                textfont=dict(size=17, weight="bold"), hoverinfo="skip", showlegend=False,
+                textfont=dict(size=name_size(names), weight="bold"), hoverinfo="skip", showlegend=False,
             )
         )  # fmt: skip
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from vaewidgets.checkpoints import stated_classes
 from vaewidgets.export import check_finite
+from vaewidgets.quoting import tame
 from vaewidgets.writing import check_free, write
 
 from ._describe import CannotDescribe, Description, describe
@@ -218,7 +219,7 @@ def _classes(labels, classes: Sequence[str], n: int) -> tuple[np.ndarray | None,
         raise ValueError(f"labels name {len(present):,} classes; the page holds {2**16:,}.")
     return indices, [
         {
-            "name": str(classes[c]) if c < len(classes) else str(c),
+            "name": tame(str(classes[c])) if c < len(classes) else str(c),
             "colour": PALETTE[c % len(PALETTE)],
         }
         for c in present.tolist()
