@@ -1,5 +1,8 @@
-// What ipywidgets' controls lack: names for assistive technology, and arrow keys that stay with the
-// control instead of moving JupyterLab's cell selection. And what anywidget's models lack on a slow machine.
+// What ipywidgets' controls lack: names for assistive technology, arrow keys that stay with the control
+// instead of moving JupyterLab's cell selection, and a word when the kernel is gone. And what anywidget's
+// models lack on a slow machine.
+
+const GONE = "The kernel was restarted or has ended, and this panel with it: run this cell again.";
 
 // anywidget gives a model two seconds to begin. One that needs longer begins all the same, but hears nothing
 // of the kernel any more: its messages wait for a promise that has been broken. Such a model is given the
@@ -20,8 +23,13 @@ async function revive(part) {
 }
 
 function render({ el }) {
-  el.style.display = "none";
+  el.classList.add("vw-gone");
+  el.setAttribute("role", "alert");
   let panel = null;
+  // ipywidgets takes note of it in the class, and shows it by a glyph alone, in front of every control.
+  const tell = () => {
+    el.textContent = panel.classList.contains("jupyter-widgets-disconnected") ? GONE : "";
+  };
   const dress = () => {
     for (const slider of panel.querySelectorAll(".widget-slider")) {
       const label = slider.querySelector(".widget-label");
@@ -42,16 +50,21 @@ function render({ el }) {
       bar.setAttribute("aria-label", bar.title);
     }
   };
-  const watcher = new MutationObserver(dress);
+  const watcher = new MutationObserver(dress), listener = new MutationObserver(tell);
   const watch = () => {
     panel = el.closest(".vw-panel");
     if (!panel) return requestAnimationFrame(() => el.isConnected && watch());
     panel.dataset.lmSuppressShortcuts = "true";
     watcher.observe(panel, { childList: true, subtree: true });
+    listener.observe(panel, { attributeFilter: ["class"] });
     dress();
+    tell();
   };
   requestAnimationFrame(watch);
-  return () => watcher.disconnect();
+  return () => {
+    watcher.disconnect();
+    listener.disconnect();
+  };
 }
 
 export default { initialize, render };
