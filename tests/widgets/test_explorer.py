@@ -420,7 +420,8 @@ def test_any_image_shape(shape):
     panel.select(4)
     assert panel.image.shape == (shape[1:] if shape[0] == 1 else (*shape[1:], 3))
     assert max(panel.grid.picture.rows, panel.grid.picture.columns) <= 900
-    assert panel.canvas.display_width >= 250
+    width, (rows, columns) = panel.canvas.display_width, panel.image.shape[:2]
+    assert width % columns == 0 and 128 < max(width, width * rows // columns) <= 256
 
 
 def test_one_latent_dimension(images):

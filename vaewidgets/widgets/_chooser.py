@@ -20,8 +20,8 @@ class ImageChooser(widgets.HBox):
     labels : ndarray of shape (count,) or None
     classes : sequence of str
         The name of each label.
-    columns : int
-        Width of an image.
+    shape : (H, W)
+        Of an image.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class ImageChooser(widgets.HBox):
     pair : ImagePair
     """
 
-    def __init__(self, count: int, labels: np.ndarray | None, classes, columns: int) -> None:
+    def __init__(self, count: int, labels: np.ndarray | None, classes, shape: tuple[int, int]) -> None:
         self._count, self._labels = count, labels
         kinds = [] if labels is None else np.unique(labels).tolist()
         self.wanted = widgets.Dropdown(
@@ -48,7 +48,7 @@ class ImageChooser(widgets.HBox):
                                       tooltip="The next image with that label")  # fmt: skip
         self.back = widgets.Button(description="back to its mu", icon="undo", layout=dict(width="140px"),
                                    tooltip="Take every slider back to the chosen image")  # fmt: skip
-        self.details, self.pair = widgets.HTML(), ImagePair(columns, at_least=84)
+        self.details, self.pair = widgets.HTML(), ImagePair(shape, 96)
         row = dict(align_items="center", flex_flow="row wrap", grid_gap="10px")
         controls = widgets.HBox([self.wanted, self.row_box, self.another, self.back], layout=row)
         super().__init__([self.pair, widgets.VBox([controls, self.details])], layout=row)

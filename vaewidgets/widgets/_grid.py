@@ -51,7 +51,7 @@ class ManifoldGrid(widgets.VBox):
         else:
             key = latent.key if latent is not None else ""
             self.picture = PlanePicture(key_step=1 / self.tiles, key=key)
-        self.picture.fit_width(self.tiles * tile_shape[1], at_most=420)
+        self.picture.fit(self.tiles * tile_shape[1], self.tiles * tile_shape[0], 420, 560)
         self.spacing = widgets.ToggleButtons(
             options=["equal prior mass", "even steps"],
             style=dict(button_width="auto"),

@@ -24,8 +24,8 @@ class Interpolation(widgets.VBox):
     ----------
     decode : callable
         Turns points, an ndarray of shape (N, d), into images (N, C, H, W).
-    columns : int
-        Width of an image.
+    shape : (H, W)
+        Of an image.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Interpolation(widgets.VBox):
     film : Picture
     """
 
-    def __init__(self, decode: Callable[[np.ndarray], Tensor], columns: int) -> None:
+    def __init__(self, decode: Callable[[np.ndarray], Tensor], shape: tuple[int, int]) -> None:
         self._decode = decode
         self.a = self.b = None
         self.set_a = widgets.Button(description="A is here", tooltip="Interpolate from the present z")
@@ -49,7 +49,7 @@ class Interpolation(widgets.VBox):
             layout=dict(width="330px"), style=dict(description_width="28px"),
         )  # fmt: skip
         self.film = Picture()
-        self.film.fit_width(FILM * columns, at_most=350)
+        self.film.fit(FILM * shape[1], shape[0], 350, 130)
         self._film_box = widgets.VBox([self.film], layout=dict(display="none"))
         buttons = widgets.HBox([self.set_a, self.set_b])
         super().__init__([title("Interpolate from A to B"), buttons, self.ends, self.t, self._film_box])

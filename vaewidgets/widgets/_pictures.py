@@ -16,20 +16,20 @@ class ImagePair(widgets.HBox):
 
     Parameters
     ----------
-    columns : int
-        Width of an image.
-    at_least : int
-        Screen pixels that each of the two is wide.
+    shape : (H, W)
+        Of an image.
+    side : int
+        Screen pixels that each of the two has room for, across and down.
 
     Attributes
     ----------
     original, reconstruction : Picture
     """
 
-    def __init__(self, columns: int, at_least: int) -> None:
+    def __init__(self, shape: tuple[int, int], side: int) -> None:
         self.original, self.reconstruction = Picture(), Picture()
         for picture in (self.original, self.reconstruction):
-            picture.fit_width(columns, at_least=at_least)
+            picture.fit(shape[1], shape[0], side)
         self._whole = widgets.VBox([widgets.HTML(note_html("the image")), self.original])
         super().__init__(
             [self._whole, widgets.VBox([widgets.HTML(note_html("its reconstruction")), self.reconstruction])],

@@ -127,7 +127,7 @@ class Scene:
         return torch.from_numpy(self._plane.lift(places, np.zeros(self._model.latent_dim)))
 
     def _build_boxes(self) -> None:
-        d, width = self._model.latent_dim, self._model.image_shape[2]
+        d, (_, height, width) = self._model.latent_dim, self._model.image_shape
         self.across, self.up = (
             widgets.Dropdown(
                 options=[f"z{i + 1}" for i in range(d)], description=name, index=index,
@@ -142,9 +142,9 @@ class Scene:
         if d > 2:
             self.map_box.children = (*self.map_box.children, widgets.HBox([self.across, self.up]))
         self.grid, self.originals, self.reconstructions = Picture(), Picture(), Picture()
-        self.grid.fit_width(TILES * width, at_most=340)
+        self.grid.fit(TILES * width, TILES * height, 340, 450)
         for strip in (self.originals, self.reconstructions):
-            strip.fit_width(len(self._chosen) * width, at_most=450)
+            strip.fit(len(self._chosen) * width, height, 450, 130)
         images = self._images[self._chosen]
         self.originals.show(to_uint8(tile(images, len(images))), "the chosen test images")
         # Short, so that the pictures beside it have room at 848 px, the width of a cell's output.

@@ -56,8 +56,9 @@ class Bottleneck(Panel):
 
         self.image, self.reconstruction = Picture(), Picture()
         self.pixels_in, self.pixels_out = Picture(display_width=480), Picture(display_width=480)
+        _, height, width = model.image_shape
         for picture in (self.image, self.reconstruction):
-            picture.fit_width(model.image_shape[2], at_least=120)
+            picture.fit(width, height, 144)
         self.slider = widgets.IntSlider(
             row, min=0, max=len(images) - 1, description="image", layout=dict(width="480px")
         )

@@ -134,14 +134,14 @@ class LatentExplorer(Panel):
 
     def _build_controls(self) -> None:
         self.canvas = Picture()
-        self.canvas.fit_width(self._shape[1], at_least=250)
+        self.canvas.fit(self._shape[1], self._shape[0], 256)
         self._coordinates = Coordinates(self.z, slider_ranges(self.mu, self._has_prior, self.latent_dim))
         self.sliders, self.boxes = self._coordinates.sliders, self._coordinates.boxes
         for i, (slider, box) in enumerate(zip(self.sliders, self.boxes, strict=True)):
             self.listen(slider, lambda value, i=i: self._slide_coordinate(i, value))
             self.listen(box, lambda value, i=i: self._type_coordinate(i, value))
         self.state, self.where = widgets.HTML(), widgets.HTML()
-        self._line = line = Interpolation(self._decode, self._shape[1])
+        self._line = line = Interpolation(self._decode, self._shape[:2])
         self.t, self.film, self.ends = line.t, line.film, line.ends
         self.set_a, self.set_b = line.set_a, line.set_b
         self.listen(self.t, self._on_t)
@@ -184,7 +184,7 @@ class LatentExplorer(Panel):
             self.grid.children = (*self.grid.children, self.redraw)
 
     def _build_details(self) -> None:
-        self._pair = ImagePair(self._shape[1], at_least=96)
+        self._pair = ImagePair(self._shape[:2], 128)
         self.original, self.reconstruction = self._pair.original, self._pair.reconstruction
         self.details = widgets.HTML()
         self.zoom = widgets.ToggleButton(

@@ -43,12 +43,13 @@ class Picture(anywidget.AnyWidget):
             if label is not None:
                 self.label = label
 
-    def fit_width(self, columns: int, *, at_least: int | None = None, at_most: int = 420) -> None:
-        """Display `columns` pixels, each a whole number of screen pixels wide where there is room."""
-        if at_least is not None:
-            self.display_width = columns * max(1, -(-at_least // columns))
-        else:
-            self.display_width = columns * (at_most // columns) if columns <= at_most else at_most
+    def fit(self, columns: int, rows: int, width: int, height: int | None = None) -> None:
+        """Display columns x rows pixels as large as a box has room: a square of `width` without a `height`.
+
+        Each is a whole number of screen pixels wide; where not even one fits, the picture is made smaller.
+        """
+        factor = min(width / columns, (height or width) / rows)
+        self.display_width = max(1, int(columns * (int(factor) if factor >= 1 else factor)))
 
 
 class PlanePicture(Picture):
@@ -90,4 +91,4 @@ class GridPicture(anywidget.AnyWidget):
     display_width = traitlets.Int(420).tag(sync=True)
     cursor = traitlets.List(traitlets.Float())
 
-    fit_width = Picture.fit_width
+    fit = Picture.fit

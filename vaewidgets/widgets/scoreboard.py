@@ -213,7 +213,8 @@ class Scoreboard(Panel):
             style=dict(description_width="44px"), layout=dict(width="380px"),
         )  # fmt: skip
         self.picture, self.ladder, self.story = Picture(), LadderView(), widgets.HTML()
-        self.picture.fit_width(self.judge.image_shape[2], at_least=84)
+        _, height, width = self.judge.image_shape
+        self.picture.fit(width, height, 96)
         self.ladder_box = widgets.VBox([title("One image: from the ELBO to log p(x)"), self.story])
         if self.images is not None and self._vaes:
             top = widgets.HBox([self.picture, widgets.VBox([self.choice, self.slider])], layout=_ROW)

@@ -41,12 +41,17 @@ const percent = (p) => `${(100 * p).toFixed(1)} %`;
 
 // One bar for each class and one for "none of these"; the dashed line is tau.
 function makeBars(classes) {
-  const names = [...classes, "none"], row = 13, left = 36, length = 150;
+  const names = [...classes, "none"], row = 13;
+  // Long names take their room from the bars; of the longest the beginning is shown, and all of it when pointed at.
+  const longest = Math.min(16, Math.max(...names.map((name) => name.length)));
+  const left = Math.max(36, 12 + 6 * longest), length = 186 - left;
   const svg = svgElement("svg", null, "vw-bars", { width: 250, height: row * names.length + 2, role: "img" });
   const rows = names.map((name, i) => {
     const y = row * i + 1;
     const group = svgElement("g", svg, i === classes.length ? "vw-reject" : "");
-    svgElement("text", group, "", { x: left - 5, y: y + 10, "text-anchor": "end" }).textContent = name;
+    const text = svgElement("text", group, "", { x: left - 5, y: y + 10, "text-anchor": "end" });
+    text.textContent = name.length > 16 ? `${name.slice(0, 15)}\u2026` : name;
+    svgElement("title", group, "").textContent = name;
     svgElement("rect", group, "vw-rail", { x: left, y: y + 1, width: length, height: row - 3 });
     const bar = svgElement("rect", group, "vw-bar", { x: left, y: y + 1, width: 0, height: row - 3 });
     const value = svgElement("text", group, "vw-value", { x: left + length + 6, y: y + 10 });
@@ -95,6 +100,7 @@ function makeSide({ side, classes, onMove }) {
   const names = side.names.map(([text]) => {
     const node = chart.add("text", "vw-name", { "text-anchor": "middle" });
     node.textContent = text;
+    if (text.length > 3) node.style.fontSize = "12px";
     return node;
   });
   const marks = { digit: makeCased(chart.plot, "vw-digit"), hole: makeCased(chart.plot, "vw-hole") };
@@ -177,9 +183,14 @@ function makeSide({ side, classes, onMove }) {
     show(pixels, shape, probabilities, tau) {
       const real = probabilities.slice(0, classes.length), sure = Math.max(...real), best = real.indexOf(sure);
       paint(canvas, toRGBA(pixels, shape));
+      const scale = 140 / Math.max(canvas.width, canvas.height);
+      canvas.style.width = `${scale * canvas.width}px`;
+      canvas.style.height = `${scale * canvas.height}px`;
       bars.show(probabilities, best, tau);
       const hole = sure < tau;
-      verdict.textContent = hole ? `\u2715 a hole: at best a ${classes[best]}, ${percent(sure)}` : `\u25cf a ${classes[best]}, ${percent(sure)}`;
+      // A digit takes an article; of other names nobody knows.
+      const called = /^\d+$/.test(classes[best]) ? `a ${classes[best]}` : classes[best];
+      verdict.textContent = `${hole ? "\u2715 a hole: at best " : "\u25cf "}${called}, ${percent(sure)}`;
       verdict.classList.toggle("vw-is-hole", hole);
       canvas.setAttribute("aria-label", `decoded picture at ${where.textContent}`);
       heard = `${where.textContent}; ${verdict.textContent}`;

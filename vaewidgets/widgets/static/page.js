@@ -46,10 +46,11 @@ function toImage(pixels) {
   }
   return image;
 }
-function prepare(canvas, atLeast) {
+// As large as a square of `side` has room: whole screen pixels, or smaller where not even one fits. As Picture.fit.
+function prepare(canvas, side) {
   canvas.width = width;
   canvas.height = height;
-  const factor = Math.max(1, Math.ceil(atLeast / width));
+  const room = side / Math.max(width, height), factor = room >= 1 ? Math.floor(room) : room;
   canvas.style.width = `${width * factor}px`;
   canvas.style.height = `${height * factor}px`;
 }
@@ -58,8 +59,8 @@ function show(canvas, pixels, label) {
   canvas.setAttribute("aria-label", label);
   canvas.dataset.vwFrame = String(Number(canvas.dataset.vwFrame) + 1);
 }
-prepare(byId("picture"), 250);
-prepare(byId("reconstruction"), 96);
+prepare(byId("picture"), 256);
+prepare(byId("reconstruction"), 128);
 
 // -- text -------------------------------------------------------------------------------------------
 

@@ -91,7 +91,8 @@ function makeMap({ canvas, ring, codes, sigmas, labels, classes, latentDim, prio
         halo(c, mass, left(0), top(r) + 12, quiet, paper);
       }
     }
-    c.font = `bold 17px ${font}`;
+    // Digits may be large; words would hide the points.
+    c.font = `bold ${classes.some(({ name }) => name.length > 3) ? 12 : 17}px ${font}`;
     classes.forEach(({ name }, k) => {
       const at = shown[k] && labels && median(k);
       if (at) halo(c, name.length > 24 ? `${name.slice(0, 23)}…` : name, left(at[0]), top(at[1]), ink, paper);
