@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 
 
 @contextmanager
@@ -28,7 +29,22 @@ def _missing(name: str) -> Iterator[None]:
 
 with _missing("rfc3987_syntax"):
     import plotly.graph_objects as go
-    from plotly.graph_objects import FigureWidget
     from plotly.subplots import make_subplots
 
 __all__ = ["FigureWidget", "go", "make_subplots"]
+
+
+class FigureWidget(go.FigureWidget):
+    """Plotly's, which a page that asks for its state gets as it is now: when reloaded, and in Voila.
+
+    Plotly sends every change to the pages that are open, but keeps the state for others only where the
+    figure itself is displayed. Inside a panel they would get the figure as it was made: empty.
+    """
+
+    def get_state(self, key=None, drop_defaults=False):
+        """Return the state, or a piece of it, as ipywidgets' ``Widget.get_state`` does."""
+        state = super().get_state(key, drop_defaults)
+        if key is None and hasattr(self, "_layout_obj"):  # asked before that while it is made
+            for name, value in (("_widget_layout", self._layout_obj._props), ("_widget_data", self._data)):
+                state[name] = self.trait_metadata(name, "to_json")(deepcopy(value), self)
+        return state
