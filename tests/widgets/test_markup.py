@@ -87,6 +87,8 @@ def check_figure(figure) -> str:
         for key in PLOTLY_TEXT:
             for text in texts(trace.get(key)):
                 bare = text.replace("<extra></extra>", "")
+                if key != "hovertemplate":
+                    assert "%" not in bare
                 assert "<" not in bare and "$" not in bare, (key, text)
                 assert not re.search(r"[\x00-\x1f\u202a-\u202e]", text), (key, text)
                 seen += html.unescape(bare) + "\n"
@@ -181,7 +183,7 @@ def test_every_panel_shows_names_as_text(model, images):
 
 
 def test_names_reach_plotly_as_what_it_shows_as_they_are():
-    assert plain("<b>&amp;</b> $x$") == "&lt;b&gt;&amp;amp;&lt;/b&gt; &#36;x&#36;"
+    assert plain("<b>&amp;</b> $x$ %{x}") == "&lt;b&gt;&amp;amp;&lt;/b&gt; &#36;x&#36; &#37;{x}"
     assert plain("a\nb\u202ec") == "a\ufffdb\ufffdc"
     assert plain("x" * 41) == "x" * 39 + "…" and plain("x" * 40) == "x" * 40
     for name in NAMES:

@@ -98,10 +98,10 @@ def name_size(names) -> int:
 
 
 def plain(name: str) -> str:
-    """Write a name so that Plotly shows its tags, entities and mathematics as text; a long one is cut."""
+    """Write a name so that to Plotly tags, entities, templates and mathematics are text; a long one is cut."""
     text = tame(name)
     text = text if len(text) <= 40 else f"{text[:39]}…"
-    return html.escape(text, quote=False).replace("$", "&#36;")
+    return html.escape(text, quote=False).replace("$", "&#36;").replace("%", "&#37;")
 
 
 def set_axes(figure: FigureWidget, names, centre: np.ndarray, reach: float) -> None:
