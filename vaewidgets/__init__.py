@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Pyth
         LearningCurves,
         NoiseKnob,
         Scoreboard,
+        Surprises,
         TrainingCockpit,
         Traverse,
     )
@@ -56,6 +57,7 @@ _HOMES = {
         "LearningCurves",
         "NoiseKnob",
         "Scoreboard",
+        "Surprises",
         "TrainingCockpit",
         "Traverse",
     ),
@@ -70,8 +72,8 @@ _MODULES = (
 __all__ = [
     "Autoencoder", "BetaDial", "Bottleneck", "Classifier", "ConditionalVAE", "Dataset", "DrawPad", "Elbo",
     "GapBar", "HoleFinder", "Images", "KLLab", "LatentExplorer", "LatentMap", "LearningCurves", "NoiseKnob",
-    "Posterior", "Scoreboard", "Step", "Training", "TrainingCockpit", "Traverse", "VAE", "check", "elbo",
-    "fit", "iwae", "load", "load_data", "objectives", "paced", "pretrained", "save", "to_png",
+    "Posterior", "Scoreboard", "Step", "Surprises", "Training", "TrainingCockpit", "Traverse", "VAE", "check",
+    "elbo", "fit", "iwae", "load", "load_data", "objectives", "paced", "pretrained", "save", "to_png",
 ]  # fmt: skip
 
 

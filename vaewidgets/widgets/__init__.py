@@ -12,6 +12,7 @@ from .kl_lab import KLLab
 from .map import LatentMap
 from .noise_knob import NoiseKnob
 from .scoreboard import Scoreboard
+from .surprises import Surprises
 from .traverse import Traverse
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "LearningCurves",
     "NoiseKnob",
     "Scoreboard",
+    "Surprises",
     "TrainingCockpit",
     "Traverse",
 ]
