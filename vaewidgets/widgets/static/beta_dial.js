@@ -31,7 +31,7 @@ function render({ model, el }) {
   const heading = htmlElement("div", right, "vw-title");
   const rows = makeRows(model, htmlElement("div", right, "vw-beta-rows"));
   const caption = htmlElement("div", right, "vw-note");
-  const buttons = htmlElement("div", right, "vw-beta-buttons");
+  const buttons = htmlElement("div", right, "vw-buttons");
   for (const what of ["images", "samples"]) {
     const button = htmlElement("button", buttons, "vw-button", `other ${what}`);
     button.type = "button";

@@ -86,7 +86,7 @@ function render({ model, el }) {
 }
 
 function makeButton(parent, text, press) {
-  const made = htmlElement("button", parent, "jupyter-button vw-button", text);
+  const made = htmlElement("button", parent, "vw-button", text);
   made.type = "button";
   made.addEventListener("click", press);
   return made;
