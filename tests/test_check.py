@@ -166,6 +166,8 @@ def test_functions_that_do_not_return_an_answer(one):
         raise NotImplementedError
 
     unanswered(one(todo), "NotImplementedError")
+    not_yet(one(lambda *args: torch.zeros(2) | torch.zeros(2)), "Your code stopped with NotImplementedError")
+    not_yet(one(lambda *args: [1.0, 2.0]), "returns a list", "torch.tensor makes it one")
     not_yet(one(lambda *args: "seven"), "returns a str")
     not_yet(one(lambda *args: [torch.zeros(2)] * 2), "returns a list", "torch.stack")
     not_yet(one(lambda *args: torch.zeros(2, dtype=torch.complex64)), "returns a Tensor")

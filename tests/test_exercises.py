@@ -266,6 +266,17 @@ def agree_summed(codes, labels, k):
     return (labels[nearest] == labels[:, None]).sum()
 
 
+def agree_along_the_axes(codes, labels, k):
+    distances = (codes[:, None] - codes[None]).abs().sum(2).fill_diagonal_(math.inf)
+    nearest = distances.argsort(1)[:, :k]
+    return (labels[nearest] == labels[:, None]).float().mean()
+
+
+def agree_at_all(codes, labels, k):
+    nearest = distances_without_self(codes).argsort(1)[:, :k]
+    return (labels[nearest] == labels[:, None]).any(1).float().mean()
+
+
 def codes_in_place(epsilon, codes):
     epsilon *= codes.std(0)
     return epsilon + codes.mean(0)
@@ -274,6 +285,11 @@ def codes_in_place(epsilon, codes):
 def codes_standardised(epsilon, codes):
     standard = (epsilon - epsilon.mean(0)) / epsilon.std(0)
     return standard * codes.std(0) + codes.mean(0)
+
+
+def score_without_a_derivative(mu, sigma, epsilon):
+    z = mu + sigma * epsilon
+    return z**2 * torch.distributions.Normal(mu, sigma).log_prob(z)
 
 
 def total_in_place(reconstruction, kl, beta):
@@ -368,6 +384,8 @@ WRONG = {
         (agree_by_row_numbers, "*row numbers*"),
         (agree_by_dot_products, "dot product"),
         (agree_summed, "counts all pairs"),
+        (agree_along_the_axes, "straight, Euclidean distance"),
+        (agree_at_all, "whether any neighbour agrees"),
         (lambda c, l, k: 100 * agree_with_topk(c, l, k), "percent"),
         (lambda c, l, k: vw.metrics.knn_agreement(c, l, k=k), "vote"),
     ],
@@ -382,6 +400,7 @@ WRONG = {
         (0.95, "two sigma of *one* dimension"),
         (0.9111, "*square* of half-width 2"),
         (0.9772, "one tail"),
+        (0.466, "*square* of half-width 1"),
         (0.1353, "*outside*"),
         (86.47, "in percent"),
         (0.3935, "within radius 1"),
@@ -391,6 +410,7 @@ WRONG = {
         (0.06, "rule of three"),
         (0.02, "could have hidden"),
         (7.13, "in percent"),
+        (0.107, "a half is missing"),
     ],
     "to_codes": [
         (lambda epsilon, codes: epsilon, "N(0, I) as it came"),
@@ -415,12 +435,14 @@ WRONG = {
         (0.4, "Variances do"),
         (0.64, "variance of mu"),
         (0.6, "width of each cloud"),
+        (0.36, "variance of each cloud"),
     ],
     "sample": [
         (lambda mu, logvar, epsilon: mu + logvar.exp() * epsilon, "the variance"),
         (lambda mu, logvar, epsilon: mu + softplus(logvar) * epsilon, "another convention"),
         (lambda mu, logvar, epsilon: mu + logvar * epsilon, "may be negative"),
         (lambda mu, logvar, epsilon: mu, "lies beside it"),
+        (lambda mu, logvar, epsilon: mu - exp(logvar / 2) * epsilon, "mirrored"),
         (lambda mu, logvar, epsilon: mu + exp(logvar / 2) * torch.randn_like(mu), "noise of your own"),
         (lambda mu, logvar, epsilon: torch.normal(mu, exp(logvar / 2)), "noise of your own"),
         (lambda mu, logvar, epsilon: mu + torch.sqrt(logvar) * epsilon, "NaN"),
@@ -429,13 +451,15 @@ WRONG = {
         (lambda m, s, e: torch.zeros(2, *m.shape), "*can* be differentiated"),
         (lambda m, s, e: stack([ones_like(m), 0 * s]), "cannot stay outside the gradient"),
         (lambda m, s, e: stack([e, ones_like(m)]), "the other order"),
+        (lambda m, s, e: stack([ones_like(m), s * e]), "whole part of z"),
         (lambda m, s, e: (ones_like(m), e), "returns a tuple"),
         (lambda m, s, e: torch.cat([ones_like(m), e]), "should return shape (2, 5, 3)"),
     ],
     "score": [
         (lambda m, s, e: 2 * (m + s * e), "pathwise gradient"),
         (lambda m, s, e: (m + s * e) ** 2 * e, "a division is missing"),
-        (lambda m, s, e: torch.distributions.Normal(m, s).log_prob(m + s * e), "its derivative by mu"),
+        (score_without_a_derivative, "ln q(z) itself"),
+        (lambda m, s, e: (m + s * e) * e / s, "f(z) is z^2 here"),
         (lambda m, s, e: ((m + s * e) ** 2 * e / s).mean(), "the mean comes last"),
     ],
     "draws_needed": [
@@ -497,6 +521,8 @@ WRONG = {
         (lambda mu, s: (mu**2 + exp(s) - 1 - s).sum(1) / 8, "one and the same factor"),
         (lambda mu, s: 0.5 * (mu**2 + exp(s) - 1 - s).sum(1) * len(mu), "changes with the input"),
         (kl_of_two_dimensions, "Right for one input"),
+        (lambda mu, s: 0.5 * mu.pow(2).sum(1), "offset alone"),
+        (lambda mu, s: -0.5 * (1 + s - exp(s)).sum(1), "shape alone"),
         (vw.objectives.kl, "One number per dimension"),
     ],
     "kept_dimensions": [
@@ -511,6 +537,8 @@ WRONG = {
         (lambda v, beta, noise: 0.5 * torch.log(v / (beta * noise)), "in nats, not in bits; and"),
         (lambda v, beta, noise: torch.log2(v / (beta * noise)).relu(), "Twice too much"),
         (lambda v, beta, noise: torch.log2(v / noise).relu() / 2, "leave beta out"),
+        (lambda v, beta, noise: torch.log2(v**0.5 / (beta * noise)).relu() / 2, "no root of them"),
+        (lambda v, beta, noise: [math.log2(x / (beta * noise)) for x in v], "torch.tensor makes it one"),
         (lambda v, beta, noise: torch.log2(v / (beta * noise**2)).relu() / 2, "a variance"),
         (lambda v, beta, noise: torch.log2(v / (beta * noise)).relu().sum() / 2, "do not sum"),
         (lambda v, beta, noise: torch.relu(v - beta * noise), "how much variance"),
@@ -545,6 +573,7 @@ WRONG = {
         (lambda la, ha, lb, hb: bool(((ha < lb) | (hb < la)).all()), "a single number"),
         (lambda la, ha, lb, hb: 1 if ha < lb or hb < la else 0, "RuntimeError: Boolean value of Tensor"),
         (lambda la, ha, lb, hb: la > hb, "b below a only"),
+        (lambda la, ha, lb, hb: ha < lb | hb < la, 'NotImplementedError: "bitwise_or_cpu"'),
     ],
     "typical_distance": [
         (0.0, "density is highest"),

@@ -93,6 +93,14 @@ def neighbours_agree():
                 "That is one share per point. Take their mean.",
             ),
             (
+                lambda codes, labels, k: _same_label(codes, labels, k).amax(1).mean(),
+                "You ask whether any neighbour agrees. Asked is which share of the k does.",
+            ),
+            (
+                lambda codes, labels, k: _same_label(codes, labels, k, p=1.0).mean(),
+                "You add up the differences of the coordinates. Asked is the straight, Euclidean distance.",
+            ),
+            (
                 lambda codes, labels, k: _same_label(codes, labels, 1).mean(),
                 "You look at one neighbour only. k says how many.",
             ),
@@ -150,8 +158,8 @@ def _clusters(count: int, k: int, seed: int) -> dict:
     return dict(codes=codes, labels=torch.tensor([1, 4, 7])[kinds], k=k)
 
 
-def _nearest(codes: Tensor, k: int, itself: bool = False, farthest: bool = False) -> Tensor:
-    distances = torch.cdist(codes, codes)
+def _nearest(codes: Tensor, k: int, itself: bool = False, farthest: bool = False, p: float = 2.0) -> Tensor:
+    distances = torch.cdist(codes, codes, p=p)
     if not itself:
         distances.fill_diagonal_(-torch.inf if farthest else torch.inf)
     return distances.topk(k, largest=farthest).indices

@@ -81,6 +81,7 @@ def spread_of_means():
             (1, "Then the means alone fill the prior, and with the clouds around them it is overfull."),
             (1 - 0.6**2, "That is the variance of mu. Its square root is asked for."),
             (1 - 0.6, "Standard deviations do not add. Variances do."),
+            (0.6**2, "That is the variance of each cloud. What is left of the prior's for the means?"),
             (0.6, "That is the width of each cloud, not the spread of their means."),
             (math.sqrt(1 + 0.6**2), "The clouds widen what the means span: you need less of it, not more."),
         ],
@@ -122,6 +123,10 @@ def sample():
                 "You take logvar for the variance. It is its logarithm, and may be negative.",
             ),
             (lambda m, lv, e: m, "That is the middle of each cloud. A sample lies beside it."),
+            (
+                lambda m, lv, e: m - (lv / 2).exp() * e,
+                "As random, but mirrored: the point that this noise picks lies on the other side of mu.",
+            ),
             (
                 lambda m, lv, e: m + (lv / 2).exp(),
                 "Always one sigma to the right: the noise is not used.",

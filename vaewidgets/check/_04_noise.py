@@ -47,6 +47,10 @@ def slopes():
                 "That is the slope along the noise. The slope along sigma is asked for.",
             ),
             (
+                lambda m, s, e: pair([torch.ones_like(m), s * e]),
+                "That is sigma's whole part of z. Its slope is what sigma is multiplied by.",
+            ),
+            (
                 lambda m, s, e: pair([torch.ones_like(m), e.abs()]),
                 "A draw on the other side of mu moves the other way: keep the sign of the noise.",
             ),
@@ -97,6 +101,14 @@ def score():
             (
                 lambda m, s, e: _square(m, s, e) * (e**2 - 1) / s,
                 "That is the derivative by sigma. The one by mu is asked for.",
+            ),
+            (
+                lambda m, s, e: (m + s * e) * e / s,
+                "f(z) is z^2 here; yours is z.",
+            ),
+            (
+                lambda m, s, e: _square(m, s, e) * (-(e**2) / 2 - math.log(s) - math.log(2 * math.pi) / 2),
+                "That is f(z) times ln q(z) itself. Its derivative by mu is asked for.",
             ),
             (lambda m, s, e: e / s, "That is the score alone. Where is f(z)?"),
             (

@@ -141,6 +141,14 @@ def kl():
                 lambda mu, lv: 0.5 * (lv + (1 + mu**2) / lv.exp() - 1).sum(1),
                 "That is the KL the other way round, from the prior to q. It is not symmetric.",
             ),
+            (
+                lambda mu, lv: 0.5 * (mu**2).sum(1),
+                "That is the offset alone: a cloud pays for its shape, sigma, as well.",
+            ),
+            (
+                lambda mu, lv: 0.5 * (lv.exp() - 1 - lv).sum(1),
+                "That is the shape alone: a cloud pays for its offset, mu, as well.",
+            ),
             (lambda mu, lv: 2 * _kl(mu, lv).sum(1), "Twice too much: a factor 1/2 is missing."),
             (
                 lambda mu, lv: _kl(mu, lv).sum(1) / math.log(2),

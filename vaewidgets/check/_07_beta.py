@@ -67,6 +67,10 @@ def rates():
             ),
             (lambda v, beta, noise: _rates(v, beta, noise) * math.log(2), "That is in nats, not in bits."),
             (
+                lambda v, beta, noise: _rates(v.sqrt(), beta, noise),
+                "The eigenvalues are variances already, as beta * s^2 is: take no root of them.",
+            ),
+            (
                 lambda v, beta, noise: 0.5 * v.clamp(min=1).log2(),
                 "Where is the water? A variance counts by how far it stands above beta * s^2.",
             ),

@@ -279,9 +279,10 @@ def _call(function: Callable[..., Any], trial: dict[str, Any], name: str) -> Ten
             result = function(*given.values())
         except NotYet:
             raise
-        except NotImplementedError as error:
-            raise Unanswered(f"Complete the function above; it still raises {_said(error)}.") from None
         except Exception as error:
+            # PyTorch says NotImplementedError too, of operations on the wrong dtype; but not without a word.
+            if isinstance(error, NotImplementedError) and not str(error):
+                raise Unanswered(f"Complete the function above; it still raises {_said(error)}.") from None
             raise NotYet(f"Your code stopped with {_said(error)}{_where(error)}") from None
     for key, before in trial.items():
         if isinstance(before, Tensor) and not torch.equal(before, given[key]):
@@ -290,7 +291,10 @@ def _call(function: Callable[..., Any], trial: dict[str, Any], name: str) -> Ten
         raise Unanswered(f"{name} returns nothing yet. Write its body; its last line is a return.")
     numbers = _tensor(result)
     if numbers is None:
-        more = " torch.stack or torch.cat makes it one." if isinstance(result, (list, tuple)) else ""
+        more = ""
+        if isinstance(result, (list, tuple)):
+            tensors = any(isinstance(part, Tensor) and part.dim() for part in result)
+            more = f" {'torch.stack or torch.cat' if tensors else 'torch.tensor'} makes it one."
         raise NotYet(f"Your function returns a {type(result).__name__}; a tensor is expected.{more}")
     return numbers
 
