@@ -98,7 +98,7 @@ def name_size(names) -> int:
 
 
 def plain(name: str) -> str:
-    """Write a name so that to Plotly tags, entities, templates and mathematics are text; a long one is cut."""
+    """Write a name so that tags, entities, templates and mathematics are text to Plotly; cut a long one."""
     text = tame(name)
     text = text if len(text) <= 40 else f"{text[:39]}…"
     return html.escape(text, quote=False).replace("$", "&#36;").replace("%", "&#37;")
