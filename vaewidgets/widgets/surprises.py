@@ -21,7 +21,7 @@ from ._shared import follow, model_lock, unfollow
 #: Images in the strip, and how far it moves at a time: the chosen one stays where it was clicked, or near.
 STRIP, STEP = 12, 6
 BINS = 60
-#: Screen pixels that an image of the strip is wide; a larger one is averaged down to it before it is sent.
+#: Screen pixels that an image of the strip has room for; a larger one is averaged down before it is sent.
 THUMB = 60
 
 
@@ -56,7 +56,7 @@ class SurprisesView(anywidget.AnyWidget):
     size = traitlets.List(traitlets.Int()).tag(sync=True)
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     axis = traitlets.Unicode().tag(sync=True)
-    width = traitlets.Int(THUMB).tag(sync=True)
+    room = traitlets.Int(THUMB).tag(sync=True)
 
 
 class Surprises(Panel):
@@ -133,10 +133,11 @@ class Surprises(Panel):
             layout=dict(width="140px"),
         )  # fmt: skip
         self.press(self.again, self.measure)
-        self.pair = ImagePair(self.images.images.shape[3], at_least=140)
+        self.pair = ImagePair(self.images.images.shape[2:], 160)
         self.view = SurprisesView()
         self.listen(self.view, lambda rank: self.set_trait("rank", rank), "rank")
-        self.state, self.stale = widgets.HTML(), widgets.HTML()
+        # Beside the images where there is room for a line of text.
+        self.state, self.stale = widgets.HTML(layout=dict(flex="1 1 260px")), widgets.HTML()
         row = dict(align_items="center", flex_flow="row wrap", grid_gap="10px")
         super().__init__(
             [
@@ -229,9 +230,10 @@ class Surprises(Panel):
         start = min(max(0, self.rank // STEP * STEP - STEP // 2), max(0, len(self.images) - STRIP))
         rows = self.order[start : start + STRIP]
         images = self.images.images[rows]
-        *_, height, width = images.shape
-        if width > THUMB:
-            images = F.interpolate(images, (max(1, round(height * THUMB / width)), THUMB), mode="area")
+        longer = max(images.shape[2:])
+        if longer > THUMB:
+            size = [max(1, round(side * THUMB / longer)) for side in images.shape[2:]]
+            images = F.interpolate(images, size, mode="area")
         pixels = to_uint8(tile(images, columns=1))
         with self.view.hold_sync():
             self.view.rank, self.view.start = self.rank, start

@@ -35,18 +35,18 @@ function makeAround(model, root, nats, move) {
 
   const draw = () => {
     const [rows, columns, channels] = model.get("size"), names = model.get("names"), start = model.get("start");
-    const bytes = model.get("thumbs"), size = rows * columns * channels, width = model.get("width"), all = nats();
+    const bytes = model.get("thumbs"), size = rows * columns * channels, room = model.get("room"), all = nats();
     if (bytes.byteLength !== names.length * size) return;
     list.replaceChildren(...names.map((name, k) => {
       const item = document.createElement("div"), canvas = document.createElement("canvas");
       item.className = "vw-surprise";
       item.id = `${id}-${k}`;
-      item.style.width = `${width}px`;
+      item.style.width = `${room}px`;
       item.setAttribute("role", "option");
       canvas.dataset.vwFrame = "0";
       const pixels = new Uint8Array(bytes.buffer, bytes.byteOffset + k * size, size);
       paint(canvas, fromBytes(pixels, columns, rows, channels));
-      canvas.style.width = `${width}px`;
+      canvas.style.width = `${room * Math.min(1, columns / rows)}px`;
       canvas.style.imageRendering = "pixelated";
       const text = [name, all[start + k].toFixed(1)].map((words, line) => {
         const each = document.createElement("div");
@@ -98,7 +98,7 @@ function makeHistogram(model, root, nats, move) {
       // A single image among thousands must be seen.
       const height = count ? Math.max(2, chart.y(0) - chart.y(count)) : 0, x = chart.x(edges[k]);
       const width = Math.max(1, chart.x(edges[k + 1]) - x - 1);
-      chart.add("rect", "", { x, width, y: chart.y(0) - height, height });
+      chart.add("rect", "vw-share", { x, width, y: chart.y(0) - height, height });
     });
     title.textContent = `All ${all.length.toLocaleString("en")} images`;
     const { left, top, width, height } = chart.area;
