@@ -3,7 +3,7 @@
 ipykernel 6 and 7 bring messages to a panel in different ways, plotly 6 and 7 draw its maps with different
 releases of plotly.js. Each of the four pairs gets a folder with these packages only, found before the
 installed ones through PYTHONPATH, by kernels too: nothing else is installed twice, least of all torch.
-Takes a quarter of an hour on two cores. ``--only "ipykernel 6, plotly 7"`` runs one pair, ``--keep DIR`` keeps
+Takes a quarter of an hour. ``--only "ipykernel 6, plotly 7"`` runs one pair, ``--keep DIR`` keeps
 the folders for the next run.
 """
 
