@@ -122,6 +122,11 @@ def serialise(
 def load(path: str | os.PathLike) -> Model:
     """Read a model written by `save`, in float32, with its ``atlas``, ``train_atlas`` and ``info``.
 
+    Parameters
+    ----------
+    path : path
+        The .safetensors file.
+
     Raises
     ------
     ValueError
@@ -184,6 +189,11 @@ def pretrained(name: str) -> Model:
         10,000 training images. "digits-vae-2d" and so on: 8 x 8, of the 360 test digits and of those trained
         on. "mnist-cvae-10d" is told the label, "mnist-conv-vae-10d" is convolutional. "mnist-classifier" and
         "digits-classifier" judge what the others decode. A name that is none gets a list of all.
+
+    Raises
+    ------
+    ValueError
+        There is no such model.
     """
     folder = resources.files(__package__) / "pretrained"
     names = sorted(

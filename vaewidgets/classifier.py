@@ -93,7 +93,7 @@ class Classifier(nn.Module):
         return self(x).softmax(1)
 
     def confidence(self, x: Tensor) -> Tensor:
-        """Compute the best probability among the real classes: Tensor of shape (B,)."""
+        """Compute the best probability among the real classes: Tensor of shape (B,), for x (B, C, H, W)."""
         return self.probabilities(x)[:, :-1].amax(1)
 
     def extra_repr(self) -> str:

@@ -98,7 +98,7 @@ class ConditionalVAE(LatentModel):
         return rest(h).view(*z.shape[:-1], *self.image_shape).to(z.dtype)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Reconstruct x through the mean of its posterior."""
+        """Reconstruct x (B, C, H, W), with labels (B,), through the mean of its posterior."""
         return self.decode(self.encode(x, labels).mu, labels)
 
     @torch.no_grad()
@@ -142,7 +142,18 @@ class ConditionalVAE(LatentModel):
         return Labelled(self, self.check_labels(labels))
 
     def check_labels(self, labels: Tensor | None, count: int | None = None) -> Tensor:
-        """Return labels; raise unless they are whole numbers in a row, `count` of them, of this model."""
+        """Return labels; raise unless they are whole numbers in a row, `count` of them, of this model.
+
+        Parameters
+        ----------
+        labels : Tensor of shape (B,), int64
+        count : int, optional
+            B, where it is known.
+
+        Raises
+        ------
+        ValueError, TypeError
+        """
         if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype == torch.bool:
             got = f"a {labels.dtype} Tensor" if isinstance(labels, Tensor) else type(labels).__name__
             raise TypeError(

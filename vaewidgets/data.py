@@ -56,7 +56,7 @@ class Images:
         return len(self.images)
 
     def take(self, rows: slice | Tensor) -> Images:
-        """Return some of the images, with their labels."""
+        """Return the images of these rows, with their labels."""
         labels = None if self.labels is None else self.labels[rows]
         return Images(self.images[rows], labels, self.classes)
 

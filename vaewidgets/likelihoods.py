@@ -26,11 +26,11 @@ class Bernoulli(nn.Module):
     support = (0.0, 1.0)
 
     def log_prob(self, x: Tensor, logits: Tensor) -> Tensor:
-        """Sum log p(x|z) over pixels: Tensor of shape (..., B), nats."""
+        """Sum log p(x|z) over pixels: (..., B), nats, for x and logits of shape (..., B, C, H, W)."""
         return (x * logits - F.softplus(logits)).sum(PIXELS)
 
     def mean(self, logits: Tensor) -> Tensor:
-        """Mean image E[x|z], in [0, 1]."""
+        """Mean image E[x|z], in [0, 1]; the shape is that of the logits, (..., C, H, W)."""
         return torch.sigmoid(logits)
 
 
@@ -44,12 +44,12 @@ class ContinuousBernoulli(nn.Module):
     support = (0.0, 1.0)
 
     def log_prob(self, x: Tensor, logits: Tensor) -> Tensor:
-        """Sum log p(x|z) over pixels: Tensor of shape (..., B), nats."""
+        """Sum log p(x|z) over pixels: (..., B), nats, for x and logits of shape (..., B, C, H, W)."""
         return (x * logits - F.softplus(logits) + self.log_normalizer(logits)).sum(PIXELS)
 
     @staticmethod
     def log_normalizer(logits: Tensor) -> Tensor:
-        """Log C(lambda) per pixel, nats; log 2 at lambda = 1/2."""
+        """Log C(lambda) per pixel, nats; log 2 at lambda = 1/2. The shape is that of the logits, (..., W)."""
         small = logits.abs() < 0.3
         # The branch not taken must stay finite too: its gradient is multiplied by zero, not skipped.
         l = torch.where(small, torch.ones_like(logits), logits).abs()
@@ -59,7 +59,7 @@ class ContinuousBernoulli(nn.Module):
         return torch.where(small, series, exact)
 
     def mean(self, logits: Tensor) -> Tensor:
-        """Mean image E[x|z], in [0, 1]; the parameter lambda itself is not the mean."""
+        """Mean image E[x|z], in [0, 1], of the shape of the logits, (..., C, H, W); it is not lambda."""
         small = logits.abs() < 0.3
         l = torch.where(small, torch.ones_like(logits), logits)
         exact = torch.sigmoid(l) / torch.tanh(l / 2) - 1 / l
@@ -77,6 +77,11 @@ class Gaussian(nn.Module):
         "learned" is a parameter trained by gradient. "optimal" is the maximum-likelihood value for
         the decoder of this moment, sigma^2 = mean squared error (Rybkin et al. 2021,
         arXiv 2006.13202, section 3.2): `fit` moves it there after each step.
+
+    Raises
+    ------
+    ValueError
+        sigma is neither of these names, nor a positive finite number.
     """
 
     support = (-math.inf, math.inf)
@@ -99,12 +104,12 @@ class Gaussian(nn.Module):
         return self.log_sigma.exp()
 
     def log_prob(self, x: Tensor, mean: Tensor) -> Tensor:
-        """Sum log p(x|z) over pixels: Tensor of shape (..., B), nats."""
+        """Sum log p(x|z) over pixels: (..., B), nats, for x and the mean of shape (..., B, C, H, W)."""
         squares = ((x - mean) / self.sigma) ** 2
         return (-0.5 * squares - self.log_sigma - 0.5 * math.log(2 * math.pi)).sum(PIXELS)
 
     def mean(self, mean: Tensor) -> Tensor:
-        """Mean image E[x|z]: the decoder's output as it is."""
+        """Mean image E[x|z], of shape (..., C, H, W): the decoder's mean as it is."""
         return mean
 
     @torch.no_grad()
@@ -129,7 +134,13 @@ LIKELIHOODS = {"bernoulli": Bernoulli, "continuous-bernoulli": ContinuousBernoul
 
 
 def make_likelihood(name: str, sigma: float | str | None = None) -> nn.Module:
-    """Build the likelihood called `name`; `sigma` belongs to the Gaussian alone."""
+    """Build the likelihood called `name`, one of `LIKELIHOODS`; `sigma` belongs to the Gaussian alone.
+
+    Raises
+    ------
+    ValueError
+        There is no such likelihood, or it takes no sigma.
+    """
     if name not in LIKELIHOODS:
         raise ValueError(f"likelihood must be one of {', '.join(LIKELIHOODS)}; got {name!r}.")
     if name == "gaussian":

@@ -64,7 +64,7 @@ class LinearModel:
         return Normal(inverse @ (w.T @ x), torch.linalg.cholesky(self.noise * inverse))
 
     def elbo(self, x: Tensor, q: Normal) -> Tensor:
-        """Compute E_q[log p(x|z)] - KL(q || p(z)) for one x, in nats and without sampling noise."""
+        """Compute E_q[log p(x|z)] - KL(q || p(z)) for x of shape (n,), nats, without noise."""
         w, n = self.weight, len(self.weight)
         # The mean squared error of a draw: that of the mean, and what the spread of q adds.
         error = (x - w @ q.mean).square().sum() + (w @ q.root).square().sum()
@@ -105,7 +105,7 @@ def diagonal_gap(p: Normal) -> Tensor:
 
 
 class Estimate(NamedTuple):
-    """A mean of independent draws, and its standard error (nan of a single draw)."""
+    """The mean value of independent draws, and its standard error (nan of a single draw)."""
 
     value: float
     error: float
@@ -183,7 +183,7 @@ def water_filling(eigenvalues: Tensor, level: float) -> Tensor:
 
     Parameters
     ----------
-    eigenvalues : Tensor
+    eigenvalues : Tensor of shape (n,)
         Variances of the data along its principal axes.
     level : float
         beta * s^2.

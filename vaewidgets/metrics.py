@@ -38,7 +38,7 @@ class Mean(NamedTuple):
 
     @classmethod
     def of(cls, values: Tensor) -> Mean:
-        """Average a Tensor of shape (N,)."""
+        """Average the values, a Tensor of shape (N,)."""
         return cls(values.double().mean().item(), standard_error(values))
 
 
@@ -145,7 +145,7 @@ def _batches(model, images: Tensor, labels: Tensor | None, batch_size: int):
 
 
 def standard_error(values: Tensor) -> float:
-    """Standard error of the mean of N independent values: their deviation / sqrt(N); nan of a single one."""
+    """Standard error of the mean of independent values, of shape (N,): deviation / sqrt(N); nan of one."""
     if len(values) < 2:
         return math.nan
     return (values.double().std() / math.sqrt(len(values))).item()
@@ -178,8 +178,16 @@ def active_units(mu: Tensor, *, threshold: float = 0.01) -> ActiveUnits:
 def encode_all(model, images: Tensor, *, labels: Tensor | None = None, batch_size: int = 1000) -> Posterior:
     """Encode every image: Posterior of mu and logvar, each of shape (N, d).
 
-    Of an autoencoder mu holds the codes and logvar is None: it knows no spread. A ConditionalVAE needs the
-    labels, a Tensor of shape (N,).
+    Of an autoencoder mu holds the codes and logvar is None: it knows no spread.
+
+    Parameters
+    ----------
+    model : VAE, Autoencoder or ConditionalVAE
+    images : Tensor of shape (N, C, H, W)
+    labels : Tensor of shape (N,)
+        For a ConditionalVAE, which needs them.
+    batch_size : int
+        Images at one time; bounds memory.
     """
     parts = [part.encode(x) for part, x in _batches(model, images, labels, batch_size)]
     if isinstance(parts[0], Tensor):
@@ -189,7 +197,15 @@ def encode_all(model, images: Tensor, *, labels: Tensor | None = None, batch_siz
 
 @torch.no_grad()
 def reconstruction_error(model, images: Tensor, *, batch_size: int = 1000) -> Tensor:
-    """Mean squared error per pixel of each reconstruction, from mu or the code: Tensor of shape (N,)."""
+    """Mean squared error per pixel of each reconstruction, from mu or the code: Tensor of shape (N,).
+
+    Parameters
+    ----------
+    model : VAE or Autoencoder
+    images : Tensor of shape (N, C, H, W)
+    batch_size : int
+        Images at one time; bounds memory.
+    """
     device = next(model.parameters()).device
     parts = [((model(x) - x) ** 2).flatten(1).mean(1) for x in images.to(device).split(batch_size)]
     return torch.cat(parts)
@@ -197,7 +213,15 @@ def reconstruction_error(model, images: Tensor, *, batch_size: int = 1000) -> Te
 
 @torch.no_grad()
 def features_of(judge, images: Tensor, *, batch_size: int = 1000) -> Tensor:
-    """Compute what a judge's last layer is fed: Tensor of shape (N, features)."""
+    """Compute what a judge's last layer is fed: Tensor of shape (N, features).
+
+    Parameters
+    ----------
+    judge : Classifier
+    images : Tensor of shape (N, C, H, W)
+    batch_size : int
+        Images at one time; bounds memory.
+    """
     return torch.cat([judge.layers[:-1](x).flatten(1) for x in images.split(batch_size)])
 
 

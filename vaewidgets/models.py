@@ -45,7 +45,8 @@ class Posterior(NamedTuple):
         """Draw z = mu + sigma * epsilon, Tensor of shape (B, d) or that of ``epsilon``.
 
         The reparameterisation of Kingma & Welling 2014 (arXiv 1312.6114, section 2.4): the noise
-        comes from outside, so gradients reach mu and sigma. ``epsilon`` of shape (..., B, d) freezes it.
+        comes from outside, so gradients reach mu and sigma. ``epsilon`` of shape (..., B, d)
+        freezes it, else it is drawn by the generator.
         """
         if epsilon is None:
             epsilon = torch.randn(
@@ -59,12 +60,22 @@ class Posterior(NamedTuple):
 
 
 def bounded_posterior(mu: Tensor, logvar: Tensor, dtype: torch.dtype) -> Posterior:
-    """Make the posterior of what the heads answer: in full width, and with |logvar| under `LOGVAR_BOUND`."""
+    """Make the posterior of what the heads answer, |logvar| under `LOGVAR_BOUND`.
+
+    Parameters
+    ----------
+    mu, logvar : Tensor of shape (B, d)
+    dtype : torch.dtype
+        Under autocast the heads answer at half width; this is the full one.
+    """
     return Posterior(mu.to(dtype), LOGVAR_BOUND * torch.tanh(logvar.to(dtype) / LOGVAR_BOUND))
 
 
 class LatentModel(nn.Module):
-    """What both models share: a trunk, a decoder, and what the decoder's output means."""
+    """What both models share: a trunk, a decoder, and what the decoder's output means.
+
+    It takes the parameters of `VAE`.
+    """
 
     def __init__(
         self,
@@ -173,7 +184,7 @@ class VAE(LatentModel):
         return bounded_posterior(self.mu(h), self.logvar(h), x.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reconstruct x through the mean of its posterior."""
+        """Reconstruct x, of shape (B, C, H, W), through the mean of its posterior."""
         return self.decode(self.encode(x).mu)
 
 
@@ -203,18 +214,19 @@ class Autoencoder(LatentModel):
         return self.code(self.encoder(check_batch(x, self.image_shape))).to(x.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reconstruct x."""
+        """Reconstruct x, of shape (B, C, H, W), from its code."""
         return self.decode(self.encode(x))
 
 
 class Constant(nn.Module):
-    """A head that ignores its input: one learned number per latent dimension."""
+    """A head that ignores its input: `width` learned numbers, one per latent dimension."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.value = nn.Parameter(torch.zeros(width))
 
     def forward(self, h: Tensor) -> Tensor:
+        """Repeat the numbers for each row of h, of shape (B, any): Tensor of shape (B, width)."""
         return self.value.expand(*h.shape[:-1], -1)
 
 
@@ -268,7 +280,7 @@ TRUNKS = {"linear": _linear_trunk, "mlp": _mlp_trunk, "conv": _conv_trunk}
 
 
 def check_int(name: str, value) -> None:
-    """Raise unless `value` is a whole number that a layer can have as its width."""
+    """Raise ValueError or TypeError, in the `name` of the argument, unless `value` can be a layer's width."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an int; got {value!r} ({type(value).__name__}).")
     if not 1 <= value <= 2**24:
@@ -276,7 +288,7 @@ def check_int(name: str, value) -> None:
 
 
 def check_ints(name: str, values) -> tuple[int, ...]:
-    """Return `values` as a tuple; raise unless each passes `check_int`."""
+    """Return `values` as a tuple; raise TypeError, with their `name`, unless each passes `check_int`."""
     if isinstance(values, str) or not isinstance(values, (tuple, list, torch.Size)):
         raise TypeError(f"{name} must be a tuple of ints; got {values!r} ({type(values).__name__}).")
     for value in values:
@@ -285,7 +297,12 @@ def check_ints(name: str, values) -> tuple[int, ...]:
 
 
 def check_batch(x: Tensor, image_shape: tuple[int, int, int]) -> Tensor:
-    """Return `x`; raise unless it is a batch of images of that shape."""
+    """Return x; raise unless it is a batch of images, of shape (B, *image_shape).
+
+    Raises
+    ------
+    ValueError, TypeError
+    """
     if not isinstance(x, Tensor):
         raise TypeError(f"images must be a torch Tensor; got {type(x).__name__}.")
     if x.dim() != 4 or tuple(x.shape[1:]) != image_shape:
@@ -297,7 +314,12 @@ def check_batch(x: Tensor, image_shape: tuple[int, int, int]) -> Tensor:
 
 
 def check_latents(z: Tensor, latent_dim: int) -> None:
-    """Raise unless `z` holds points of a latent space of so many dimensions, one per row."""
+    """Raise unless z holds points, one per row: of shape (..., latent_dim).
+
+    Raises
+    ------
+    ValueError, TypeError
+    """
     if not isinstance(z, Tensor):
         raise TypeError(f"z must be a torch Tensor; got {type(z).__name__}.")
     if z.dim() < 2:

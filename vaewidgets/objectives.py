@@ -44,6 +44,8 @@ class Elbo(NamedTuple):
 def kl(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(mu, sigma^2) || N(0, 1)) = (mu^2 + sigma^2 - 1 - ln sigma^2) / 2, elementwise, nats.
 
+    ``mu`` and ``logvar`` = ln sigma^2 are of one shape, mostly (B, d), and so is what comes of them.
+
     Kingma & Welling 2014 (arXiv 1312.6114), appendix B. expm1 keeps it accurate, and never
     negative by rounding, near sigma = 1.
     """
@@ -216,7 +218,8 @@ def binarize(x: Tensor, generator: torch.Generator | None = None, *, uniform: Te
     """Draw b ~ Bernoulli(x) per pixel: zeros and ones of the shape of x.
 
     Drawn anew at every use it is dynamic binarisation (Salakhutdinov & Murray 2008); for evaluation
-    draw once with a fixed seed. ``uniform``, of the shape of x and in [0, 1), is the noise itself.
+    draw once with a fixed seed. ``uniform``, of the shape of x and in [0, 1), is the noise itself;
+    else the generator draws it.
     """
     if uniform is None:
         uniform = torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype)

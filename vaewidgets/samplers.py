@@ -34,7 +34,13 @@ class Sampler:
     sample: Callable[[int, torch.Generator | None], Tensor]
 
     def draw(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw n codes, a Tensor of shape (n, latent_dim); the same ones for the same seed."""
+        """Draw n codes, a Tensor of shape (n, latent_dim); the same ones for the same seed of the generator.
+
+        Raises
+        ------
+        ValueError
+            n is less than 1.
+        """
         if n < 1:
             raise ValueError(f"n counts draws and must be at least 1; got {n}.")
         return self.sample(n, generator)
@@ -44,7 +50,10 @@ class Sampler:
 
 
 def prior(d: int, name: str = "prior") -> Sampler:
-    """Draw from N(0, I) in d dimensions: a VAE's prior, and of an autoencoder nothing in particular."""
+    """Draw from N(0, I) in d dimensions: a VAE's prior, and of an autoencoder nothing in particular.
+
+    `name` is what the sampler is called where several are compared.
+    """
     return Sampler(name, d, "N(0, I)", lambda n, generator: torch.randn(n, d, generator=generator))
 
 
@@ -119,6 +128,11 @@ def aggregate_posterior(mu: Tensor, logvar: Tensor) -> Sampler:
     Parameters
     ----------
     mu, logvar : Tensor of shape (N, d)
+
+    Raises
+    ------
+    ValueError
+        They are not of one such shape, empty, or not finite.
     """
     if mu.dim() != 2 or mu.shape != logvar.shape or not len(mu):
         raise ValueError(
@@ -199,6 +213,15 @@ def code_spread(codes: Tensor) -> Tensor:
     """Standard deviation of some codes, per dimension: Tensor of shape (d,).
 
     About 1 under a VAE's prior; of an autoencoder arbitrary, and often tens.
+
+    Parameters
+    ----------
+    codes : Tensor of shape (N, d)
+
+    Raises
+    ------
+    ValueError
+        Fewer than two codes, or no table of them.
     """
     if codes.dim() != 2 or len(codes) < 2:
         raise ValueError(f"codes must be (N, d), of at least 2 images; got {tuple(codes.shape)}.")
@@ -206,7 +229,19 @@ def code_spread(codes: Tensor) -> Tensor:
 
 
 def check_codes(codes: Tensor, components: int = 1) -> Tensor:
-    """Return codes in float64 on the processor; refuse those that no density can be fitted to."""
+    """Return codes in float64 on the processor; refuse those that no density can be fitted to.
+
+    Parameters
+    ----------
+    codes : Tensor of shape (N, d)
+    components : int
+        Gaussians that are to be fitted: each needs codes of its own.
+
+    Raises
+    ------
+    ValueError
+        No such table, too few codes, or codes that are not finite.
+    """
     if codes.dim() != 2 or not codes.shape[1]:
         raise ValueError(f"codes must be a table (N, d); got shape {tuple(codes.shape)}.")
     if components < 1:

@@ -356,7 +356,7 @@ class Training(Iterator[Step]):
     def restore(self, snapshot: Snapshot) -> None:
         """Go back, or on, to a `state` of this run or of one with the same arguments: the steps repeat.
 
-        Of the arguments, `lr` and `beta` may differ: the state has them, as set.
+        Of the arguments, `lr` and `beta` may differ: the snapshot has them, as set.
 
         Raises
         ------

@@ -153,7 +153,13 @@ class BetaDial(HeldPanel):
         return min(self.stops, key=lambda stop: (round(abs(math.log2(stop.beta / self.beta)), 9), stop.beta))
 
     def other(self, what: str) -> None:
-        """Show other "images", the next ones, or other "samples"."""
+        """Show other ones of `what`: "images", the next, or "samples".
+
+        Raises
+        ------
+        ValueError
+            It is neither.
+        """
         if what == "images":
             following = self.row + COUNT
             self.row = following if following + COUNT <= len(self.stops[0].mu) else 0

@@ -164,7 +164,13 @@ class TrainingCockpit(Panel):
         self._go(None)
 
     def step(self, batches: int | None = None, *, epochs: int | None = None) -> None:
-        """Train so many batches, or to the end of so many epochs, and pause; one batch if nothing is said."""
+        """Train so many batches, or to the end of so many epochs, and pause; one batch if nothing is said.
+
+        Raises
+        ------
+        ValueError
+            Both are said, or no count.
+        """
         if batches is not None and epochs is not None:
             raise ValueError("step takes batches or epochs; got both. Ask for one of them.")
         for name, value in (("batches", batches), ("epochs", epochs)):
@@ -217,7 +223,10 @@ class TrainingCockpit(Panel):
         self._after_jump()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until no step is being taken; return whether that is so. Raises what training raised."""
+        """Wait until no step is being taken, or `timeout` seconds; return whether it is so.
+
+        What training raised is raised here.
+        """
         return self._runner.wait(timeout)
 
     @property

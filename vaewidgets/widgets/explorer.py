@@ -292,7 +292,7 @@ class LatentExplorer(Panel):
         super().close()
 
     def interpolate(self, a, b) -> None:
-        """Set both ends of the interpolation, each a latent point of d numbers, and go to A."""
+        """Set both ends of the interpolation, a and b, latent points of d numbers, and go to a."""
         check = type(self).z.validate
         self._set_ends(a=check(self, a), b=check(self, b))
 

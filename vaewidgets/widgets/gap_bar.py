@@ -166,7 +166,7 @@ class GapBar(HeldPanel):
         return self.log_p - shortfall(self.q, self.posterior, self._check_k(k))
 
     def estimate(self, k: int | None = None) -> Estimate:
-        """Estimate L_k from the draws of `seed`, as one would have to without a solved model."""
+        """Estimate L_k from the draws of `seed`, as without a solved model; k is the panel's if None."""
         epsilon = normals(self.seed, 2 * DRAWS).view(-1, 2)
         return estimate_bound(self.model.log_weights(_numbers(self.x), self.q, epsilon), self._check_k(k))
 

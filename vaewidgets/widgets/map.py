@@ -132,7 +132,13 @@ class LatentMap(Panel):
         return f"LatentMap(points={len(self.mu)}, z={format_point(self.z)})"
 
     def take_within(self, radius: float) -> None:
-        """Take all points within `radius`, in axis units, of the cursor: a lasso for those who draw none."""
+        """Take all points within `radius`, in axis units, of the cursor: a lasso for those who draw none.
+
+        Raises
+        ------
+        ValueError
+            The radius is not positive.
+        """
         if not 0 < radius < float("inf"):
             raise ValueError(f"radius must be positive, in axis units; got {radius!r}.")
         self.lasso = circle([*self.z, 0.0][:2], radius)

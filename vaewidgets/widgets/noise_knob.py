@@ -218,7 +218,7 @@ class NoiseKnob(CloudPanel):
         self.epsilon = self._drawn(self.redraws)
 
     def decoded_points(self) -> np.ndarray:
-        """List z."""
+        """List z alone, ndarray of shape (1, 2)."""
         return np.array([self.z])
 
     # Two streams of one seed, that no other seed has: even ones move the arrow, odd ones make gradients.

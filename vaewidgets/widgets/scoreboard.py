@@ -136,7 +136,10 @@ class Scoreboard(Panel):
         self._runner.halt()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is being measured; return whether that is so. Raises what measuring raised."""
+        """Wait until nothing is being measured, or `timeout` seconds; return whether it is so.
+
+        What measuring raised is raised here.
+        """
         return self._runner.wait(timeout)
 
     def close(self) -> None:

@@ -167,7 +167,13 @@ class Surprises(Panel):
         return int(self.order[self.rank])
 
     def measure(self) -> None:
-        """Measure every image with the weights of this moment; the rank stays."""
+        """Measure every image with the weights of this moment; the rank stays.
+
+        Raises
+        ------
+        ValueError
+            The nats of some image are not finite: the weights have diverged.
+        """
         with self.report(from_page=False), self._lock:
             codes = Encoded.of(self.model, self.images)
             told = self.images.labels if self._is_told else None

@@ -177,6 +177,8 @@ class Traverse(Panel):
     def confidence(self, kind: str = "line") -> np.ndarray:
         """How sure the judge is of the picture at each point of a path: best class probability, (41,).
 
+        The kind is "line" or "great-circle", as in `path`.
+
         Raises
         ------
         ValueError
@@ -189,11 +191,11 @@ class Traverse(Panel):
             return confidence_of(self.judge, pictures).double().numpy()
 
     def holes(self, kind: str = "line") -> float:
-        """Share of the 41 points of a path whose picture the judge gives less than .9."""
+        """Share of the 41 points of a path of that kind whose picture the judge gives less than .9."""
         return float((self.confidence(kind) < TAU).mean())
 
     def set_ends(self, a, b) -> None:
-        """Set both ends of the paths, each the row of an image (then it is its mu) or a latent point."""
+        """Set a and b, the ends of the paths, each the row of an image (then it is its mu) or a point."""
         a, b = (self.mu[self._check_end(end)] if isinstance(end, int) else end for end in (a, b))
         check = type(self).z.validate
         a, b = check(self, a), check(self, b)
