@@ -10,6 +10,7 @@ import ipywidgets as widgets
 import traitlets
 
 from vaewidgets.arguments import check_count, check_knob, check_seed
+from vaewidgets.conditional import ConditionalVAE
 from vaewidgets.data import Dataset, check_images
 from vaewidgets.steps import Diverged, Terms
 from vaewidgets.training import Training, fit
@@ -103,6 +104,11 @@ class TrainingCockpit(Panel):
             raise TypeError(
                 f"TrainingCockpit takes a Dataset, with a train and a test split; got {type(data).__name__}. "
                 "vw.load_data makes one."
+            )
+        if isinstance(model, ConditionalVAE):
+            raise TypeError(
+                "TrainingCockpit trains a VAE or an Autoencoder; a ConditionalVAE is trained by "
+                "vw.fit(model, data.train.images, labels=data.train.labels)."
             )
         check_count("points", points)
         for split in (data.train, data.test):
