@@ -149,8 +149,8 @@ def _parser() -> argparse.ArgumentParser:
         ),
         (
             "room", bench_room, "how many students one server carries",
-            "Start a server and a kernel with an explorer for each student, let all move a slider, and print "
-            "how soon the kernels answered, what failed, and the memory and processor that each student takes.",
+            "Start a server and a kernel with an explorer for each student, let all move a slider, and "
+            "print how soon the kernels answered, what failed, and what memory and processor each one takes.",
         ),
     ):  # fmt: skip
         chosen = subjects.add_parser(subject, help=what, description=how)
