@@ -100,7 +100,7 @@ function makeHistogram(model, root, nats, move) {
       const width = Math.max(1, chart.x(edges[k + 1]) - x - 1);
       chart.add("rect", "vw-share", { x, width, y: chart.y(0) - height, height });
     });
-    title.textContent = `All ${all.length.toLocaleString("en")} images`;
+    title.textContent = `All ${all.length.toLocaleString("en")} images: press where you want to go`;
     const { left, top, width, height } = chart.area;
     const ground = svgElement("rect", null, "vw-ground", { x: left, y: top, width, height });
     chart.svg.insertBefore(ground, chart.plot);
