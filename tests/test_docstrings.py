@@ -126,6 +126,9 @@ def test_the_checker_sees_what_is_missing():
 
     assert _faults(bare) == ["its first line is no sentence"]
     assert _faults(short) == [
-        "no shape of x", "no word of the parameter k", "no word of what it returns", "no word of its ValueError",
-    ]  # fmt: skip
+        "no shape of x",
+        "no word of the parameter k",
+        "no word of what it returns",
+        "no word of its ValueError",
+    ]
     assert _faults(lambda: 0) == ["no docstring"]

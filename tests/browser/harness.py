@@ -144,15 +144,6 @@ class Notebook(browser.Notebook):
 
     # --- kernel
 
-    @property
-    def kernel_status(self) -> str:
-        """What JupyterLab shows: ``idle``, ``busy``, ``restarting`` ...
-
-        Wait with ``wait_idle``, not on this: a widget message that was handled in a subshell makes it
-        ``idle`` while a cell still runs.
-        """
-        return self.page.evaluate("() => window.vwPanel.sessionContext.session?.kernel?.status ?? 'none'")
-
     def until(self, expression: str) -> None:
         """Wait until a Python expression is true in the kernel."""
         deadline = time.monotonic() + TIMEOUT_MS / 1000

@@ -14,7 +14,7 @@ from ._held import HeldPanel
 from ._model import decode_points
 from ._network import PageNetwork
 from ._panel import read_static
-from ._shared import follow, model_lock, unfollow
+from ._shared import follow, model_lock
 from ._traits import Latent, Sigma
 
 #: Modules that every `CloudView` is joined from, before its own.
@@ -89,12 +89,6 @@ class CloudPanel(HeldPanel):
         with self._lock:
             self.view.refresh()
         self._decode_points()
-
-    def close(self) -> None:
-        """Close the panel; it hears no more of the model."""
-        if self.model is not None:
-            unfollow(self.model, self)
-        super().close()
 
     def _decode_points(self, _=None) -> None:
         if not self.view.reason:

@@ -13,6 +13,8 @@ import anywidget
 import ipywidgets as widgets
 import traitlets
 
+from ._shared import unfollow
+
 STATIC = Path(__file__).parent / "static"
 
 
@@ -85,6 +87,7 @@ class Panel(widgets.VBox):
 
     def close(self) -> None:
         """Close the panel and all that it is made of: nothing of it goes on in the page or in the kernel."""
+        unfollow(self)
         for part in tree(self)[1:]:
             part.close()
         super().close()

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 _locks: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _followers: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _owners: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-_guard = threading.Lock()
+#: Re-entrant: whoever holds it may be made to forget a panel, which closes that.
+_guard = threading.RLock()
 
 
 def model_lock(model) -> threading.RLock:
@@ -24,10 +25,11 @@ def follow(model, panel) -> None:
         _followers.setdefault(model, weakref.WeakSet()).add(panel)
 
 
-def unfollow(model, panel) -> None:
-    """Let `panel` hear no more of `model`."""
+def unfollow(panel) -> None:
+    """Let `panel` hear no more of any model."""
     with _guard:
-        _followers.get(model, set()).discard(panel)
+        for panels in list(_followers.values()):
+            panels.discard(panel)
 
 
 def followers(model) -> list:

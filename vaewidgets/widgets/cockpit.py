@@ -250,7 +250,7 @@ class TrainingCockpit(Panel):
         # A panel that was refused when it was made is closed too, when it is forgotten.
         if hasattr(self, "_runner"):
             self._runner.halt()
-            unfollow(self.model, self)
+            unfollow(self)
             self._say_rivals()
         super().close()
 

@@ -17,7 +17,7 @@ from ._model import Encoded, device_of
 from ._network import PageNetwork
 from ._panel import STATIC, Panel, format_point, note_html, read_static, title
 from ._plane import Plane
-from ._shared import follow, model_lock, unfollow
+from ._shared import follow, model_lock
 
 #: Codes that vote on what was drawn.
 NEIGHBOURS = 10
@@ -182,12 +182,6 @@ class DrawPad(Panel):
                 move_points(self.figure, self._points())
                 self._send_codes()
             self._on_image()
-
-    def close(self) -> None:
-        # A panel that was refused when it was made is closed too, when it is forgotten.
-        if hasattr(self, "model"):
-            unfollow(self.model, self)
-        super().close()
 
     # -- the map --------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from ._model import Encoded, check_decodes, decode_points
 from ._panel import Panel, format_point, is_from_page, note_html, set_quietly, title
 from ._pictures import ImagePair
 from ._plane import Plane
-from ._shared import follow, model_lock, unfollow
+from ._shared import follow, model_lock
 from ._traits import Latent
 from .latent import PageLatent
 from .page import slider_ranges, write_page
@@ -284,12 +284,6 @@ class LatentExplorer(Panel):
             if self.selected is not None:
                 self._show_pair(self.selected)
             self._line.draw()
-
-    def close(self) -> None:
-        # A panel that was refused when it was made is closed too, when it is forgotten.
-        if hasattr(self, "model"):
-            unfollow(self.model, self)
-        super().close()
 
     def interpolate(self, a, b) -> None:
         """Set both ends of the interpolation, a and b, latent points of d numbers, and go to a."""

@@ -214,7 +214,7 @@ class HoleFinder(Panel):
             return {name: hole_rate(sure, self.tau) for name, (_, sure) in self._draws.items()}
 
     def draws(self, sampler: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return what a sampler, by default the chosen one, drew: points (n, 2), and how sure the judge was (n,)."""
+        """Return what a sampler, or the chosen one, drew: points (n, 2), and how sure the judge was (n,)."""
         with self._lock:
             points, sure = self._draws.get(sampler or self.sampler, (torch.zeros(0, 2), torch.zeros(0)))
             return points.numpy(), sure.numpy()

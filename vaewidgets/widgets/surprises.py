@@ -16,7 +16,7 @@ from vaewidgets.metrics import held_out_elbo
 from ._model import Encoded, check_decodes, decode_points
 from ._panel import STATIC, Panel, note_html, read_static
 from ._pictures import ImagePair
-from ._shared import follow, model_lock, unfollow
+from ._shared import follow, model_lock
 
 #: Images in the strip, and how far it moves at a time: the chosen one stays where it was clicked, or near.
 STRIP, STEP = 12, 6
@@ -199,12 +199,6 @@ class Surprises(Panel):
     def weights_changed(self) -> None:
         """Say that the numbers are of other weights than the model has now: another panel trains it."""
         self.stale.value = note_html("The model has been trained since.")
-
-    def close(self) -> None:
-        # A panel that was refused when it was made is closed too, when it is forgotten.
-        if hasattr(self, "model"):
-            unfollow(self.model, self)
-        super().close()
 
     @property
     def _quantity(self) -> str:

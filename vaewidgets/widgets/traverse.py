@@ -19,7 +19,7 @@ from ._chooser import ImageChooser, next_row
 from ._dimensions import Dimensions
 from ._model import Encoded, check_decodes, decode_points
 from ._panel import Panel, note_html
-from ._shared import follow, model_lock, unfollow
+from ._shared import follow, model_lock
 from ._traits import Latent, Within
 from ._traversal import FILM, KINDS, POINTS, STRIP, Traversal
 
@@ -221,12 +221,6 @@ class Traverse(Panel):
             self._show_row()
             self._on_point()
             self._on_paths()
-
-    def close(self) -> None:
-        # A panel that was refused when it was made is closed too, when it is forgotten.
-        if hasattr(self, "model"):
-            unfollow(self.model, self)
-        super().close()
 
     # -- what the model says --------------------------------------------------------------------
 
