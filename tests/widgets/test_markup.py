@@ -16,7 +16,7 @@ import vaewidgets as vw
 from vaewidgets.data import name_classes
 from vaewidgets.quoting import tame
 from vaewidgets.widgets._figure import plain
-from vaewidgets.widgets._panel import Dress, tree
+from vaewidgets.widgets._panel import STATIC, Dress, tree
 from vaewidgets.widgets.page import write_page
 
 #: One class each.
@@ -161,6 +161,7 @@ def panels(model, images):
     yield vw.LearningCurves()
     yield vw.NoiseKnob(model)
     yield vw.Scoreboard({name or "empty": model for name in NAMES}, judge, images, threaded=False)
+    yield vw.Surprises(model, images)
     yield vw.TrainingCockpit(learner, data, threaded=False)
     yield vw.Traverse(model, images, judge=judge)
     yield vw.Traverse(cvae, images)
@@ -180,6 +181,15 @@ def test_every_panel_shows_names_as_text(model, images):
         assert "<" not in repr(panel)
         panel.close()
     assert kinds == {name for name in vw.__all__ if name in vw._HOMES["widgets"]}
+
+
+def test_no_module_of_the_page_writes_markup():
+    """Text is set as text: then names need no escaping there, and none can be forgotten."""
+    modules = sorted(STATIC.glob("*.js"))
+    assert len(modules) > 20
+    for path in modules:
+        source = path.read_text("utf-8")
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", source), path
 
 
 def test_names_reach_plotly_as_what_it_shows_as_they_are():
