@@ -1,0 +1,71 @@
+"""README's way to a new panel: its example runs and passes the test beside it, and its files are there."""
+
+import inspect
+import re
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from widgets.conftest import model, wire  # noqa: F401 (fixtures that README's test asks for)
+
+import vaewidgets as vw
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECTION = README.partition("\n## Contribute\n")[2].partition("\n## ")[0]
+PROSE = re.sub(r"```.*?```", "", SECTION, flags=re.DOTALL)
+
+
+def blocks() -> list[str]:
+    """Return the code of the section: the panel, its test without a browser, its test with one."""
+    found = re.findall(r"```py(?:thon)?\n(.*?)```", SECTION, re.DOTALL)
+    assert len(found) == 3
+    return found
+
+
+@pytest.fixture
+def example(monkeypatch) -> types.ModuleType:
+    """README's panel as the module that it says it would be."""
+    module = types.ModuleType("vaewidgets.widgets.walk")
+    module.shown = []
+    module.display = module.shown.append
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(blocks()[0], vars(module))
+    return module
+
+
+def test_the_example_is_a_panel_that_keeps_the_rules(example):
+    [walk] = example.shown
+    assert repr(walk) == "Walk(z1=-1.50)" and walk.slider.value == -1.5
+    walk.z1 = 2
+    assert walk.slider.value == 2 and "z1 = 2.00" in walk.state.value
+    with pytest.raises(ValueError, match=r"from -3\.0 to 3\.0"):
+        walk.z1 = 4
+    with pytest.raises(TypeError, match=r"no keyword 'z'\. Did you mean 'z1'"):
+        example.Walk(walk.model, z=1)
+
+
+def test_the_example_passes_its_own_test(example, request):
+    names = {"__package__": "widgets"}
+    exec(blocks()[1], names)
+    [test] = [value for name, value in names.items() if name.startswith("test_")]
+    test(**{name: request.getfixturevalue(name) for name in inspect.signature(test).parameters})
+
+
+def test_every_file_that_is_named_is_there():
+    """But for those that the reader makes: walk, x and NN_x."""
+    folders = ("", "vaewidgets", "vaewidgets/widgets")
+    named = re.findall(r"`([\w./*]+(?:\.(?:py|js|css)|/run|/))`", PROSE)
+    for name in named:
+        if Path(name).stem not in ("walk", "test_walk", "x", "test_x"):
+            assert any(any((ROOT / folder).glob(name)) for folder in folders), name
+    assert len(named) > 20
+
+
+def test_the_names_it_speaks_of_exist():
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "vaewidgets" / "widgets").glob("*.py"))
+    for name in ("listen", "press", "check_keywords", "note_html", "set_trait"):
+        assert f"`{name}`" in SECTION or f"{name}(" in SECTION
+        assert f"{name}(" in source
+    assert {"_HOMES", "__all__"} <= vars(vw).keys()
