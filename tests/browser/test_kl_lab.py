@@ -125,6 +125,7 @@ def test_every_number_every_hand_and_every_picture(lab, open_notebook):
     box.fill("-3")
     box.press("Enter")
     expect(box).to_have_value("0.001")
+    notebook.until("lab.sigma[0] == 0.001")
     slider = panel.get_by_role("slider", name="mu2", exact=True)
     notebook.evaluate("[setattr(lab, 'mu', (1, -1)), setattr(lab, 'sigma', (.8, 1.2))]")
     expect(panel.get_by_label("mu2, typed")).to_have_value("-1")

@@ -156,6 +156,8 @@ class LiveCurves:
                        hovertemplate="%{x}: %{y:.3f} nats<extra></extra>"), rows, 1
             )  # fmt: skip
             self.figure.update_yaxes(title_text="KL of each z, nats", nticks=4, row=rows, col=1)
+            # Said, since Plotly guesses: a figure that was drawn before it was shown got an axis of numbers.
+            self.figure.update_xaxes(type="category", row=rows, col=1)
             # A collapsed dimension is a short bar, not a tall one on a tiny axis.
             self.figure.update_yaxes(autorangeoptions=dict(include=[0, 0.5]), row=rows, col=1)
         self.figure.update_xaxes(gridcolor=_LINE, zeroline=False)
