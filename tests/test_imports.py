@@ -82,3 +82,10 @@ def test_every_public_name_resolves_and_an_unknown_one_is_an_attribute_error():
         assert name in dir(vaewidgets)
     with pytest.raises(AttributeError, match="no attribute 'Vae'"):
         _ = vaewidgets.Vae
+
+
+def test_a_panel_with_a_map_does_without_the_grammar_that_plotly_brings_along():
+    pytest.importorskip("rfc3987_syntax")
+    code = "import vaewidgets as vw; vw.LatentExplorer(vw.pretrained('digits-vae-2d'))"
+    loaded = loaded_after(code)
+    assert "plotly" in loaded and not loaded & {"lark", "rfc3987_syntax"}

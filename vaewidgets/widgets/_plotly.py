@@ -29,12 +29,13 @@ def _missing(name: str) -> Iterator[None]:
 
 with _missing("rfc3987_syntax"):
     import plotly.graph_objects as go
+    from plotly.graph_objects import FigureWidget as _FigureWidget  # it is this that looks for nbformat
     from plotly.subplots import make_subplots
 
 __all__ = ["FigureWidget", "go", "make_subplots"]
 
 
-class FigureWidget(go.FigureWidget):
+class FigureWidget(_FigureWidget):
     """Plotly's, which a page that asks for its state gets as it is now: when reloaded, and in Voila.
 
     Plotly sends every change to the pages that are open, but keeps the state for others only where the
