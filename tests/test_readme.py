@@ -49,15 +49,6 @@ def test_every_shipped_model_stands_in_the_list_with_its_own_figure_and_command(
     assert figures["split"] == "test"
 
 
-def test_what_readme_says_of_a_model_is_what_its_file_says():
-    told = re.findall(r"^\| `([a-z0-9.-]+)` \| ([\d.]+)( %)? \|", README, re.MULTILINE)
-    assert len(told) >= 4
-    for name, figure, percent in told:
-        figures = vw.pretrained(name).info["figures"]
-        held = 100 * figures["accuracy"]["share"] if percent else figures["loss"]
-        assert float(figure) == pytest.approx(held, abs=0.005), name
-
-
 def test_links_and_pictures_lead_somewhere():
     for page, folder in ((README, ROOT), (MODELS, PRETRAINED)):
         for target in re.findall(r"\]\(([^)#]+)\)", page):
