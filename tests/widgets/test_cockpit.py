@@ -665,6 +665,23 @@ def test_the_map_the_pictures_and_the_grid_are_those_of_the_model(shape, support
             assert np.abs(tile - expected).max() <= 1, (row, column)
 
 
+def test_no_edit_takes_the_names_from_the_bars():
+    """A page that shows the figure only later takes an x that an edit leaves undefined for none at all."""
+    cockpit = make()
+    (bars,) = (i for i, trace in enumerate(cockpit.curves.data) if trace.meta == "bars")
+    edits = []
+    names = ["_py2js_restyle", "_py2js_update"]
+    cockpit.curves.observe(lambda change: change.new and edits.append(change.new), names)
+    cockpit.step(batches=5)
+    cockpit.wait()
+    named = [edit.get("style_data") or edit.get("restyle_data") for edit in edits]
+    traces = [edit.get("style_traces") or edit.get("restyle_traces") for edit in edits]
+    assert any("x" in data and data["x"] for data in named), "the curves"
+    touching = [data for data, rows in zip(named, traces, strict=True) if bars in rows]
+    assert touching and not any("x" in data for data in touching)
+    assert cockpit.curves.data[bars].x == ("z1", "z2")
+
+
 def test_curves_and_bars_are_the_terms_of_the_batches():
     cockpit = make()
     steps = noting(cockpit)

@@ -156,8 +156,6 @@ class LiveCurves:
                        hovertemplate="%{x}: %{y:.3f} nats<extra></extra>"), rows, 1
             )  # fmt: skip
             self.figure.update_yaxes(title_text="KL of each z, nats", nticks=4, row=rows, col=1)
-            # Said, since Plotly guesses: a figure that was drawn before it was shown got an axis of numbers.
-            self.figure.update_xaxes(type="category", row=rows, col=1)
             # A collapsed dimension is a short bar, not a tall one on a tiny axis.
             self.figure.update_yaxes(autorangeoptions=dict(include=[0, 0.5]), row=rows, col=1)
         self.figure.update_xaxes(gridcolor=_LINE, zeroline=False)
@@ -177,11 +175,13 @@ class LiveCurves:
                 held_out.x, held_out.y = history.held_out_steps, history.held_out_column(row)
                 # Crosses too many to be told apart are no crosses.
                 held_out.mode = "lines+markers" if len(history.held_out_steps) <= 40 else "lines"
-            for trace in self.figure.select_traces(selector={"meta": "bars"}):
-                trace.y = history.kl_per_dimension
             if self._marks != history.marks:
                 self._marks = list(history.marks)
                 self._mark()
+        # An edit of its own. A batch names x for every trace in it, undefined where it stays, and a page that
+        # shows the figure only later takes that for "none": the bars would lose their names.
+        for trace in self.figure.select_traces(selector={"meta": "bars"}):
+            trace.y = history.kl_per_dimension
 
     def _mark(self) -> None:
         """Draw a line across the curves for every (step, text)."""
