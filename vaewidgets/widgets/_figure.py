@@ -17,6 +17,8 @@ NEUTRAL = "#7d7d7d"
 #: How far sliders, axes and grid reach from the prior's mean, in its standard deviations.
 REACH = 3.5
 HOVER = "%{x:.2f}, %{y:.2f}"
+#: Characters of a class on a map: its legend takes its room from the points.
+LONGEST_NAME = 20
 #: At least 3.8:1 on white and on JupyterLab's dark background.
 ACCENT = "#d81b60"
 
@@ -100,7 +102,7 @@ def name_size(names) -> int:
 def plain(name: str) -> str:
     """Write a name so that tags, entities, templates and mathematics are text to Plotly; cut a long one."""
     text = tame(name)
-    text = text if len(text) <= 40 else f"{text[:39]}…"
+    text = text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
     return html.escape(text, quote=False).replace("$", "&#36;").replace("%", "&#37;")
 
 
