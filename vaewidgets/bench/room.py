@@ -8,29 +8,11 @@ this program share the processor.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
-import random
 import tempfile
-import time
 from pathlib import Path
-from statistics import median
 
-import psutil
-
-from .drag import percentile
-from .report import align, machine, software
-
-_SETUP = """\
-import vaewidgets as vw
-model = vw.pretrained({model!r})"""
-#: A decoder that is not the package's own is not decoded in the page.
-_IN_KERNEL = """\
-class Own(type(model)):
-    def decode(self, z):
-        return super().decode(z)
-model.__class__ = Own"""
-_SLIDER = "z1"
+from .report import align, software
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,97 +88,16 @@ def measure(students: int, seconds: float, rate: float, model: str, decode: str)
         ``sent_mb`` : bytes that the server sends a page until the explorer is there.
         ``failures`` : list of str
     """
+    import asyncio
+
     from vaewidgets.labserver import LabServer
+
+    from .lesson import teach
 
     with tempfile.TemporaryDirectory(prefix="vaewidgets-bench-", ignore_cleanup_errors=True) as home:
         server = LabServer(Path(home))
         try:
             server.start()
-            return asyncio.run(_lesson(server, students, seconds, rate, model, decode))
+            return asyncio.run(teach(server, students, seconds, rate, model, decode))
         finally:
             server.stop()
-
-
-async def _lesson(server, students: int, seconds: float, rate: float, model: str, decode: str) -> dict:
-    from .student import Student
-
-    room = [Student(server.url, server.token) for _ in range(students)]
-    cells = [_SETUP.format(model=model), *([_IN_KERNEL] if decode == "kernel" else [])]
-    cells += ["explorer = vw.LatentExplorer(model)\nexplorer"]
-
-    async def arrive(student) -> float:
-        begun = time.monotonic()
-        await student.open(cells)
-        return time.monotonic() - begun
-
-    try:
-        alone = await arrive(room[0])
-        print(f"the first student's explorer was there after {alone:.1f} s", flush=True)
-        others = await asyncio.gather(*map(arrive, room[1:]))
-        print(f"all {students} are there", flush=True)
-        sent = median(student.received for student in room)
-        processes = _processes(room)
-        before = {name: _processor(process) for name, process in processes.items()}
-        waits = await _move(room, seconds, rate)
-        spent = {name: _processor(process) - before[name] for name, process in processes.items()}
-        memory = {name: _memory(process) for name, process in processes.items()}
-        failures = [failure for student in room for failure in student.failures]
-    finally:
-        for student in room:
-            await student.close()
-    kernels = [student.kernel for student in room]
-    return {
-        **machine(),
-        "students": students,
-        "decode": decode,
-        "moves": len(waits),
-        "failures": failures,
-        "p50_ms": 1000 * percentile(waits, 0.5),
-        "p95_ms": 1000 * percentile(waits, 0.95),
-        "alone_s": alone,
-        "last_s": max(others, default=alone),
-        "memory_kind": "PSS" if hasattr(psutil.Process().memory_full_info(), "pss") else "USS",
-        "student_mb": sum(memory[name] for name in kernels) / students / 1e6,
-        "server_mb": memory["server"] / 1e6,
-        "student_cpu": sum(spent[name] for name in kernels) / students / seconds,
-        "server_cpu": spent["server"] / seconds,
-        "sent_mb": sent / 1e6,
-    }
-
-
-async def _move(room, seconds: float, rate: float) -> list[float]:
-    """Let all move their sliders; return the seconds that each move took, and see that z has arrived."""
-    count = max(1, round(seconds * rate))
-    # There and back in steps of its own width; each begins at another moment, as hands do.
-    path = [round(-3 + 6 * abs((i / 50) % 2 - 1), 2) for i in range(1, count + 1)]
-    moment = random.Random(0)
-    waits = await asyncio.gather(
-        *(student.drag(_SLIDER, path, rate, moment.uniform(0, 1 / rate)) for student in room)
-    )
-    for student, own in zip(room, waits, strict=True):
-        if len(own) == count and (z := await student.evaluate("explorer.z[0]")) != repr(path[-1]):
-            student.failures.append(f"explorer.z[0] is {z} after the last move, to {path[-1]}")
-    return [wait for own in waits for wait in own]
-
-
-def _processes(room) -> dict[str, psutil.Process]:
-    """Find the kernels, by their ids, and the server."""
-    found = {}
-    for process in psutil.Process().children(recursive=True):
-        line = " ".join(process.cmdline())
-        found |= {student.kernel: process for student in room if f"kernel-{student.kernel}" in line}
-        if "jupyterlab" in line:
-            found["server"] = process
-    return found
-
-
-def _processor(process: psutil.Process) -> float:
-    """Return the seconds that a process has had a processor."""
-    times = process.cpu_times()
-    return times.user + times.system
-
-
-def _memory(process: psutil.Process) -> int:
-    """Return the bytes of a process: its share (PSS) where the system tells, else what is its own (USS)."""
-    info = process.memory_full_info()
-    return getattr(info, "pss", info.uss)
