@@ -20,6 +20,7 @@ from ._figure import (
 from ._model import Encoded
 from ._panel import title
 from ._plane import Plane
+from ._plotly import FigureWidget
 from .cursor import MapCursor
 from .latent import PageLatent
 
@@ -50,7 +51,9 @@ class CodeMap(widgets.VBox):
         self._codes, self._prior = codes, prior
         self.plane = Plane.coordinates(latent_dim)
         points, frame = self.points, self.frame
-        self.figure = map_figure(points, codes.labels, codes.classes, self.plane.names, *frame)
+        self.figure = FigureWidget(
+            map_figure(points, codes.labels, codes.classes, self.plane.names, *frame, self._shapes())
+        )
         self.cursor = MapCursor(key=latent.key, key_step=0.05 * frame[1] / REACH)
         names = [f"z{i + 1}" for i in range(latent_dim)]
         self.map_mode = widgets.ToggleButtons(
@@ -116,12 +119,15 @@ class CodeMap(widgets.VBox):
 
     def mark(self, row: int | None, a, b) -> None:
         """Draw the circles of the prior, the ellipses of one row's posterior, the line from a to b."""
+        self.figure.update_layout(shapes=self._shapes(row, a, b))
+
+    def _shapes(self, row: int | None = None, a=None, b=None) -> list[dict]:
         shapes = prior_circles(self.prior_mean) if self._prior else []
         if row is not None and self._codes.logvar is not None:
             shapes += posterior_ellipses(*self._posterior(row))
         if a is not None and b is not None:
             shapes.append(path_line(self.plane.project(a), self.plane.project(b)))
-        self.figure.update_layout(shapes=shapes)
+        return shapes
 
     def _posterior(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean (2,) and covariance (2, 2) on the plane."""

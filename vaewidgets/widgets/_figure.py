@@ -8,7 +8,7 @@ import numpy as np
 
 from vaewidgets.quoting import tame
 
-from ._plotly import FigureWidget, go
+from ._plotly import go
 
 #: Petroff10 (Petroff 2021, arXiv 2107.02270): told apart under every simulated colour blindness.
 PALETTE = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
@@ -17,26 +17,34 @@ NEUTRAL = "#7d7d7d"
 #: How far sliders, axes and grid reach from the prior's mean, in its standard deviations.
 REACH = 3.5
 HOVER = "%{x:.2f}, %{y:.2f}"
+#: Pixels above a figure, for the bar of buttons that Plotly shows when it is pointed at.
+BAR = 30
 #: Characters of a class on a map: its legend takes its room from the points.
 LONGEST_NAME = 20
 #: At least 3.8:1 on white and on JupyterLab's dark background.
 ACCENT = "#d81b60"
 
 
-def make_figure(**layout) -> FigureWidget:
-    """Make an empty figure that both of JupyterLab's themes can stand behind; `layout` is Plotly's."""
-    figure = FigureWidget()
+def style_figure(figure: go.Figure, **layout) -> None:
+    """Let both of JupyterLab's themes stand behind a figure, above which there is room for Plotly's bar.
+
+    `layout` is Plotly's; the top margin is set here.
+    """
+    layout = dict(font_size=12, margin=dict(l=52, r=8, b=44)) | layout
     figure.update_layout(
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font=dict(color=NEUTRAL, size=12),
-        **layout,
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font_color=NEUTRAL,
+        modebar=dict(bgcolor="rgba(0,0,0,0)", color=NEUTRAL, activecolor=ACCENT), **layout,
     )  # fmt: skip
-    return figure
+    figure.layout.margin.t = BAR
 
 
 def map_figure(
-    points: np.ndarray, labels: np.ndarray | None, classes, names, centre: np.ndarray, reach: float
-) -> FigureWidget:
+    points: np.ndarray, labels: np.ndarray | None, classes, names, centre: np.ndarray, reach: float,
+    shapes=(),
+) -> go.Figure:  # fmt: skip
     """Build a map of latent points, one trace per class so that the legend can hide each.
+
+    Make a FigureWidget of it when all of it is there: a page is then given the whole of it at once.
 
     Parameters
     ----------
@@ -48,19 +56,19 @@ def map_figure(
         Axis titles.
     centre, reach : ndarray of shape (2,), float
         The axes span centre +- reach, at aspect 1:1.
+    shapes : list of dict
+        Of Plotly: circles of the prior, for example.
 
     Returns
     -------
-    FigureWidget
+    go.Figure
         A trace of points has ``meta`` "points", and its ``customdata`` holds each point's row; the last
         trace writes the name of each class at its median.
     """
-    figure = make_figure(
-        width=520, height=470, margin=dict(l=52, r=8, t=10, b=44), dragmode=False, hovermode="closest",
+    figure = go.Figure()
+    style_figure(
+        figure, width=520, height=460 + BAR, dragmode=False, hovermode="closest", shapes=list(shapes),
         legend=dict(itemsizing="constant", title=dict(text=""), bgcolor="rgba(0,0,0,0)"), uirevision="vw",
-        modebar=dict(
-            bgcolor="rgba(0,0,0,0)", color=NEUTRAL, activecolor=ACCENT, remove=["select2d", "lasso2d"]
-        ),
     )  # fmt: skip
     axis = dict(gridcolor="rgba(125,125,125,.25)", zerolinecolor=NEUTRAL, constrain="domain")
     figure.update_xaxes(title_standoff=6, **axis)
@@ -106,14 +114,14 @@ def plain(name: str) -> str:
     return html.escape(text, quote=False).replace("$", "&#36;").replace("%", "&#37;")
 
 
-def set_axes(figure: FigureWidget, names, centre: np.ndarray, reach: float) -> None:
+def set_axes(figure: go.Figure, names, centre: np.ndarray, reach: float) -> None:
     """Name the axes and let them span centre +- reach."""
     with figure.batch_update():
         for axis, name, middle in zip((figure.layout.xaxis, figure.layout.yaxis), names, centre, strict=True):
             axis.update(title_text=name, range=[middle - reach, middle + reach])
 
 
-def follow_points(figure: FigureWidget, names, frame, points: np.ndarray, prior_mean) -> tuple:
+def follow_points(figure: go.Figure, names, frame, points: np.ndarray, prior_mean) -> tuple:
     """Move the axes after points that have moved, where they must: a frame that never rests shows nothing.
 
     Parameters
@@ -166,7 +174,7 @@ def is_points(trace) -> bool:
     return trace.meta == "points"
 
 
-def move_points(figure: FigureWidget, points: np.ndarray) -> None:
+def move_points(figure: go.Figure, points: np.ndarray) -> None:
     """Put every point of a map at its row of `points` (N, 2), in place, and the names with them."""
     medians = []
     for trace in figure.select_traces(selector=is_points):
@@ -177,7 +185,7 @@ def move_points(figure: FigureWidget, points: np.ndarray) -> None:
         trace.x, trace.y = np.array(medians).T
 
 
-def show_labels(figure: FigureWidget, colours: list[str] | None) -> None:
+def show_labels(figure: go.Figure, colours: list[str] | None) -> None:
     """Give each trace of points its colour and name, or None to make all points alike."""
     traces = list(figure.select_traces(selector=is_points))
     with figure.batch_update():

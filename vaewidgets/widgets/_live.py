@@ -6,6 +6,7 @@ import numpy as np
 
 from ._figure import (
     ACCENT,
+    BAR,
     HOVER,
     NEUTRAL,
     PALETTE,
@@ -20,6 +21,7 @@ from ._figure import (
     prior_circles,
     set_axes,
     span,
+    style_figure,
 )
 from ._history import History
 from ._plotly import FigureWidget, go, make_subplots
@@ -47,16 +49,15 @@ class LiveMap:
         self._chosen, self._names, self._centre = chosen, names, np.zeros(2) if prior else None
         self._frame = span(points, self._centre)
         # One trace, not one for each class: Plotly takes a millisecond for each array that it is given.
-        self.figure = map_figure(points, None, classes, names, *self._frame)
+        circles = prior_circles(np.zeros(2)) if prior else []
+        figure = map_figure(points, None, classes, names, *self._frame, circles)
         self._rows = [rows for _, rows in class_rows(labels, len(points))] if labels is not None else []
         if labels is not None:
-            self._colour(labels, classes)
+            self._colour(figure, labels, classes)
         # The names stand among the points: the room of a legend is for the curves.
-        self.figure.update_layout(width=430, height=440, showlegend=False)
-        if prior:
-            self.figure.update_layout(shapes=prior_circles(np.zeros(2)))
+        figure.update_layout(width=430, height=430 + BAR, showlegend=False)
         lines = dict(mode="lines", hoverinfo="skip", showlegend=False)
-        self.figure.add_traces(
+        figure.add_traces(
             [
                 go.Scatter(meta="ellipse 1", line=dict(color=ACCENT, width=2), **lines),
                 go.Scatter(meta="ellipse 2", line=dict(color=ACCENT, width=1.5, dash="dash"), **lines),
@@ -66,17 +67,18 @@ class LiveMap:
                 ),
             ]
         )  # fmt: skip
+        self.figure = FigureWidget(figure)
 
-    def _colour(self, labels: np.ndarray, classes) -> None:
+    def _colour(self, figure: go.Figure, labels: np.ndarray, classes) -> None:
         """Show the class of each point by colour, when hovered, and by its name at the class's median."""
         names = [plain(classes[c]) if c < len(classes) else str(c) for c in range(int(labels.max()) + 1)]
-        (points,) = self.figure.select_traces(selector=is_points)
+        (points,) = figure.select_traces(selector=is_points)
         points.update(
             marker=dict(color=[PALETTE[c % len(PALETTE)] for c in labels], size=5),
             text=[names[c] for c in labels],
             hovertemplate=f"{HOVER}, %{{text}}<extra></extra>",
         )
-        self.figure.add_trace(
+        figure.add_trace(
             go.Scatter(
                 mode="text", text=[names[labels[rows[0]]] for rows in self._rows], meta="class names",
                 textfont=dict(size=name_size(names), weight="bold"), hoverinfo="skip", showlegend=False,
@@ -129,42 +131,40 @@ class LiveCurves:
     def __init__(self, latent_dim: int, bound: str, has_kl: bool) -> None:
         self._names, self._marks = ["reconstruction", "KL", bound] if has_kl else ["reconstruction"], []
         rows = len(self._names) + has_kl
-        self.figure = FigureWidget(
-            make_subplots(rows=rows, cols=1, vertical_spacing=0.075, row_heights=[1] * rows)
-        )
+        figure = make_subplots(rows=rows, cols=1, vertical_spacing=0.075, row_heights=[1] * rows)
         for row, (name, colour) in enumerate(
             zip(self._names, (PALETTE[0], ACCENT, PALETTE[4]), strict=False), 1
         ):
-            self.figure.add_trace(
+            figure.add_trace(
                 go.Scatter(x=[], y=[], mode="lines", name="training", line=dict(color=colour, width=2),
                            hovertemplate="step %{x}: %{y:.2f}"), row, 1
             )  # fmt: skip
-            self.figure.add_trace(
+            figure.add_trace(
                 go.Scatter(x=[], y=[], mode="lines+markers", name="held out",
                            line=dict(color=NEUTRAL, width=1.5, dash="dot"),
                            marker=dict(symbol="x", size=6, color=NEUTRAL),
                            hovertemplate="step %{x}: %{y:.2f}"), row, 1
             )  # fmt: skip
-            self.figure.update_yaxes(title_text=f"{name}, nats", nticks=4, row=row, col=1)
-            self.figure.update_xaxes(matches="x", rangemode="tozero", row=row, col=1)
-            self.figure.update_xaxes(showticklabels=row == len(self._names), row=row, col=1)
-        self.figure.update_xaxes(title_text="step", title_standoff=2, row=len(self._names), col=1)
+            figure.update_yaxes(title_text=f"{name}, nats", nticks=4, row=row, col=1)
+            figure.update_xaxes(matches="x", rangemode="tozero", row=row, col=1)
+            figure.update_xaxes(showticklabels=row == len(self._names), row=row, col=1)
+        figure.update_xaxes(title_text="step", title_standoff=2, row=len(self._names), col=1)
         if has_kl:
             names = [f"z{i + 1}" for i in range(latent_dim)]
-            self.figure.add_trace(
+            figure.add_trace(
                 go.Bar(x=names, y=[0.0] * latent_dim, marker_color=ACCENT, meta="bars",
                        hovertemplate="%{x}: %{y:.3f} nats<extra></extra>"), rows, 1
             )  # fmt: skip
-            self.figure.update_yaxes(title_text="KL of each z, nats", nticks=4, row=rows, col=1)
+            figure.update_yaxes(title_text="KL of each z, nats", nticks=4, row=rows, col=1)
             # A collapsed dimension is a short bar, not a tall one on a tiny axis.
-            self.figure.update_yaxes(autorangeoptions=dict(include=[0, 0.5]), row=rows, col=1)
-        self.figure.update_xaxes(gridcolor=_LINE, zeroline=False)
-        self.figure.update_yaxes(gridcolor=_LINE, zeroline=False, title_font_size=11, title_standoff=4)
-        self.figure.update_layout(
-            width=400, height=130 * rows + 30, margin=dict(l=56, r=18, t=20, b=34), showlegend=False,
-            paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font=dict(color=NEUTRAL, size=11),
-            modebar=dict(bgcolor="rgba(0,0,0,0)", color=NEUTRAL, activecolor=ACCENT),
+            figure.update_yaxes(autorangeoptions=dict(include=[0, 0.5]), row=rows, col=1)
+        figure.update_xaxes(gridcolor=_LINE, zeroline=False)
+        figure.update_yaxes(gridcolor=_LINE, zeroline=False, title_font_size=11, title_standoff=4)
+        style_figure(
+            figure, width=400, height=130 * rows + 10 + BAR, margin=dict(l=56, r=18, b=34), showlegend=False,
+            font_size=11,
         )  # fmt: skip
+        self.figure = FigureWidget(figure)
 
     def draw(self, history: History) -> None:
         """Show all of `history`."""

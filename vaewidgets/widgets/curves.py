@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipywidgets as widgets
 
-from ._figure import ACCENT, NEUTRAL, PALETTE
+from ._figure import ACCENT, BAR, PALETTE, style_figure
 from ._panel import Panel, note_html
 from ._plotly import FigureWidget, go, make_subplots
 
@@ -33,20 +33,17 @@ class LearningCurves(Panel):
     def __init__(self, **layout) -> None:
         self.check_keywords(layout)
         self._steps, self._reconstruction, self._kl = [], [], []
-        self.figure = FigureWidget(make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.1))
+        figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.1)
         for row, (name, colour) in enumerate((("reconstruction", PALETTE[0]), ("KL", ACCENT)), 1):
-            self.figure.add_trace(
+            figure.add_trace(
                 go.Scatter(x=[], y=[], mode="lines+markers", name=name, line=dict(color=colour)), row, 1
             )
-            self.figure.update_yaxes(title_text=f"{name}, nats", row=row, col=1)
-        self.figure.update_xaxes(gridcolor="rgba(125,125,125,.25)", zeroline=False)
-        self.figure.update_yaxes(gridcolor="rgba(125,125,125,.25)", zeroline=False)
-        self.figure.update_xaxes(title_text="step", rangemode="tozero", row=2, col=1)
-        self.figure.update_layout(
-            width=290, height=470, margin=dict(l=56, r=8, t=10, b=44), showlegend=False,
-            paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font=dict(color=NEUTRAL, size=12),
-            modebar=dict(bgcolor="rgba(0,0,0,0)", color=NEUTRAL, activecolor=ACCENT),
-        )  # fmt: skip
+            figure.update_yaxes(title_text=f"{name}, nats", row=row, col=1)
+        figure.update_xaxes(gridcolor="rgba(125,125,125,.25)", zeroline=False)
+        figure.update_yaxes(gridcolor="rgba(125,125,125,.25)", zeroline=False)
+        figure.update_xaxes(title_text="step", rangemode="tozero", row=2, col=1)
+        style_figure(figure, width=290, height=460 + BAR, margin=dict(l=56, r=8, b=44), showlegend=False)
+        self.figure = FigureWidget(figure)
         self.state = widgets.HTML(note_html("no step yet", "state"))
         super().__init__([self.figure, self.state], **layout)
 

@@ -17,6 +17,7 @@ from ._model import Encoded, device_of
 from ._network import PageNetwork
 from ._panel import STATIC, Panel, format_point, note_html, read_static, title
 from ._plane import Plane
+from ._plotly import FigureWidget
 from ._shared import follow, model_lock
 
 #: Codes that vote on what was drawn.
@@ -203,9 +204,10 @@ class DrawPad(Panel):
     def _build_map(self) -> None:
         points = self._points()
         self._frame = span(points, np.zeros(2) if self._has_prior else None)
-        self.figure = map_figure(points, self.labels, self.pad.names, self.plane.names, *self._frame)
-        if self._has_prior:
-            self.figure.update_layout(shapes=prior_circles(np.zeros(2)))
+        circles = prior_circles(np.zeros(2)) if self._has_prior else []
+        self.figure = FigureWidget(
+            map_figure(points, self.labels, self.pad.names, self.plane.names, *self._frame, circles)
+        )
         self.zoom = widgets.ToggleButton(
             description="zoom to the drawing", icon="search-plus", layout=dict(width="190px")
         )

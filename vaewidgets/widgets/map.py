@@ -20,6 +20,7 @@ from ._figure import (
 )
 from ._game import Game
 from ._panel import Panel, format_point, note_html
+from ._plotly import FigureWidget
 from ._selection import Haul, Polygon, Rows, circle, tally, within
 from ._traits import Codes, Latent
 from .cursor import MapCursor
@@ -87,9 +88,8 @@ class LatentMap(Panel):
             classes = name_classes(labels)
         points = self._points()
         self._frame = span(points, np.zeros(2) if prior else None)
-        self.figure = map_figure(points, labels, classes, ("z1", "z2"), *self._frame)
-        if prior:
-            self.figure.update_layout(shapes=prior_circles(np.zeros(2)))
+        circles = prior_circles(np.zeros(2)) if prior else []
+        self.figure = FigureWidget(map_figure(points, labels, classes, ("z1", "z2"), *self._frame, circles))
         self._colours = []
         for trace in self.figure.select_traces(selector=is_points):
             self._colours.append(trace.marker.color)

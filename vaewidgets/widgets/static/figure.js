@@ -1,0 +1,82 @@
+// Plotly's own module comes first; `plotlyWidget` is what it exports. Its view draws a figure once, as the model
+// was when the view came, and then follows edits alone. Two kinds of figure would stay as they were made, or
+// empty: one whose edits came before its view (shown in a later cell, or a second time), since the model does
+// not take the edits in; and one whose model is sent its whole state again (after a reload, or because
+// anywidget had stopped listening to it). This draws such a figure anew.
+
+const EDITS = [
+  "addTraces", "deleteTraces", "moveTraces", "restyle", "relayout", "update", "removeLayoutProps", "removeTraceProps",
+].map((name) => `_py2js_${name}`);
+// How long a view waits for the kernel's word on what has been edited before it shows the figure as it was made.
+const PATIENCE_MS = 1500;
+
+// Draw with a copy of Plotly's model and view of its own; return what takes it away, listeners included.
+function drawFigure(model, el) {
+  const heard = [];
+  const { initialize, render } = plotlyWidget();
+  const own = {
+    get: (name) => model.get(name),
+    set: (name, value) => model.set(name, value),
+    save_changes: () => model.save_changes(),
+    on: (event, listener) => {
+      heard.push([event, listener]);
+      model.on(event, listener);
+    },
+  };
+  const place = document.createElement("div");
+  el.replaceChildren(place);
+  const remove = () => heard.forEach(([event, listener]) => model.off(event, listener));
+  try {
+    initialize({ model: own });
+    const purge = render({ model: own, el: place });
+    return () => {
+      remove();
+      purge();
+    };
+  } catch (error) {
+    remove();
+    place.setAttribute("role", "alert");
+    place.textContent = `This figure could not be drawn (${error.message}). Run this cell again.`;
+    return () => {};
+  }
+}
+
+const vwFigure = () => {
+  let edited = false;
+  return {
+    initialize({ model }) {
+      for (const name of EDITS) model.on(`change:${name}`, () => { edited ||= model.get(name) !== null; });
+      model.on("change:_widget_data", () => { edited = false; });
+    },
+    render({ model, el }) {
+      let remove = null, waiting = null;
+      const draw = () => {
+        clearTimeout(waiting);
+        waiting = null;
+        remove?.();
+        remove = drawFigure(model, el);
+      };
+      const drawSoon = () => {
+        clearTimeout(waiting);
+        // Data and layout change one after the other.
+        waiting = setTimeout(draw, 0);
+      };
+      const answered = ({ type }) => { if (type === "vw_state" && remove === null) drawSoon(); };
+      const listeners = [
+        ["change:_widget_data", drawSoon], ["change:_widget_layout", drawSoon], ["msg:custom", answered],
+      ];
+      listeners.forEach(([event, listener]) => model.on(event, listener));
+      if (edited) {
+        waiting = setTimeout(draw, PATIENCE_MS);
+        model.send({ type: "vw_state" });
+      } else draw();
+      return () => {
+        clearTimeout(waiting);
+        listeners.forEach(([event, listener]) => model.off(event, listener));
+        remove?.();
+      };
+    },
+  };
+};
+
+export { vwFigure as default };
