@@ -31,8 +31,6 @@ NO_WEBGL_ARGS = (*CHROMIUM_ARGS, "--disable-3d-apis")
 
 # Console errors that are not ours. Keep this list short, and each pattern narrow.
 CONSOLE_NOISE: tuple[str, ...] = (
-    # Of a model that needed more than two seconds to begin: panels bring theirs back to life.
-    r"\[anywidget\] Failed to initialize model",
     # JupyterLab's debugger asked a kernel that was killed meanwhile.
     r"Could not restore the debugger state: Canceled future for debug_request",
 )

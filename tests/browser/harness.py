@@ -3,6 +3,7 @@
 The fixtures are in ``conftest.py``.
 """
 
+import os
 import re
 import secrets
 import shutil
@@ -30,6 +31,12 @@ __all__ = [
     "Sweep", "expect", "frames", "sync_playwright", "wait_for_more",
 ]  # fmt: skip
 
+#: anywidget's patience with a model that begins, two seconds, taken away: what a busy machine does.
+IMPATIENT = """
+    const timeout = AbortSignal.timeout.bind(AbortSignal);
+    AbortSignal.timeout = ms => timeout(ms === 2000 ? 0 : ms);
+"""
+GAVE_UP = "[anywidget] Failed to initialize model"
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -61,6 +68,31 @@ class Notebook(browser.Notebook):
     """A notebook in full JupyterLab, as a student opens it and as a test needs it."""
 
     _theme_before: str | None = None
+
+    def __init__(self, *args, impatient: bool = os.environ.get("VAEWIDGETS_IMPATIENT") == "1", **options):
+        """`impatient` takes anywidget's patience away; ``VAEWIDGETS_IMPATIENT=1`` does so in every test."""
+        super().__init__(*args, **options)
+        if impatient:
+            self.page.add_init_script(IMPATIENT)
+
+    # --- what went wrong
+
+    @property
+    def console_errors(self) -> list[str]:
+        """As `Page.console_errors`; a model that anywidget gave up is one, unless its panel hears again."""
+        errors = super().console_errors
+        if not any(GAVE_UP in error for error in errors):
+            return errors
+        panels = self.page.locator(".vw-panel:has(> .vw-gone)")
+        expect(self.page.locator(".vw-panel:has(> .vw-gone[data-vw-hears=true])")).to_have_count(
+            panels.count()
+        )
+        return [error for error in errors if GAVE_UP not in error]
+
+    def slow_down(self, rate: int) -> None:
+        """Make the page's processor so many times slower, for as long as it is open."""
+        devtools = self.page.context.new_cdp_session(self.page)
+        devtools.send("Emulation.setCPUThrottlingRate", {"rate": rate})
 
     # --- closing
 

@@ -194,10 +194,10 @@ def show_labels(figure: go.Figure, colours: list[str] | None) -> None:
             trace.showlegend = colours is not None
             # Plotly writes the trace's name beside a hovered point unless <extra> is empty.
             trace.hovertemplate = HOVER if colours is not None else HOVER + "<extra></extra>"
-        for trace in figure.select_traces(selector={"meta": "names"}):
-            trace.visible = colours is not None
-            # Said again because a batch resets what it names for other traces only.
-            trace.showlegend = False
+    # An edit of its own: a batch names all it changes for every trace in it, as undefined where it stays, and
+    # the page takes that for the default. The names would get a place of their own in the legend.
+    for trace in figure.select_traces(selector={"meta": "names"}):
+        trace.visible = colours is not None
 
 
 def class_rows(labels: np.ndarray | None, n: int) -> list[tuple[int, np.ndarray]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import html
 import inspect
+import uuid
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,8 @@ class Dress(anywidget.AnyWidget):
     Attributes
     ----------
     parts : list of str
-        The panel's anywidgets, by model id: on a slow machine they may have to be brought back to life.
+        The panel's anywidgets, itself among them, by model id: on a slow machine they may have to be brought
+        back to life. Its element has ``data-vw-hears="true"`` once all of them hear the kernel.
     """
 
     _esm = STATIC / "panel.js"
@@ -52,7 +54,8 @@ class Panel(widgets.VBox):
             for part in tree(child)
             if isinstance(part, anywidget.AnyWidget)
         ]
-        super().__init__([Dress(parts=parts), *children, self.error_line], **layout)
+        own = uuid.uuid4().hex
+        super().__init__([Dress(parts=[*parts, own], model_id=own), *children, self.error_line], **layout)
         self.add_class("vw-panel")
 
     def check_keywords(self, keywords: dict, also: Iterable[str] = ()) -> None:

@@ -7,8 +7,8 @@ const GONE = "The kernel was restarted or has ended, and this panel with it: run
 // anywidget gives a model two seconds to begin. One that needs longer begins all the same, but hears nothing
 // of the kernel any more: its messages wait for a promise that has been broken. Such a model is given the
 // ear that it inherits, and asks for what it has missed.
-function initialize({ model }) {
-  for (const id of model.get("parts")) model.widget_manager.get_model(id).then(revive);
+function reviveAll(model) {
+  return Promise.all(model.get("parts").map((id) => model.widget_manager.get_model(id).then(revive)));
 }
 
 async function revive(part) {
@@ -22,8 +22,9 @@ async function revive(part) {
   }
 }
 
-function render({ el }) {
+function show(el, hearing) {
   el.classList.add("vw-gone");
+  hearing.then(() => { el.dataset.vwHears = "true"; });
   el.setAttribute("role", "alert");
   let panel = null;
   // ipywidgets takes note of it in the class, and shows it by a glyph alone, in front of every control.
@@ -67,4 +68,10 @@ function render({ el }) {
   };
 }
 
-export default { initialize, render };
+export default () => {
+  let hearing = null;
+  return {
+    initialize({ model }) { hearing = reviveAll(model); },
+    render({ el }) { return show(el, hearing); },
+  };
+};
