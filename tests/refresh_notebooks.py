@@ -2,12 +2,15 @@
 
     python tests/refresh_notebooks.py                          # all of notebooks/, the solutions too
     python tests/refresh_notebooks.py notebooks/00-x.ipynb     # these
+    python tests/refresh_notebooks.py --stored                 # run none, after a merge or for a new version
 
 Execution counts and outputs stay, because nbval compares only cells that have a count. What differs from
 run to run or from machine to machine goes: widget state (megabytes), views of widgets that no longer exist,
 timings, the version of Python. A notebook that raises, or that shows a path of this machine, is refused, and
-the file stays as it was. Each line says how long the notebook ran, its kernel's start included, and how large
-it is stored. ``tests/test_notebooks.py`` holds the committed notebooks to the same rules.
+the file stays as it was. Each notebook carries the version that it was written for, and its digest goes into
+``vaewidgets/notebooks.sha256``: only what stands there is signed as trusted. Each line says how long the
+notebook ran, its kernel's start included, and how large it is stored. ``tests/test_notebooks.py`` holds the
+committed notebooks to the same rules.
 """
 
 import argparse
@@ -18,6 +21,8 @@ import time
 from pathlib import Path
 
 import nbformat
+
+from vaewidgets import __version__, trust
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -57,7 +62,13 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookN
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Drop in place what is not for the repository; return the notebook."""
-    notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": {"name": "python"}})
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": KERNELSPEC,
+            "language_info": {"name": "python"},
+            "vaewidgets": {"version": __version__},
+        }
+    )
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({"tags": cell.metadata.tags} if cell.metadata.get("tags") else {})
         for output in cell.get("outputs", []):
@@ -102,10 +113,19 @@ def ignored(notebook: nbformat.NotebookNode) -> int:
     )
 
 
-def refresh(path: Path) -> list[str]:
+def digests() -> str:
+    """Return what `trust.DIGESTS` must hold: a line for each notebook of the repository."""
+    lines = (
+        f"{trust.digest(path.read_text(encoding='utf-8'))}  {path.relative_to(NOTEBOOKS).as_posix()}\n"
+        for path in stored()
+    )
+    return "".join(lines)
+
+
+def refresh(path: Path, *, run: bool = True) -> list[str]:
     """Run one notebook and store it, if it is without fault; return its faults."""
     notebook = nbformat.read(path, as_version=4)
-    notebook = clean(execute(notebook, path.parent))
+    notebook = clean(execute(notebook, path.parent) if run else notebook)
     found = faults(notebook)
     if not found:
         scratch = path.with_suffix(".part")
@@ -142,14 +162,16 @@ def _kilobytes(path: Path) -> int:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("notebook", nargs="*", type=Path, help="all of notebooks/ if none is named")
-    paths = parser.parse_args(argv).notebook or stored()
+    parser.add_argument("--stored", action="store_true", help="keep the outputs that are stored: run nothing")
+    arguments = parser.parse_args(argv)
+    paths = arguments.notebook or stored()
     # Two torch threads that fight for busy cores are up to 100 times slower than one.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     status, began = 0, time.perf_counter()
     for path in paths:
         started = time.perf_counter()
         try:
-            found = refresh(path)
+            found = refresh(path, run=not arguments.stored)
         except (
             Exception
         ) as error:  # the others are still to be done; the message has the cell and the traceback
@@ -160,6 +182,7 @@ def main(argv: list[str] | None = None) -> int:
         outcome = "left as it was" if found else "refreshed"
         print(f"{path.parent.name}/{path.stem}: {took:.1f} s, {_kilobytes(path)} kB, {outcome}", flush=True)
         status |= bool(found)
+    trust.DIGESTS.write_text(digests(), encoding="ascii")
     took, size = time.perf_counter() - began, sum(map(_kilobytes, paths))
     print(f"{len(paths)} notebooks: {took:.1f} s, {size} kB")
     return status

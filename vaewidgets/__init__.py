@@ -1,5 +1,6 @@
 """Learn and teach variational autoencoders by hand, in JupyterLab."""
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -89,3 +90,11 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__, *_MODULES})
+
+
+# Only a kernel itself: processes that it starts inherit its environment, and have nobody to tell.
+if "ipykernel" in sys.modules:
+    from .written_for import line_of_this_notebook
+
+    if _line := line_of_this_notebook(__version__):
+        print(_line)

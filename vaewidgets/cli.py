@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import __version__, evaluation, recipes, wheels
@@ -195,10 +197,14 @@ def _lab(args) -> int:
     folder = folder.resolve()
     options = dict(browser=args.browser, port=args.port, extra=args.extra)
     lab.lab_command(folder, **options)  # what it refuses, it refuses before anything is copied
-    if args.workshop is not None:
-        folder = _open_student(args.workshop, args.student)
-    elif copied:
-        _report_copy(folder)
+    with _warnings_as_lines(args.command):
+        if args.workshop is not None:
+            folder = _open_student(args.workshop, args.student)
+        elif copied:
+            _report_copy(folder)
+        else:
+            lab.sign_notebooks(folder)
+    _report_older(folder)
     if lab.is_root():
         print("Running as root: JupyterLab is started with --allow-root.")
     print(f"JupyterLab opens {folder}; Ctrl-C twice ends it.")
@@ -222,13 +228,16 @@ def _copy(args) -> int:
     if (args.workshop is None) != (args.students is None):
         raise ValueError("--workshop DIR and --students N go together: folders for N students in DIR.")
     if args.workshop is None:
-        _report_copy(Path(args.folder), solutions=args.solutions)
+        with _warnings_as_lines(args.command):
+            _report_copy(Path(args.folder), solutions=args.solutions)
+        _report_older(Path(args.folder))
         return 0
     if args.solutions:
         raise ValueError("--solutions are the teacher's; no student's folder gets them. Copy them alone.")
     from . import workshop
 
-    made, left = workshop.prepare(args.workshop, args.students)
+    with _warnings_as_lines(args.command):
+        made, left = workshop.prepare(args.workshop, args.students)
     for path in left:
         print(f"left {path} as it is")
     print(f"made {len(made)} folder{'' if len(made) == 1 else 's'} in {args.workshop}")
@@ -242,6 +251,24 @@ def _report_copy(folder: Path, *, solutions: bool = False) -> None:
     for path in kept:
         print(f"kept {path}: yours differs from the one in this version; move it away to get that")
     print(f"copied {_files(len(written))} to {folder}")
+
+
+def _report_older(folder: Path) -> None:
+    from .lab import course_in
+    from .written_for import line_of_all
+
+    if line := line_of_all(course_in(folder), __version__):
+        print(line)
+
+
+@contextmanager
+def _warnings_as_lines(command: str):
+    """Print what is warned of as this command's other complaints, without a place in its source."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        print(f"vaewidgets {command}: {warning.message}", file=sys.stderr)
 
 
 def _files(count: int) -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+
+from . import trust
 
 #: Where an installed package puts its copy unless told otherwise.
 DEFAULT_FOLDER = "vaewidgets-notebooks"
@@ -45,9 +48,11 @@ def shipped_notebooks() -> tuple[Path, bool]:
 
 
 def copy_notebooks(
-    target: str | os.PathLike, source: Path | None = None, *, solutions: bool = False
+    target: str | os.PathLike, source: Path | None = None, *, solutions: bool = False, sign: bool = True
 ) -> tuple[list[Path], list[Path]]:
     """Copy the notebooks to `target` without ever touching a file that is already there.
+
+    JupyterLab then trusts them, and those that are there and still as they were shipped.
 
     Parameters
     ----------
@@ -57,6 +62,8 @@ def copy_notebooks(
         Those of this package if None.
     solutions : bool
         With the instructor's folder of solved exercises.
+    sign : bool
+        False where this user has signed them a moment ago: it is the same for all copies.
 
     Returns
     -------
@@ -89,7 +96,24 @@ def copy_notebooks(
         except FileExistsError:  # another start in the same folder was faster: same notebook
             continue
         written.append(target / name)
+    if sign:
+        sign_notebooks(source)
     return written, [target / name for name in kept]
+
+
+def sign_notebooks(source: Path) -> None:
+    """Have JupyterLab trust the notebooks of `source` that are as they shipped; warn if that fails."""
+    try:
+        trust.sign(source)
+    except OSError as error:  # they work without
+        warnings.warn(str(error), stacklevel=2)
+
+
+def course_in(folder: Path) -> list[Path]:
+    """List the notebooks of the course that a folder has, by the names under which they ship."""
+    source = shipped_notebooks()[0]
+    names = [path.relative_to(source) for path in _notebook_files(source) if path.suffix == ".ipynb"]
+    return [folder / name for name in names if (folder / name).is_file()]
 
 
 def lab_command(folder: Path, *, browser: bool = True, port: int | None = None, extra=()) -> list[str]:

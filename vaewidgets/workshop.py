@@ -86,7 +86,7 @@ def prepare(workshop: str | os.PathLike, students: int) -> tuple[list[Path], lis
     made, left = [], []
     for folder in map(room.joinpath, itertools.islice(_numbered(), students)):
         if _make(folder):
-            lab.copy_notebooks(folder)
+            lab.copy_notebooks(folder, sign=not made)
             made.append(folder)
         else:
             left.append(folder)
