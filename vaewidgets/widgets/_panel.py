@@ -34,7 +34,7 @@ class Dress(anywidget.AnyWidget):
         back to life. Its element has ``data-vw-hears="true"`` once all of them hear the kernel.
     """
 
-    _esm = STATIC / "panel.js"
+    _esm = read_static("stored.js", "panel.js")
     _css = STATIC / "panel.css"
     parts = traitlets.List(traitlets.Unicode()).tag(sync=True)
 

@@ -22,7 +22,7 @@ async function revive(part) {
   }
 }
 
-function show(el, hearing) {
+function show(model, el, hearing) {
   el.classList.add("vw-gone");
   hearing.then(() => { el.dataset.vwHears = "true"; });
   el.setAttribute("role", "alert");
@@ -60,6 +60,7 @@ function show(el, hearing) {
     listener.observe(panel, { attributeFilter: ["class"] });
     dress();
     tell();
+    leaveSentences(model.widget_manager);
   };
   requestAnimationFrame(watch);
   return () => {
@@ -72,6 +73,6 @@ export default () => {
   let hearing = null;
   return {
     initialize({ model }) { hearing = reviveAll(model); },
-    render({ el }) { return show(el, hearing); },
+    render({ model, el }) { return show(model, el, hearing); },
   };
 };
