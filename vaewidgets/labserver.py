@@ -34,24 +34,16 @@ class LabServer:
 
     def start(self) -> None:
         """Start the server and return when it answers."""
-        self.root.mkdir()
+        self.root.mkdir(exist_ok=True)
         self._write_settings()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        command = [
-            sys.executable, "-m", "jupyterlab", "--no-browser",
-            "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
-            f"--ServerApp.root_dir={self.root}", "--LabApp.expose_app_in_browser=True",
-            "--LabApp.extension_manager=readonly",  # the other one asks PyPI
-        ]  # fmt: skip
-        if is_root():
-            command.append("--allow-root")
         begin = time.monotonic()
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                command, cwd=self.root, env=self._environment(),
+                self._command(port), cwd=self.root, env=self.environment(),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,  # a Ctrl-C is not for the server: stop() ends it
             )  # fmt: skip
@@ -104,7 +96,22 @@ class LabServer:
         (self.root / name).write_text(json.dumps(notebook), encoding="utf-8")
         return name
 
-    def _environment(self) -> dict[str, str]:
+    #: Options of JupyterLab that whoever drives it needs.
+    OPTIONS = (
+        "--ServerApp.port_retries=0",
+        "--LabApp.expose_app_in_browser=True",
+        "--LabApp.extension_manager=readonly",  # the other one asks PyPI
+    )
+
+    def _command(self, port: int) -> list[str]:
+        command = [
+            sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1",
+            f"--ServerApp.port={port}", f"--ServerApp.root_dir={self.root}", *self.OPTIONS,
+        ]  # fmt: skip
+        return [*command, "--allow-root"] if is_root() else command
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of the server: of a user whose directories are all in ``home``."""
         foreign = ("JUPYTER", "IPYTHON")
         environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
         for variable, folder in {
