@@ -105,6 +105,21 @@ def test_missing_javascript(tmp_path):
     assert finding.detail == "has no JavaScript for ipywidgets" and "jupyterlab_widgets" in finding.remedy
 
 
+def test_a_place_for_signatures_that_cannot_be_written(tmp_path, monkeypatch):
+    for folder, hinder, named in (
+        ("a", lambda data: data.write_text("a file"), "a"),
+        ("b", lambda data: (data / "nbsignatures.db").mkdir(parents=True), "b/nbsignatures.db"),
+        ("c", lambda data: (data / "notebook_secret").mkdir(parents=True), "c/notebook_secret"),
+        ("d/deep", lambda data: data.parent.write_text("a file"), "d"),
+    ):
+        monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / folder))
+        assert doctor.labextensions().status == "ok", "what is missing will be made"
+        hinder(tmp_path / folder)
+        finding = doctor.labextensions()
+        assert finding.status == "problem" and f"cannot write {tmp_path / named}, " in finding.detail
+        assert "JUPYTER_DATA_DIR" in finding.remedy
+
+
 def test_data_is_information_not_a_problem(tmp_path, monkeypatch):
     from vaewidgets.data import DATA_VARIABLE
 

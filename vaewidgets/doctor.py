@@ -156,7 +156,7 @@ def kernel_python() -> str:
 
 
 def labextensions(folders: list[str] | None = None) -> Finding:
-    """Look for the JavaScript of ipywidgets and anywidget where JupyterLab will."""
+    """Look for the JavaScript of ipywidgets and anywidget where JupyterLab will, and for where it signs."""
     if folders is None:
         from jupyter_core.paths import jupyter_path
 
@@ -172,7 +172,15 @@ def labextensions(folders: list[str] | None = None) -> Finding:
             "--force-reinstall", "--no-deps", *missing, *(["jupyterlab_widgets"] * ("ipywidgets" in missing))
         )
         return Finding("problem", "JupyterLab", f"has no JavaScript for {' and '.join(missing)}", remedy)
-    return Finding("ok", "JupyterLab", "finds the JavaScript of ipywidgets and anywidget")
+    found = "finds the JavaScript of ipywidgets and anywidget"
+    if place := _unwritable_signatures():
+        detail = f"{found}, but cannot write {place}, where it keeps which notebooks are trusted"
+        remedy = (
+            f"Make {place} writable, or set JUPYTER_DATA_DIR to a folder that is: until then a page that is "
+            "loaded again shows its panels as text."
+        )
+        return Finding("problem", "JupyterLab", detail, remedy)
+    return Finding("ok", "JupyterLab", found)
 
 
 def data() -> Finding:
@@ -218,6 +226,20 @@ def chromium() -> Finding:
 def chromium_path() -> str | None:
     """Return the Chromium on the PATH, under any of its names."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def _unwritable_signatures() -> str:
+    """Return what hinders JupyterLab from storing signatures; nothing if nothing does."""
+    from jupyter_core.paths import jupyter_data_dir
+
+    folder = Path(jupyter_data_dir())
+    # Jupyter makes what is missing of it.
+    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    files = [folder / name for name in ("nbsignatures.db", "notebook_secret")]
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        return str(there)
+    hindered = (f for f in files if f.exists() and not (f.is_file() and os.access(f, os.R_OK | os.W_OK)))
+    return str(next(hindered, ""))
 
 
 def _ask(python: str, code: str) -> tuple[int, str]:
