@@ -1,4 +1,4 @@
-"""1,000 damaged or hostile descriptions of networks through the page: a clear error, or a network."""
+"""Damaged or hostile descriptions of networks through the page: a clear error, or a network."""
 
 import base64
 import json
@@ -81,20 +81,21 @@ def bases():
     ]
 
 
-def test_a_hostile_description_is_a_clear_error_or_a_network(launch_browser, bases):
+@pytest.mark.parametrize("count", [200, pytest.param(1000, marks=pytest.mark.extended)])
+def test_a_hostile_description_is_a_clear_error_or_a_network(launch_browser, bases, count):
     page = launch_browser().new_page()
     try:
         page.evaluate(
             "source => { (0, eval)(source); }", f"{decoder()}\nglobalThis.makeNetwork = makeNetwork;"
         )
-        refused, wrong = page.evaluate(TRY, [[spoiled(seed, bases) for seed in range(1000)], CLEAR])
+        refused, wrong = page.evaluate(TRY, [[spoiled(seed, bases) for seed in range(count)], CLEAR])
         whole = page.evaluate(
             TRY, [[(-1, json.dumps(b.spec), base64.b64encode(b.weights).decode()) for b in bases], CLEAR]
         )
     finally:
         page.close()
     assert wrong == [], f"{len(wrong)} seeds of spoiled() are wrong; the first: {wrong[:5]}"
-    assert 500 < refused < 980
+    assert 0.5 * count < refused < 0.98 * count
     assert whole == [0, []], "what is not damaged is not refused"
 
 

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from nbformat.sign import NotebookNotary
 
-from .harness import LabServer, expect
+from .harness import REPOSITORY, LabServer, expect
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
@@ -81,6 +81,42 @@ def test_a_half_run_copy_has_its_panels_when_the_page_is_loaded_again(lab, open_
     expect(panel.locator(".vw-state").first).to_contain_text("epoch 1 of 200, step 23 of 4,600")
     panel.get_by_role("button", name="one batch").click()
     expect(panel.locator(".vw-state").first).to_contain_text("step 24 of 4,600")
+    assert notebook.console_errors == []
+
+
+def show_first_panel(notebook):
+    """Run cells until one shows a panel; return its number."""
+    kinds = notebook.page.evaluate("() => [...window.vwPanel.content.model.cells].map(c => c.type)")
+    for cell, kind in enumerate(kinds):
+        if kind == "code":
+            notebook.run_cell(cell)
+            if any(VIEW in output.get("data", {}) for output in notebook._outputs(cell)):
+                return cell
+    raise AssertionError("no cell shows a panel")
+
+
+COURSE = sorted(path.name for path in (REPOSITORY / "notebooks").glob("*.ipynb"))
+#: Other tests here change these on disk, or run them.
+TAKEN = ("03_clouds.ipynb", "06_train.ipynb", "07_beta.ipynb")
+PLAIN = "08_scoreboard.ipynb"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name == PLAIN else pytest.mark.extended)
+        for name in COURSE
+        if name not in TAKEN
+    ],
+)
+def test_every_notebook_has_its_first_panel_when_the_page_is_loaded_again(lab, open_notebook, name):
+    notebook = open_notebook(name, sidebar=False)
+    cell = show_first_panel(notebook)
+    expect(notebook.cell(cell).locator(".vw-panel").first).to_be_visible()
+    save(notebook)
+    notebook.open(name)
+    assert trusted(notebook)
+    expect(notebook.cell(cell).locator(".vw-panel").first).to_be_visible()
     assert notebook.console_errors == []
 
 
