@@ -161,10 +161,13 @@ def test_a_panel_whose_kernel_has_ended_says_what_to_do(lab, open_notebook):
 def test_what_somebody_else_put_into_an_output_does_not_run(lab, open_notebook):
     output = nbformat.v4.new_output("display_data", {"text/html": FOREIGN})
     name = lab.edit("07_beta.ipynb", lambda n: n["cells"][1]["outputs"].append(output))
+    stored = nbformat.read(lab.root / name, as_version=4)
     notebook = open_notebook(name, sidebar=False)
     assert not trusted(notebook)
     expect(notebook.cell(1).get_by_text("foreign")).to_be_visible()
     assert notebook.page.evaluate("() => window.vwForeign") is None
+    [panel] = [i for i, c in enumerate(stored.cells) if "BetaDial(" in str(c.get("outputs", ""))]
+    expect(notebook.cell(panel).get_by_text("): run this cell to have the panel.")).to_be_visible()
 
     # Else it would be no test: the same, signed by the user.
     lab.sign(name)

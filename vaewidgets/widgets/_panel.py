@@ -58,6 +58,12 @@ class Panel(widgets.VBox):
         super().__init__([Dress(parts=[*parts, own], model_id=own), *children, self.error_line], **layout)
         self.add_class("vw-panel")
 
+    def _repr_mimebundle_(self, **options) -> dict:
+        """Add what stands in place of the panel where a notebook has not run here, or is not trusted."""
+        bundle = super()._repr_mimebundle_(**options)
+        bundle["text/html"] = f"<p>{html.escape(bundle['text/plain'])}: run this cell to have the panel.</p>"
+        return bundle
+
     def check_keywords(self, keywords: dict, also: Iterable[str] = ()) -> None:
         """Raise TypeError for a keyword that no trait answers to; ipywidgets itself would only warn.
 
