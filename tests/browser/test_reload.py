@@ -166,7 +166,7 @@ def test_what_somebody_else_put_into_an_output_does_not_run(lab, open_notebook):
     assert not trusted(notebook)
     expect(notebook.cell(1).get_by_text("foreign")).to_be_visible()
     assert notebook.page.evaluate("() => window.vwForeign") is None
-    [panel] = [i for i, c in enumerate(stored.cells) if "BetaDial(" in str(c.get("outputs", ""))]
+    [panel] = [i for i, c in enumerate(stored.cells) if "<p>BetaDial(" in str(c.get("outputs"))]
     expect(notebook.cell(panel).get_by_text("): run this cell to have the panel.")).to_be_visible()
 
     # Else it would be no test: the same, signed by the user.
