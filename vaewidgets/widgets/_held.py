@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ._panel import Panel, is_from_page
 
 
 class HeldPanel(Panel):
     """A panel that keeps its traits equal to those of its one view, an anywidget, whoever changes them.
 
-    Subclasses hand the view to `hold` before ``super().__init__``.
+    Subclasses have `hold` make the view before ``super().__init__``.
     """
 
-    def hold(self, view, *names: str) -> None:
-        """Keep the traits of these names equal in the panel and in its view."""
-        self.view = view
+    def hold(self, make_view: Callable, *names: str, **state) -> None:
+        """Make the view of this `state`, and keep the traits of these names equal in the panel and in it.
+
+        The page is given all of it at once: what follows may come after it has drawn.
+        """
+        view = self.view = make_view(**{name: _plain(getattr(self, name)) for name in names}, **state)
         for name in names:
-            setattr(view, name, _plain(getattr(self, name)))
             self.listen(view, lambda value, name=name: self.set_trait(name, value), name)
             self.observe(self._to_view, name)
 

@@ -110,18 +110,16 @@ class BetaDial(HeldPanel):
         self.check_keywords(traits)
         self.stops, images = make_stops(models, images)
         self._images = None if images is None else images.images
-        view = BetaView(
-            stops=[
-                dict(beta=s.beta, rate=s.rate, distortion=s.distortion, kl=list(s.kl), active=list(s.active))
-                for s in self.stops
-            ],
-            dataset=_dataset(self.stops[0].model),
-        )
-        self.hold(view, "beta", "noise", "linked")
-        self.listen(view, lambda asked: self.other(asked[0]), "asked")
+        stops = [
+            dict(beta=s.beta, rate=s.rate, distortion=s.distortion, kl=list(s.kl), active=list(s.active))
+            for s in self.stops
+        ]
+        dataset = _dataset(self.stops[0].model)
+        self.hold(BetaView, "beta", "noise", "linked", stops=stops, dataset=dataset)
+        self.listen(self.view, lambda asked: self.other(asked[0]), "asked")
         own = ("beta", "noise", "linked", "row", "seed")
         start = {name: traits.pop(name) for name in own if name in traits}
-        super().__init__([view], **traits)
+        super().__init__([self.view], **traits)
         for name, value in start.items():
             setattr(self, name, value)
         self._draw()

@@ -103,10 +103,9 @@ class GapBar(HeldPanel):
     def __init__(self, **traits) -> None:
         self.check_keywords(traits)
         names = ("mean", "sigma", "angle", "full", "theta", "x", "k", "seed")
-        view = GapView()
-        self.hold(view, *names)
+        self.hold(GapView, *names)
         start = {name: traits.pop(name) for name in names if name in traits}
-        super().__init__([view], **traits)
+        super().__init__([self.view], **traits)
         # In this order: False takes the angle back.
         self.observe(self._on_full, "full")
         self.observe(self._on_angle, "angle")

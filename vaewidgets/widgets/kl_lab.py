@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import ipywidgets as widgets
 import numpy as np
@@ -108,9 +109,9 @@ class KLLab(CloudPanel):
         self._load_clouds(images)
         self.mu, self.sigma, self.axis = mu, sigma, axis
         reach = max(REACH, 1.05 * float(np.abs(self._mu).max(initial=0)))
-        view = KLView(self.model, points=self._mu.astype("<f4").tobytes(), reach=reach)
-        self.hold(view, "mu", "sigma", "axis")
-        super().__init__([view, self._build_picker()], **layout)
+        points = self._mu.astype("<f4").tobytes()
+        self.hold(partial(KLView, self.model), "mu", "sigma", "axis", points=points, reach=reach)
+        super().__init__([self.view, self._build_picker()], **layout)
         self.begin()
         self.observe(self._on_cloud, ["mu", "sigma"])
         self.observe(self._on_row, "row")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import reduce
+from functools import partial, reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -180,7 +180,7 @@ class NoiseKnob(CloudPanel):
         self.seed = seed
         self.mu, self.sigma, self.phi, self.draws = mu, sigma, phi, draws
         self.epsilon = epsilon
-        self.hold(NoiseView(self.model), *_NAMES)
+        self.hold(partial(NoiseView, self.model), *_NAMES)
         super().__init__([self.view], **layout)
         self.begin()
 
