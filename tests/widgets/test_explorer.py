@@ -400,7 +400,11 @@ def test_chosen_coordinates_and_principal_components(images):
     for trace in panel.figure.select_traces({"meta": "points"}):
         np.testing.assert_allclose(np.stack([trace.x, trace.y], 1), expected[trace.customdata], atol=1e-4)
     np.testing.assert_allclose(panel.latent.plane["basis"], panel.plane.basis)
-    assert panel.plane.project(panel.plane.lift([0.5, 0.25], panel.z)) == pytest.approx([0.5, 0.25])
+    # Geometry is in float64 on every processor, although the codes are float32.
+    assert panel.mu.dtype == np.float32 and panel.plane.basis.dtype == panel.plane.origin.dtype == float
+    assert panel.plane.basis @ panel.plane.basis.T == pytest.approx(np.eye(2), abs=1e-12)
+    lifted = panel.plane.lift([0.5, 0.25], panel.z)
+    assert panel.plane.project(lifted) == pytest.approx([0.5, 0.25], abs=1e-12)
     assert panel.cursor.position == pytest.approx(panel.plane.project(panel.z))
 
 

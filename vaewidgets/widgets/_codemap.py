@@ -131,5 +131,5 @@ class CodeMap(widgets.VBox):
 
     def _posterior(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean (2,) and covariance (2, 2) on the plane."""
-        sigma = np.exp(self._codes.logvar[row] / 2)
+        sigma = np.exp(self._codes.logvar[row].astype(float) / 2)
         return self.plane.project(self._codes.mu[row]), self.plane.covariance(sigma)

@@ -41,7 +41,8 @@ class Plane:
         """Span the first two principal components of mu, an array of shape (N, d)."""
         from sklearn.decomposition import PCA
 
-        pca = PCA(2).fit(mu)
+        # In float32 the directions are orthonormal only to about 1e-6, and differently on each processor.
+        pca = PCA(2).fit(np.asarray(mu, dtype=float))
         shares = [
             f"principal component {k + 1} of mu ({s:.0%})"
             for k, s in enumerate(pca.explained_variance_ratio_)
@@ -54,11 +55,11 @@ class Plane:
 
     def lift(self, points, z) -> np.ndarray:
         """Points of latent space (N, d) that project to `points` (N, 2) and otherwise agree with z."""
-        return np.asarray(z, dtype=float) + (np.asarray(points) - self.project(z)) @ self.basis
+        return np.asarray(z, dtype=float) + (np.asarray(points, dtype=float) - self.project(z)) @ self.basis
 
     def covariance(self, sigma) -> np.ndarray:
         """Covariance (2, 2) on the plane of N(., diag(sigma^2)), sigma of shape (d,)."""
-        return (self.basis * np.asarray(sigma) ** 2) @ self.basis.T
+        return (self.basis * np.asarray(sigma, dtype=float) ** 2) @ self.basis.T
 
 
 def plane_points(n: int, centre: np.ndarray, reach: float, by_mass: bool) -> np.ndarray:
