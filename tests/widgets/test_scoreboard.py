@@ -110,13 +110,13 @@ def test_measuring_in_a_thread_leaves_the_notebook_free_and_tells_how_far_it_is(
     monkeypatch.setattr("vaewidgets.scoreboard.measure", endless)
     panel = vw.Scoreboard(models, judge, images, draws=120)
     panel.start.click()
-    assert begun.wait(30) and panel.status == "running"
+    assert begun.wait(120) and panel.status == "running"
     panel._show_progress()
     assert panel.progress.value == 0.25 and "25% done: V: its &lt;codes&gt;" in panel.state.value
     with pytest.raises(RuntimeError, match="measuring already"):
         panel.measure()
     panel.halt.click()
-    assert panel.wait(30) and panel.status == "stopped" and panel.result is None
+    assert panel.wait(120) and panel.status == "stopped" and panel.result is None
     panel.measure()
     panel.close()
     assert not panel._runner.running

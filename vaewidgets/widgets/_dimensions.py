@@ -57,7 +57,7 @@ class Dimensions:
             # Its scale is arbitrary: a dimension is dead beside the widest one.
             worth, mean_kl = np.sqrt(variance), None
             dead = worth <= 1e-3 * worth.max()
-            centre, spread = codes.mu.mean(0).astype(float), np.where(dead, 1.0, worth)
+            centre, spread = codes.mu.mean(0, dtype=float), np.where(dead, 1.0, worth)
         order = np.argsort(-worth, kind="stable").tolist()
         return cls(mean_kl, worth, order, np.flatnonzero(dead).tolist(), centre, spread)
 

@@ -87,7 +87,7 @@ class Scene:
             )
         codes, covariances = q.mu[self._chosen], None
         if q.logvar is not None:
-            sigmas = torch.exp(q.logvar[self._chosen] / 2).cpu().numpy()
+            sigmas = torch.exp(q.logvar[self._chosen].cpu().double() / 2).numpy()
             covariances = np.stack([self._plane.covariance(sigma) for sigma in sigmas])
         with torch.no_grad():
             reconstructions = self._model.decode(codes)

@@ -126,7 +126,7 @@ class LatentMap(Panel):
     def _start(self) -> tuple[float, ...]:
         if self._prior:
             return (0.0,) * self.latent_dim
-        return tuple(self.mu.mean(0).round(2).tolist())
+        return tuple(self.mu.mean(0, dtype=float).round(2).tolist())
 
     def __repr__(self) -> str:
         return f"LatentMap(points={len(self.mu)}, z={format_point(self.z)})"
