@@ -506,6 +506,65 @@ class TestDiverged:
         assert caught.value.step == 1
 
     @pytest.mark.parametrize("every", [1, 50])
+    @pytest.mark.parametrize(
+        ("blamed", "make", "options"),
+        [
+            ("weight_decay = 1e+09 is too large", {}, dict(weight_decay=1e9)),
+            ("weight_decay = 5000 is too large", {}, dict(weight_decay=5e3)),
+            ("lr = 1e+20 is too large", {}, dict(lr=1e20, weight_decay=0.01)),
+            ("lr = 1e+20 is too large", dict(likelihood="gaussian", sigma="learned"), dict(lr=1e20)),
+            ("lr = 1e+20 is too large", dict(likelihood="gaussian", sigma="optimal"), dict(lr=1e20)),
+            ("lr = 1e+20 is too large", dict(likelihood="gaussian", sigma=0.1), dict(lr=1e20, beta=10)),
+            ("sigma is 1e-30, which is too small", dict(likelihood="gaussian", sigma=1e-30), {}),
+            ("sigma is 1e-19, which is too small", dict(likelihood="gaussian", sigma=1e-19), {}),
+            ("beta = 1e+38 is too large", dict(bias=3.0), dict(beta=1e38)),
+            ("The images reach 1e+30: scale them", dict(likelihood="gaussian", scale=1e30), {}),
+            ("The model's weights reached 1e+30 before the first step", dict(spoil=1e30), {}),
+            ("The model's weights were no finite numbers before", dict(spoil=math.inf), {}),
+        ],
+    )
+    def test_the_advice_names_what_is_to_blame_and_nothing_else(self, images, every, blamed, make, options):
+        make = dict(make)
+        scale, spoil, bias = (make.pop(name, None) for name in ("scale", "spoil", "bias"))
+        model = small(**make)
+        if bias is not None:
+            torch.nn.init.constant_(model.mu.bias, bias)
+        if spoil is not None:
+            torch.nn.init.constant_(model.mu.weight, spoil)
+            torch.nn.init.constant_(model.decoder[0].weight, spoil)
+        run = vw.fit(model, images * (scale or 1.0), epochs=100, batch_size=16, **options)
+        run._keeper.every = every
+        with pytest.raises(training.Diverged) as caught:
+            drain(run)
+        said = str(caught.value)
+        assert blamed in said
+        others = ("lr =", "weight_decay =", "beta =", "sigma", "images reach", "model's weights")
+        own = blamed.split(" is ")[0]
+        assert [word for word in others if word in said and word not in blamed] in (
+            [],
+            ["lr ="] if "weight_decay" in own else [],
+        ), said
+
+    def test_an_autoencoder_is_not_told_of_a_beta_that_it_does_not_have(self, images):
+        model = vw.Autoencoder(2, (1, 8, 8), hidden=(16,), seed=0)
+        run = vw.fit(model, images, epochs=100, lr=1e20, beta=1e38)
+        with pytest.raises(training.Diverged, match=r"lr = 1e\+20 is too large"):
+            drain(run)
+
+    def test_weights_spoiled_from_outside_blame_no_knob(self, images):
+        run = begin(images, epochs=40)
+        for _ in range(3):
+            next(run)
+        torch.nn.init.constant_(run.model.mu.bias, math.nan)
+        with pytest.raises(training.Diverged, match="No knob stands out"):
+            drain(run)
+
+    @pytest.mark.parametrize("name", ["lr", "beta", "weight_decay"])
+    def test_what_float32_cannot_hold_is_refused_at_once(self, images, name):
+        with pytest.raises(ValueError, match=rf"{name} must be at most 3.4e\+38, where float32 ends"):
+            begin(images, **{name: 1e39})
+
+    @pytest.mark.parametrize("every", [1, 50])
     def test_after_a_restore_there_is_something_to_go_back_to(self, images, monkeypatch, every):
         run = begin(images, epochs=40)
         for _ in range(7):

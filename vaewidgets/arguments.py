@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 from .conditional import ConditionalVAE
@@ -13,6 +14,8 @@ from .models import Autoencoder
 
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("float32", "bfloat16")
+#: What the weights are held in has no larger number.
+LARGEST = torch.finfo(torch.float32).max
 
 
 def check_training(model, images: Tensor, validation: Tensor | None, asked: dict) -> None:
@@ -84,7 +87,7 @@ def check_count(name: str, value) -> None:
 
 
 def check_knob(name: str, value) -> None:
-    """Raise unless `value` is a finite number from 0 up, for "lr" above 0."""
+    """Raise unless `value` is a finite number from 0 up that float32 holds, for "lr" above 0."""
     try:
         fits = not isinstance(value, bool) and math.isfinite(value) and value >= 0
     except (TypeError, OverflowError):
@@ -92,6 +95,8 @@ def check_knob(name: str, value) -> None:
     if not fits or (name == "lr" and value == 0):
         wanted = "a positive number" if name == "lr" else "a number, at least 0"
         raise ValueError(f"{name} must be {wanted}; got {value!r}.")
+    if value > LARGEST:
+        raise ValueError(f"{name} must be at most {LARGEST:.2g}, where float32 ends; got {value!r}.")
 
 
 def check_seed(seed) -> None:

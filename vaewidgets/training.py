@@ -17,7 +17,7 @@ from .capture import Capture
 from .conditional import ConditionalVAE, with_labels
 from .data import Images
 from .devices import Team, pick_device
-from .keeper import KEEP_EVERY, Keeper, explain
+from .keeper import KEEP_EVERY, Keeper, Suspects
 from .models import Autoencoder
 from .objectives import Elbo, autoencoding, binarize, elbo, floor_kl, importance_weighted
 from .optimizer import make_adam, set_rate
@@ -282,12 +282,15 @@ class Training(Iterator[Step]):
         if bad is None:
             return
         at, term, loss = bad
-        sigma = getattr(self.model.likelihood, "sigma", None)
-        cause = explain(at, self._lr, self._weights, sigma)
         self.finished = True
+        kept = self._keeper.go_back(at)
+        cause = Suspects.of(
+            self.model.likelihood, self._images, self._keeper.began,
+            lr=self._lr, weight_decay=self._s.weight_decay, beta=self._beta if self.model.has_prior else 0.0,
+        ).explain(at)  # fmt: skip
         raise Diverged(
             f"the loss became {loss} at step {at:,} of {self.total_steps:,}: the {term} is no finite number. "
-            f"{cause} The model has the weights it had after step {self._keeper.go_back(at):,}.",
+            f"{cause} The model has the weights it had after step {kept:,}.",
             at,
             term,
         )
