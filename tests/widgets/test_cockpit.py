@@ -3,6 +3,7 @@
 import gc
 import html
 import itertools
+import random
 import threading
 import time
 from statistics import NormalDist
@@ -701,9 +702,9 @@ def test_curves_and_bars_are_the_terms_of_the_batches():
     assert all(list(row.x) == [5, 10] for row in dotted)
     np.testing.assert_allclose(dotted[2].y, [t.reconstruction - t.kl for t in held_out])
     np.testing.assert_allclose(dotted[1].y, [t.kl for t in held_out])
-    # Many batches between two pictures are a few points, each a mean.
+    # However many batches there are between two pictures, the points are the same.
     cockpit.step(10)
-    assert list(rows[0].x)[-8:] == [12, 14, 15, 16, 17, 18, 19, 20]
+    assert list(rows[0].x) == list(range(1, 21))
     assert rows[0].y[-8] == pytest.approx(np.mean([s.reconstruction for s in steps[10:12]]), rel=1e-5)
 
 
@@ -733,11 +734,26 @@ def test_a_history_is_thinned_and_stays_in_order():
         assert 300 <= len(steps) == len(column) <= History.MOST
         assert steps == sorted(set(steps))
         assert steps[-1] == 3000
-    assert history.column(0) == [-s for s in history.steps]
+    # Each point is the mean of the steps since the one before.
+    begins = [0, *history.steps]
+    assert history.column(0) == [-(a + 1 + b) / 2 for a, b in zip(begins, history.steps, strict=False)]
     assert history.kl_per_dimension == [0.5, 0.25]
-    history.cut(1500)
-    assert history.steps[-1] <= 1500
-    assert len(history.column(1)) == len(history.steps)
+
+
+def test_a_history_is_the_same_however_it_is_noted():
+    numbers = torch.rand(1500, 4)
+    numbers[:, 1] -= 2
+    drawn = random.Random(0)
+    whole, parts = (History(2, lambda t: t.reconstruction - t.kl) for _ in range(2))
+    whole.note(1500, numbers)
+    at = 0
+    while at < 1500:
+        end = min(1500, at + drawn.randint(1, 90))
+        parts.note(end, numbers[at:end])
+        at = end
+    assert parts.steps == whole.steps
+    assert [parts.column(i) for i in range(3)] == [whole.column(i) for i in range(3)]
+    assert parts.recent == whole.recent
 
 
 # -- other models, data and arguments ----------------------------------------------------------------------

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+from collections import deque
+
+import numpy as np
 import torch
 
 from vaewidgets.steps import Terms
@@ -9,6 +13,9 @@ from vaewidgets.steps import Terms
 
 class History:
     """Points of the learning curves: few enough to be drawn, each the mean of all batches since the last.
+
+    They depend on the run alone, never on when they are looked at: there is a point every so many steps,
+    and when there are too many, each two become one. The last point may be of fewer batches.
 
     Parameters
     ----------
@@ -18,43 +25,38 @@ class History:
 
     Attributes
     ----------
-    steps, held_out_steps : list of int
-    kl_per_dimension : list of d floats
-        Of the last picture.
-    marks : list of (int, str)
-        What was changed last, and after which step; all that was changed after one step is one text.
+    width : int
+        Steps between two points.
+    held_out_steps : list of int
     """
 
-    #: Points of a curve, marks, and points that one picture adds, at most.
-    MOST, MARKS, POINTS = 600, 30, 8
+    #: Points of a curve, marks, and batches that `recent` averages over, at most.
+    MOST, MARKS, RECENT = 600, 30, 10
 
     def __init__(self, latent_dim: int, bound) -> None:
-        self.bound = bound
-        self.steps, self._rows = [], []
-        self.held_out_steps, self._held_out = [], []
-        self.kl_per_dimension, self._changes = [0.0] * latent_dim, []
+        self.bound, self.width = bound, 1
+        # Sums of `Step.numbers` over the batches of each point.
+        self._sums, self._begun, self._count = [], np.zeros(2 + latent_dim), 0
+        self._recent = deque(maxlen=self.RECENT)
+        self.held_out_steps, self._held_out, self._changes = [], [], []
 
-    def note(self, step: int, numbers: torch.Tensor) -> Terms:
-        """Add the `Step.numbers` (B, 2 + d) of the B batches up to `step`, as a few points.
-
-        Returns
-        -------
-        Terms
-            Their mean.
-        """
-        first = step - len(numbers)
-        for part in numbers.tensor_split(min(len(numbers), self.POINTS)):
-            first += len(part)
-            self.steps, self._rows = self._thin(self.steps, self._rows)
-            self.steps.append(first)
-            self._rows.append(self._row(Terms.read(part.mean(0))))
-        mean = Terms.read(numbers.mean(0))
-        self.kl_per_dimension = list(mean.kl_per_dimension)
-        return mean
+    def note(self, step: int, numbers: torch.Tensor) -> None:
+        """Add the `Step.numbers` (B, 2 + d) of the B batches up to `step`, which follow those before."""
+        for row in numbers.double().numpy():
+            self._recent.append(row)
+            self._begun = self._begun + row
+            self._count += 1
+            if self._count == self.width:
+                self._sums.append(self._begun)
+                self._begun, self._count = np.zeros_like(self._begun), 0
+            if len(self._sums) == self.MOST:
+                self._sums = [a + b for a, b in zip(self._sums[::2], self._sums[1::2], strict=True)]
+                self.width *= 2
 
     def add_held_out(self, step: int, terms: Terms) -> None:
         """Add the `Terms` of the held-out images after `step`."""
-        self.held_out_steps, self._held_out = self._thin(self.held_out_steps, self._held_out)
+        if len(self.held_out_steps) >= self.MOST:
+            self.held_out_steps, self._held_out = self.held_out_steps[1::2], self._held_out[1::2]
         self.held_out_steps.append(step)
         self._held_out.append(self._row(terms))
 
@@ -63,27 +65,47 @@ class History:
         kept = [change for change in self._changes if change[:2] != (step, knob)]
         self._changes = [*kept, (step, knob, f"{knob} {value:.3g}")][-self.MARKS :]
 
+    def take_marks(self, other: History, before: int) -> None:
+        """Show the changes of `other` that came before a step."""
+        self._changes = [change for change in other._changes if change[0] < before]
+
+    def copy(self) -> History:
+        """Copy what is there now: what is added later, to either of them, the other does not see."""
+        other = copy.copy(self)
+        for name in ("_sums", "_recent", "held_out_steps", "_held_out", "_changes"):
+            setattr(other, name, copy.copy(getattr(self, name)))
+        return other
+
     @property
     def marks(self) -> list[tuple[int, str]]:
+        """What was changed last, and after which step; all that was changed after one step is one text."""
         texts = {}
         for step, _, text in self._changes:
             texts.setdefault(step, []).append(text)
         return [(step, ", ".join(own)) for step, own in texts.items()]
 
-    def cut(self, step: int) -> None:
-        """Forget what came after `step`."""
-        keep = sum(s <= step for s in self.steps)
-        self.steps, self._rows = self.steps[:keep], self._rows[:keep]
-        keep = sum(s <= step for s in self.held_out_steps)
-        self.held_out_steps, self._held_out = self.held_out_steps[:keep], self._held_out[:keep]
-        self._changes = [change for change in self._changes if change[0] < step]
+    @property
+    def recent(self) -> Terms | None:
+        """Means over the last batches."""
+        return Terms.read(np.mean(self._recent, axis=0)) if self._recent else None
 
-    def _thin(self, steps: list, rows: list) -> tuple[list, list]:
-        return (steps[1::2], rows[1::2]) if len(steps) >= self.MOST else (steps, rows)
+    @property
+    def kl_per_dimension(self) -> list[float]:
+        """Of `recent`; zeros before the first batch."""
+        return [0.0] * (len(self._begun) - 2) if self.recent is None else list(self.recent.kl_per_dimension)
+
+    @property
+    def steps(self) -> list[int]:
+        """The last step of each point."""
+        whole = [self.width * (i + 1) for i in range(len(self._sums))]
+        return [*whole, self.width * len(whole) + self._count] if self._count else whole
 
     def column(self, i: int) -> list[float]:
         """Training values of the reconstruction (0), the KL (1) or the bound (2)."""
-        return [row[i] for row in self._rows]
+        means = [total / self.width for total in self._sums]
+        if self._count:
+            means.append(self._begun / self._count)
+        return [self._row(Terms.read(mean))[i] for mean in means]
 
     def held_out_column(self, i: int) -> list[float]:
         """Held-out values, as `column`."""

@@ -35,7 +35,7 @@ class Run:
         Of the noise of the steps to come.
     history : History
     last : Terms or None
-        Means over the batches last noted.
+        Means over the last few batches that were noted.
     speed : float or None
         Images per second: a running mean.
     weighted : bool
@@ -86,7 +86,9 @@ class Run:
         )
         self.turn(knobs)
         self._states = Snapshots(every=max(1, self.training.batches // 4))
-        self._states.offer(self.training, self.seed)
+        self._states.offer(self.training, lambda: self.seed)
+        # The history at each state: it is noted later than the state is kept.
+        self._histories = {0: self.history.copy()}
         self._fresh, self._held_out, self._step, self.last = [], [], None, None
 
     def turn(self, knobs: dict) -> None:
@@ -115,21 +117,28 @@ class Run:
         if step.held_out is not None:
             self._held_out.append((step.step, step.held_out))
         if not self.training.finished:
-            self._states.offer(self.training, self.seed)
+            self._states.offer(self.training, lambda: self.seed)
 
     def take(self) -> tuple:
         """Take what was kept, for `note`; no step may be taken meanwhile."""
-        kept = self._step, self._fresh, self._held_out
+        kept = self._step, self._fresh, self._held_out, self.snapshots
         self._fresh, self._held_out = [], []
         return kept
 
     def note(self, kept: tuple) -> None:
         """Note in the history what was taken, and how fast it came."""
-        step, fresh, held_out = kept
+        step, fresh, held_out, states = kept
+        self._histories = {at: self._histories[at] for at in states if at in self._histories}
         if fresh:
-            self.last = self.history.note(step.step, torch.stack(fresh).cpu())
-        for at, terms in held_out:
-            self.history.add_held_out(at, terms)
+            numbers, first = torch.stack(fresh).cpu(), step.step - len(fresh)
+            ends = sorted({*(at for at in states if first < at < step.step), *dict(held_out), step.step})
+            for begin, end in zip([first, *ends], ends, strict=False):
+                self.history.note(end, numbers[begin - first : end - first])
+                if end in dict(held_out):
+                    self.history.add_held_out(end, dict(held_out)[end])
+                if end in states:
+                    self._histories[end] = self.history.copy()
+            self.last = self.history.recent
         now = time.monotonic()
         if fresh:
             rate = len(fresh) * self._options["batch_size"] / max(now - self._noted_at, 1e-9)
@@ -137,10 +146,15 @@ class Run:
         self._noted_at = now
 
     def rewind(self, step: int) -> None:
-        """Go back to the state after a step, one of `snapshots`; what was not noted is forgotten."""
+        """Go back to the state after a step, one of `snapshots`, and show the curves as they were then."""
+        # The history of a state may be among what is not noted yet.
+        self.note(self.take())
         state, self.seed = self._states[step]
         self.training.restore(state)
-        self.history.cut(step)
+        marks = self.history
+        self.history = self._histories[step].copy()
+        self.history.take_marks(marks, before=step)
+        self.last = self.history.recent
         self._fresh, self._held_out, self._step = [], [], None
 
     def forget_after(self, step: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 #: Bytes that the kept states may take together.
 MEMORY = 2**28
 
@@ -14,7 +16,7 @@ class Snapshots:
     every : int
         Steps between two states at first; doubles whenever the store is full.
     most : int
-        States kept at most, at least 3.
+        States kept at most, at least 3; what is kept by hand comes on top.
     memory : int
         Bytes kept at most, but never fewer than three states.
     """
@@ -29,16 +31,20 @@ class Snapshots:
         return sorted(self._states)
 
     def __getitem__(self, step: int) -> tuple:
-        """Return the state after that step, and the seed that was set then."""
+        """Return what was kept after that step: the state, and what was given with it."""
         return self._states[step]
 
-    def offer(self, training, seed: int) -> None:
-        """Keep the state of a `Training` if it is due, and the seed of its noise beside it."""
+    def __setitem__(self, step: int, kept: tuple) -> None:
+        """Keep something by hand, whether it is due or not."""
+        self._states[step] = kept
+
+    def offer(self, training, *beside: Callable[[], object]) -> None:
+        """Keep the state of a `Training` if it is due, and beside it what these return."""
         step = training.step
         if step % self._every and step:
             return
         state = training.state()
-        self._states[step] = state, seed
+        self._states[step] = state, *(ask() for ask in beside)
         size = sum(tensor.nbytes for tensor in state.tensors.values())
         if len(self._states) > max(3, min(self._most, self._memory // max(size, 1))):
             self._every *= 2

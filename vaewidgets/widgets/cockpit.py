@@ -222,7 +222,7 @@ class TrainingCockpit(Panel):
         if step not in self.snapshots:
             kept = ", ".join(map(str, self.snapshots))
             raise ValueError(f"step must be one whose state was kept: {kept}; got {step!r}.")
-        with alone(self.model, self):
+        with self._edit, alone(self.model, self):
             self._run.rewind(step)
         for name, value in zip(KNOBS, (self.training.beta, self.training.lr, self._run.seed), strict=True):
             self.set_trait(name, value)
@@ -242,7 +242,7 @@ class TrainingCockpit(Panel):
 
     @property
     def last(self) -> Terms | None:
-        """The terms last shown, nats per image: means over the batches since the picture before."""
+        """The terms last shown, nats per image: means over the last batches."""
         return self._run.last
 
     def close(self) -> None:
@@ -275,7 +275,7 @@ class TrainingCockpit(Panel):
         claim(self.model, self)
         try:
             if self.status == "failed":
-                with self._lock:
+                with self._edit, self._lock:
                     self._run.rewind(self.snapshots[-1])
                     self._run.turn(self._knobs)
             elif self.training.finished:
