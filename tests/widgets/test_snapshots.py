@@ -14,7 +14,7 @@ def run(states: Snapshots, steps, floats: int = 4) -> None:
             step=step,
             state=lambda step=step: SimpleNamespace(tensors={"w": torch.full((floats,), float(step))}),
         )
-        states.offer(training, seed=100 + step)
+        states.offer(training, lambda step=step: 100 + step)
 
 
 @pytest.mark.parametrize("every", [1, 3])
