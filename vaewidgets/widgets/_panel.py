@@ -13,6 +13,7 @@ from pathlib import Path
 import anywidget
 import ipywidgets as widgets
 import traitlets
+from ipywidgets.widgets.widget import _instances
 
 from ._shared import unfollow
 
@@ -45,6 +46,12 @@ class Panel(widgets.VBox):
     Subclasses build their children as plainly named attributes, hand them to ``super().__init__``,
     and connect them with `listen`, so that no failure is silent.
     """
+
+    def __new__(cls, *args, **keywords):
+        """Note which widgets are there already, so that closing leaves what the user made and passed in."""
+        panel = super().__new__(cls, *args, **keywords)
+        panel._not_its_own = frozenset(_instances)
+        return panel
 
     def __init__(self, children, **layout) -> None:
         self.error_line = widgets.HTML()
@@ -97,7 +104,10 @@ class Panel(widgets.VBox):
     def close(self) -> None:
         """Close the panel and all that it is made of: nothing of it goes on in the page or in the kernel."""
         unfollow(self)
-        for part in tree(self)[1:]:
+        held = {id(part) for part in reached(self)}
+        own = [part for key, part in list(_instances.items()) if key not in self._not_its_own]
+        parts = tree(self)[1:] + [part for part in own if id(part) in held and part is not self]
+        for part in parts:
             part.close()
         super().close()
 
@@ -127,6 +137,25 @@ def tree(widget: widgets.Widget) -> list[widgets.Widget]:
         seen.append(part)
         waiting += [child for child in getattr(part, "children", ()) if child not in seen]
     return seen
+
+
+def reached(panel: Panel) -> list[widgets.Widget]:
+    """List the widgets that a panel holds, shown or not: layouts, styles and its helpers' controls too."""
+    waiting, seen = [panel], {}
+    while waiting:
+        part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen[id(part)] = part
+        if isinstance(part, widgets.Widget):
+            waiting += list(part._trait_values.values())
+        if isinstance(part, widgets.Widget) or type(part).__module__.startswith("vaewidgets.widgets"):
+            waiting += list(getattr(part, "__dict__", {}).values())
+        elif isinstance(part, dict):
+            waiting += list(part.values())
+        elif isinstance(part, (list, tuple, set)):
+            waiting += list(part)
+    return [part for part in seen.values() if isinstance(part, widgets.Widget)]
 
 
 def is_from_page(control: widgets.Widget) -> bool:
