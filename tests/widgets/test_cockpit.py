@@ -332,8 +332,11 @@ def test_knobs_take_effect_at_the_next_step(wire):
     assert [s.beta for s in steps] == [1, 1, 4, 4, 12.5]
     assert [s.lr for s in steps] == [1e-3, 1e-3, 1e-3, 1e-2, 300.0]
     assert [a.text for a in cockpit.curves.layout.annotations] == ["beta 4", "lr 0.01", "beta 12.5, lr 300"]
-    assert (cockpit.controls.beta.value, cockpit.controls.beta.max) == (12.5, 12.5)
-    assert cockpit.controls.lr.value == pytest.approx(300)
+    # Beyond what the sliders reach: at their end, typed whole, and said.
+    assert (cockpit.controls.beta.value, cockpit.controls.beta.max) == (8, 8)
+    assert cockpit.controls.lr.value == pytest.approx(100)
+    assert [cockpit.controls.boxes[name].value for name in ("beta", "lr")] == [12.5, 300]
+    assert "Beyond the slider: beta 12.5, learning rate 300." in cockpit.controls.beyond.value
 
 
 def test_the_noise_seed_changes_the_steps_and_a_page_sets_it(wire):
@@ -390,8 +393,15 @@ def test_marks_are_few():
     for k in range(50):
         cockpit.beta = 2.0 + k
         cockpit.step()
-    texts = [a.text for a in cockpit.curves.layout.annotations]
-    assert texts == [f"beta {2 + k}" for k in range(50 - History.MARKS, 50)]
+    marks = cockpit._run.history.marks
+    assert [text for _, text in marks] == [f"beta {2 + k}" for k in range(50 - History.MARKS, 50)]
+    assert {shape.x0 for shape in cockpit.curves.layout.shapes} == {step for step, _ in marks}
+    # Of 30 lines on 51 steps not each has room for a label: those that are written do not overlap.
+    labels = [(a.x, a.text) for a in cockpit.curves.layout.annotations]
+    pixels = [x / 51 * 326 for x, _ in labels]
+    assert min(b - a for a, b in itertools.pairwise(pixels)) >= 13
+    assert len(labels) == 10 and {text for _, text in labels} <= {text for _, text in marks}
+    assert labels[-1][1] == "beta 51"
 
 
 # -- failures ----------------------------------------------------------------------------------------------

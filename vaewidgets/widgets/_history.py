@@ -36,7 +36,7 @@ class History:
     def __init__(self, latent_dim: int, bound) -> None:
         self.bound, self.width = bound, 1
         # Sums of `Step.numbers` over the batches of each point.
-        self._sums, self._begun, self._count = [], np.zeros(2 + latent_dim), 0
+        self._sums, self._begun, self._count, self._latent_dim = [], 0.0, 0, latent_dim
         self._recent = deque(maxlen=self.RECENT)
         self.held_out_steps, self._held_out, self._changes = [], [], []
 
@@ -48,7 +48,7 @@ class History:
             self._count += 1
             if self._count == self.width:
                 self._sums.append(self._begun)
-                self._begun, self._count = np.zeros_like(self._begun), 0
+                self._begun, self._count = 0.0, 0
             if len(self._sums) == self.MOST:
                 self._sums = [a + b for a, b in zip(self._sums[::2], self._sums[1::2], strict=True)]
                 self.width *= 2
@@ -84,6 +84,19 @@ class History:
             texts.setdefault(step, []).append(text)
         return [(step, ", ".join(own)) for step, own in texts.items()]
 
+    def labels(self, apart: float) -> list[tuple[int, str]]:
+        """Return the marks with those nearer than `apart` steps to a label before joined to that.
+
+        Of a knob that was changed more than once there, its last value.
+        """
+        groups = []
+        for step, knob, text in sorted(self._changes, key=lambda change: change[0]):
+            if not groups or step - groups[-1][0] >= apart:
+                groups.append((step, {}))
+            groups[-1][1].pop(knob, None)
+            groups[-1][1][knob] = text
+        return [(step, ", ".join(own.values())) for step, own in groups]
+
     @property
     def recent(self) -> Terms | None:
         """Means over the last batches."""
@@ -92,7 +105,7 @@ class History:
     @property
     def kl_per_dimension(self) -> list[float]:
         """Of `recent`; zeros before the first batch."""
-        return [0.0] * (len(self._begun) - 2) if self.recent is None else list(self.recent.kl_per_dimension)
+        return [0.0] * self._latent_dim if self.recent is None else list(self.recent.kl_per_dimension)
 
     @property
     def steps(self) -> list[int]:

@@ -129,7 +129,7 @@ class LiveCurves:
     """
 
     def __init__(self, latent_dim: int, bound: str, has_kl: bool) -> None:
-        self._names, self._marks = ["reconstruction", "KL", bound] if has_kl else ["reconstruction"], []
+        self._names, self._marks = ["reconstruction", "KL", bound] if has_kl else ["reconstruction"], [[], []]
         rows = len(self._names) + has_kl
         figure = make_subplots(rows=rows, cols=1, vertical_spacing=0.075, row_heights=[1] * rows)
         for row, (name, colour) in enumerate(
@@ -175,27 +175,30 @@ class LiveCurves:
                 held_out.x, held_out.y = history.held_out_steps, history.held_out_column(row)
                 # Crosses too many to be told apart are no crosses.
                 held_out.mode = "lines+markers" if len(history.held_out_steps) <= 40 else "lines"
-            if self._marks != history.marks:
-                self._marks = list(history.marks)
-                self._mark()
+            # An upright label is 13 of the 326 pixels wide that the steps have.
+            shown = [history.marks, history.labels(apart=13 / 326 * max(history.steps, default=0))]
+            if self._marks != shown:
+                self._marks = shown
+                self._mark(*shown)
         # An edit of its own. A batch names x for every trace in it, undefined where it stays, and a page that
         # shows the figure only later takes that for "none": the bars would lose their names.
         for trace in self.figure.select_traces(selector={"meta": "bars"}):
             trace.y = history.kl_per_dimension
 
-    def _mark(self) -> None:
-        """Draw a line across the curves for every (step, text)."""
-        shapes, texts = [], []
-        for step, text in self._marks:
+    def _mark(self, marks: list, labels: list) -> None:
+        """Draw a line across the curves for every mark (step, text), and write the labels beside them."""
+        shapes = []
+        for step, _ in marks:
             for row in range(1, len(self._names) + 1):
                 axis = "" if row == 1 else str(row)
                 shapes.append(
                     dict(type="line", xref=f"x{axis}", yref=f"y{axis} domain", x0=step, x1=step, y0=0, y1=1,
                          line=dict(color=NEUTRAL, width=1, dash="dot"))
                 )  # fmt: skip
-            # Upright, marks close to each other can still be read.
-            texts.append(
-                dict(xref="x", yref="y domain", x=step, y=0, xanchor="left", yanchor="bottom", text=text,
-                     textangle=-90, showarrow=False, font=dict(size=10))
-            )  # fmt: skip
+        # Upright, labels close to each other can still be read; a long one goes on into the curves below.
+        texts = [
+            dict(xref="x", yref="y domain", x=step, y=1, xanchor="left", yanchor="top", text=text,
+                 textangle=-90, showarrow=False, font=dict(size=10))
+            for step, text in labels
+        ]  # fmt: skip
         self.figure.layout.shapes, self.figure.layout.annotations = shapes, texts

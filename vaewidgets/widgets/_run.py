@@ -145,10 +145,16 @@ class Run:
             self.speed = rate if self.speed is None else 0.7 * self.speed + 0.3 * rate
         self._noted_at = now
 
-    def rewind(self, step: int) -> None:
-        """Go back to the state after a step, one of `snapshots`, and show the curves as they were then."""
+    def rewind(self, step: int, *, keep: bool = False) -> None:
+        """Go back to the state after a step, one of `snapshots`, and show the curves as they were then.
+
+        With `keep` the state of now is one of them from then on: the way back to it.
+        """
         # The history of a state may be among what is not noted yet.
         self.note(self.take())
+        if keep and self.training.step not in self.snapshots:
+            self._states[self.training.step] = self.training.state(), self.seed
+            self._histories[self.training.step] = self.history.copy()
         state, self.seed = self._states[step]
         self.training.restore(state)
         marks = self.history
@@ -172,7 +178,15 @@ class Run:
             parts.append(f"{self._describe_terms(self.last)} nats per image")
         if status == "running" and self.speed:
             parts.append(f"{self.speed:,.0f} images/s")
-        return "; ".join(parts) + "."
+        return "; ".join(parts) + "." + self._describe_next(status)
+
+    def _describe_next(self, status: str) -> str:
+        """Say what *start* and *one batch* will do where that is not plain."""
+        if status in ("finished", "stopped"):
+            return " The next start, batch or epoch begins a new run, at step 0, with these weights."
+        if status == "failed":
+            return f" The next start, batch or epoch goes on after step {self.snapshots[-1]:,}, before that."
+        return ""
 
     def _describe_terms(self, terms: Terms) -> str:
         text = f"reconstruction {terms.reconstruction:.2f}"

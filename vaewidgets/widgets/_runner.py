@@ -66,7 +66,9 @@ class Runner:
         Called without arguments in a second thread, at the rate of `pace`, and once more after the last
         item. The loop never waits for it.
     done : callable
-        Called with an exception or None when all is over, after the last `show`.
+        Called with an exception or None when all is over, after the last `show`, while it is still running.
+    settled : callable
+        Called without arguments once it runs no more: the next run may begin in there.
     drawn : callable
         Waits until what was shown has been drawn, or the Event it is given is set; returns the seconds that
         the page worked for it.
@@ -81,17 +83,19 @@ class Runner:
         each: Callable[[object], None],
         show: Callable[[], None],
         done: Callable[[BaseException | None], None],
+        settled: Callable[[], None] = lambda: None,
         drawn: Callable[[threading.Event], float] = lambda ended: 0.0,
         threaded: bool = True,
         pace: Pace | None = None,
     ) -> None:
         self._lock, self._each, self._show, self._done, self._drawn = lock, each, show, done, drawn
-        self._threaded, self.pace = threaded, pace or Pace()
+        self._settled, self._threaded, self.pace = settled, threaded, pace or Pace()
+        self._limit, self._taken = None, 0
         self._guard = threading.Lock()
         self._halt, self._ended, self._idle = threading.Event(), threading.Event(), threading.Event()
         self._ended.set()
         self._idle.set()
-        self._looping = self._showing = None
+        self._looping = self._showing = self._caller = None
         self._error: BaseException | None = None
 
     @property
@@ -104,8 +108,25 @@ class Runner:
         """Whether no step is being taken: a picture that is made now is the last."""
         return self._ended.is_set()
 
+    @property
+    def here(self) -> bool:
+        """Whether the caller is called by the run itself, which it cannot wait for."""
+        own = self._caller, self._looping, self._showing
+        return self.running and threading.current_thread() in own
+
     def go(self, items: Iterator, limit: int | None = None) -> None:
         """Take `limit` items, or all, or as many as there are before `halt`.
+
+        Raises
+        ------
+        RuntimeError
+            It is running already.
+        """
+        self.prepare(limit)
+        self.launch(items)
+
+    def prepare(self, limit: int | None = None) -> None:
+        """Be running, without a step yet: `launch` is to follow in this thread, come what may.
 
         Raises
         ------
@@ -118,17 +139,28 @@ class Runner:
             self._halt.clear()
             self._ended.clear()
             self._idle.clear()
-            self._error = None
+            self._error, self._limit, self._taken = None, limit, 0
+            self._caller = threading.current_thread()
+
+    def launch(self, items: Iterator) -> None:
+        """Take the steps that were prepared."""
         if not self._threaded:
-            self._run_inline(items, limit)
+            self._run_inline(items)
             return
-        self._looping = threading.Thread(
-            target=self._loop, args=(items, limit), name="vaewidgets-loop", daemon=True
-        )
-        self._showing = threading.Thread(target=self._watch, name="vaewidgets-show", daemon=True)
+        looping = threading.Thread(target=self._loop, args=(items,), name="vaewidgets-loop", daemon=True)
         # Both are known before either runs: what they call may halt, and must find itself.
+        self._showing = threading.Thread(target=self._watch, name="vaewidgets-show", daemon=True)
+        self._looping, self._caller = looping, None
         self._showing.start()
-        self._looping.start()
+        looping.start()
+
+    def extend(self, limit: int | None) -> bool:
+        """Take so many items from now on, or all; return whether there still is a loop that does."""
+        with self._lock:
+            if self.over or self._halt.is_set():
+                return False
+            self._limit = None if limit is None else self._taken + limit
+            return True
 
     def ask(self) -> None:
         """Have the loop stop after the present step; do not wait for it."""
@@ -139,9 +171,19 @@ class Runner:
         self._halt.set()
         self._join(None)
 
+    def rest(self) -> None:
+        """As `halt`, but do not wait for what `settled` does."""
+        self._halt.set()
+        if not self.here:
+            self._idle.wait()
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the loop to end; return whether it did. An exception of it is raised here, once."""
+        end = None if timeout is None else time.monotonic() + timeout
         self._join(timeout)
+        # What `settled` began is waited for as well.
+        while self.running and not self.here and (end is None or time.monotonic() < end):
+            self._join(None if end is None else max(0.0, end - time.monotonic()))
         if self.running:
             return False
         with self._guard:
@@ -153,33 +195,34 @@ class Runner:
     def _join(self, timeout: float | None) -> None:
         threads, here = (self._looping, self._showing), threading.current_thread()
         # What the loop and the pictures call may halt: a thread cannot wait for itself.
-        if here is threads[0]:
+        if here is threads[0] or self.running and here is self._caller:
             return
         if here is threads[1]:
             self._ended.wait(timeout)
         elif self._idle.wait(timeout):
             for thread in threads:
-                if thread is not None and thread.is_alive() and self._threaded:
-                    thread.join()
+                if thread is not None and thread.is_alive():
+                    thread.join(timeout)
 
-    def _steps(self, items: Iterator, limit: int | None):
+    def _steps(self, items: Iterator):
         """Take steps, one for each time that this is resumed."""
-        taken = 0
-        while limit is None or taken < limit:
+        while True:
             with self._lock:
-                # Looked at under the lock: who halts and then takes the lock sees no further step.
-                if self._halt.is_set():
-                    return
-                item = next(items, _END)
+                # Looked at under the lock: who halts and then takes the lock sees no further step, and who
+                # extends the run finds it going on, or over.
+                if self._limit is not None and self._taken >= self._limit:
+                    self._halt.set()
+                item = _END if self._halt.is_set() else next(items, _END)
                 if item is _END:
+                    self._halt.set()
                     return
+                self._taken += 1
                 self._each(item)
-            taken += 1
             yield
 
-    def _loop(self, items: Iterator, limit: int | None) -> None:
+    def _loop(self, items: Iterator) -> None:
         try:
-            for _ in self._steps(items, limit):
+            for _ in self._steps(items):
                 # Outside the lock, and without it nobody else would get the lock for many steps.
                 time.sleep(0)
         except BaseException as error:
@@ -201,12 +244,12 @@ class Runner:
             self._note(error)
             self._ended.wait()
         self._finish()
+        self._settled()
 
-    def _run_inline(self, items: Iterator, limit: int | None) -> None:
-        self._looping = threading.current_thread()
+    def _run_inline(self, items: Iterator) -> None:
         due = time.monotonic() + 1 / self.pace.rate
         try:
-            for _ in self._steps(items, limit):
+            for _ in self._steps(items):
                 if time.monotonic() >= due:
                     begun = time.monotonic()
                     self.pace.shown(self._show_once(), 0.0)
@@ -217,8 +260,10 @@ class Runner:
             # A KeyboardInterrupt goes on to the caller, who asked for it, from a loop that has ended well.
             self._ended.set()
             self._finish()
-            self._looping = None
-        self.wait()
+            error, self._error = self._error, None
+            self._settled()
+        if error is not None:
+            raise error
 
     def _show_once(self) -> float:
         started = time.monotonic()
@@ -238,6 +283,7 @@ class Runner:
             except Exception as error:
                 self._note(error)
             finally:
+                self._caller = None
                 self._idle.set()
 
     def _note(self, error: BaseException) -> None:

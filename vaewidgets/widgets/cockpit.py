@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import threading
 import time
+import traceback
+import weakref
+from collections import deque
+from collections.abc import Callable
+from contextlib import contextmanager
 
 import ipywidgets as widgets
 import traitlets
@@ -28,6 +34,7 @@ from .pulse import Pulse
 LINKED = 0.5
 KNOBS = ("beta", "lr", "noise_seed")
 _ROW = dict(align_items="flex-start", flex_flow="row wrap", grid_gap="14px")
+_living: weakref.WeakSet[TrainingCockpit] = weakref.WeakSet()
 _FIT = {
     name: parameter.default
     for name, parameter in inspect.signature(fit).parameters.items()
@@ -90,7 +97,7 @@ class TrainingCockpit(Panel):
     beta = traitlets.Float(1.0)
     lr = traitlets.Float(1e-3)
     noise_seed = traitlets.Int(0)
-    status = traitlets.Unicode("ready")
+    status = traitlets.Unicode("ready", read_only=True)
 
     def __init__(self, model, data, *, points: int = 2000, threaded: bool = True, **keywords) -> None:
         options = {name: keywords.pop(name) for name in _FIT if name in keywords}
@@ -113,15 +120,21 @@ class TrainingCockpit(Panel):
         check_count("points", points)
         for split in (data.train, data.test):
             check_images(split.images, model.image_shape, model.likelihood.support)
+        self._made_in = _running_cell()
+        self._replace()
         self.model, self.data = model, data
         self._lock, self._edit = model_lock(model), threading.RLock()
+        #: Held while the run is begun, ended or taken back; never while a loop of it is waited for by others.
+        self._turn = threading.RLock()
+        self._quiet, self._untold, self._postponed = threading.local(), deque(), deque()
+        self._closed = False
         self._told_at = 0.0
         self._turn_of_curves = True
         self._run = run = Run(model, data, _FIT | options)
         self.pulse = Pulse()
         self._runner = Runner(
-            self._lock, each=run.keep, show=self._show, done=self._done, drawn=self.pulse.wait,
-            threaded=threaded,
+            self._lock, each=run.keep, show=self._show, done=self._done, settled=self._settled,
+            drawn=self.pulse.wait, threaded=threaded,
         )  # fmt: skip
         knobs = run.training.beta, run.training.lr, run.seed
         self.controls = Controls(*knobs, steerable_beta=run.steerable_beta)
@@ -144,6 +157,7 @@ class TrainingCockpit(Panel):
         self._begin()
         self._connect()
         follow(model, self)
+        _living.add(self)
         self._say_rivals()
         self._draw()
 
@@ -165,7 +179,7 @@ class TrainingCockpit(Panel):
         Raises
         ------
         RuntimeError
-            Another cockpit is training this model.
+            Another cockpit is training this model; or this one is closed.
         """
         self._go(None)
 
@@ -176,6 +190,8 @@ class TrainingCockpit(Panel):
         ------
         ValueError
             Both are said, or no count.
+        RuntimeError
+            As `start`.
         """
         if batches is not None and epochs is not None:
             raise ValueError("step takes batches or epochs; got both. Ask for one of them.")
@@ -190,43 +206,55 @@ class TrainingCockpit(Panel):
 
     def stop(self) -> None:
         """End the run. The weights stay as they are; with a `patience` they become the best ones."""
-        self._runner.halt()
-        if self.status in ("finished", "stopped", "failed"):
+        if self._postpone(self.stop):
             return
-        with alone(self.model, self):
-            try:
-                self.training.close()
-            except Diverged as error:
-                self._fail(error)
-                raise
-        self.status = "stopped"
+        with self._taking_turn():
+            if self.status in ("finished", "stopped", "failed"):
+                return
+            with alone(self.model, self):
+                try:
+                    self.training.close()
+                except Diverged as error:
+                    self._fail(error)
+                    raise
+            self.set_trait("status", "stopped")
         self._show()
 
     def restart(self) -> None:
         """Go back to the weights that the model came with, and clear the curves; the knobs stay."""
-        self._runner.halt()
-        with alone(self.model, self):
-            self._run.renew(from_start=True)
-        self._begin()
-        self._after_jump()
+        if self._postpone(self.restart):
+            return
+        with self._taking_turn():
+            with alone(self.model, self):
+                self._run.renew(from_start=True)
+            self._begin()
+            self._after_jump()
+        self._show()
 
     def rewind(self, step: int) -> None:
         """Go back to the state after `step`, one of `snapshots`, knobs and noise included.
+
+        The state of now becomes one of them, so that this can be undone until the next step is taken.
 
         Raises
         ------
         ValueError
             There is no state kept of that step.
         """
-        self._runner.halt()
-        if step not in self.snapshots:
-            kept = ", ".join(map(str, self.snapshots))
-            raise ValueError(f"step must be one whose state was kept: {kept}; got {step!r}.")
-        with self._edit, alone(self.model, self):
-            self._run.rewind(step)
-        for name, value in zip(KNOBS, (self.training.beta, self.training.lr, self._run.seed), strict=True):
-            self.set_trait(name, value)
-        self._after_jump()
+        if self._postpone(lambda: self.rewind(step)):
+            return
+        with self._taking_turn():
+            if step not in self.snapshots:
+                kept = ", ".join(map(str, self.snapshots))
+                raise ValueError(f"step must be one whose state was kept: {kept}; got {step!r}.")
+            with self._edit, alone(self.model, self):
+                self._run.rewind(step, keep=self.status != "failed")
+                self.controls.list_states(self.snapshots)
+            knobs = self.training.beta, self.training.lr, self._run.seed
+            for name, value in zip(KNOBS, knobs, strict=True):
+                self.set_trait(name, value)
+            self._after_jump()
+        self._show()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until no step is being taken, or `timeout` seconds; return whether it is so.
@@ -246,10 +274,14 @@ class TrainingCockpit(Panel):
         return self._run.last
 
     def close(self) -> None:
-        """Halt, and close the panel: no thread of it goes on."""
+        """Halt, and close the panel: no thread of it goes on, and nothing can be asked of it any more."""
         # A panel that was refused when it was made is closed too, when it is forgotten.
         if hasattr(self, "_runner"):
+            self._closed = True
+            if self._postpone(self.close):
+                return
             self._runner.halt()
+            release(self.model, self)
             unfollow(self)
             self._say_rivals()
         super().close()
@@ -260,57 +292,152 @@ class TrainingCockpit(Panel):
         with self._edit, self._lock:
             self._run.begin(self._knobs)
         self.controls.list_states(self.snapshots)
-        self.status = "ready"
+        self.set_trait("status", "ready")
 
     @property
     def _knobs(self) -> dict:
         return {name: getattr(self, name) for name in KNOBS}
 
     def _go(self, batches: int | None, epochs: int | None = None) -> None:
-        if self._runner.running:
-            self._runner.halt()
-            if self.status == "failed":
-                # It failed only now: that has to be seen first.
+        with self._bookkeeping():
+            if self._closed:
+                raise RuntimeError("this cockpit is closed: run its cell again for a new one.")
+            if self._extend(batches, epochs):
+                self.error_line.value = ""
                 return
-        claim(self.model, self)
-        try:
-            if self.status == "failed":
-                with self._edit, self._lock:
-                    self._run.rewind(self.snapshots[-1])
-                    self._run.turn(self._knobs)
-            elif self.training.finished:
-                self._run.renew()
-                self._begin()
-            if epochs is not None:
-                batches = epochs * self.training.batches - self.training.step % self.training.batches
-            self._run.set_out()
-            self.error_line.value = ""
-            self.status = "running"
-        except BaseException:
-            release(self.model, self)
-            raise
-        self._runner.go(self.training, batches)
+            if self._postpone(lambda: self._go(batches, epochs)):
+                return
+            if self._runner.running:
+                self._runner.rest()
+                if self.status == "failed":
+                    # It failed only now: that has to be seen first.
+                    return
+            claim(self.model, self)
+            try:
+                self._make_ready()
+                self._runner.prepare(self._limit(batches, epochs))
+            except BaseException:
+                release(self.model, self)
+                raise
+            self.set_trait("status", "running")
+        # What observers of "running" ask for is heard before the first step.
+        self._runner.launch(self.training)
+
+    def _make_ready(self) -> None:
+        if self.status == "failed":
+            with self._edit, self._lock:
+                self._run.rewind(self.snapshots[-1])
+                self._run.turn(self._knobs)
+        elif self.training.finished:
+            self._run.renew()
+            self._begin()
+        self._run.set_out()
+        self.error_line.value = ""
+
+    def _limit(self, batches: int | None, epochs: int | None) -> int | None:
+        if epochs is None:
+            return batches
+        return epochs * self.training.batches - self.training.step % self.training.batches
+
+    def _extend(self, batches: int | None, epochs: int | None) -> bool:
+        """Let a run that is under way go on for as long as is asked; return whether there is one."""
+        with self._lock:
+            return self._runner.extend(self._limit(batches, epochs))
 
     def _done(self, error: BaseException | None) -> None:
         release(self.model, self)
-        if error is not None:
-            self._fail(error)
-        else:
-            self.status = "finished" if self.training.finished else "paused"
-        self.controls.list_states(self.snapshots)
+        with self._keeping_quiet():
+            if error is not None:
+                self._fail(error)
+            else:
+                self.set_trait("status", "finished" if self.training.finished else "paused")
+            self.controls.list_states(self.snapshots)
+
+    def _settled(self) -> None:
+        """Do what had to wait for the end of the run: others are told, and what they asked for is done."""
         self._tell()
+        self._tell_observers()
+        while self._postponed:
+            try:
+                self._postponed.popleft()()
+            except Exception as error:
+                self._say_aloud(error)
 
     def _fail(self, error: BaseException) -> None:
         # The loss of a step is that of the weights before it: those after the step before gave this one.
         bad = error.step - 1 if isinstance(error, Diverged) else self.training.step
         self._run.forget_after(bad - 1)
-        self.status = "failed"
+        self.set_trait("status", "failed")
         self.show_error(error)
 
     def _after_jump(self) -> None:
         self.error_line.value = ""
-        self.status = "paused" if self.training.step else "ready"
-        self._show()
+        self.set_trait("status", "paused" if self.training.step else "ready")
+
+    # -- whose turn it is, and what others are told -------------------------------------------------
+
+    @contextmanager
+    def _taking_turn(self):
+        """End the run and change it, while nobody else does; observers hear of it afterwards."""
+        if self._closed:
+            raise RuntimeError("this cockpit is closed: run its cell again for a new one.")
+        with self._bookkeeping():
+            self._runner.rest()
+            yield
+
+    @contextmanager
+    def _bookkeeping(self):
+        try:
+            with self._turn, self._keeping_quiet():
+                yield
+        finally:
+            if not getattr(self._quiet, "depth", 0):
+                self._tell_observers()
+
+    @contextmanager
+    def _keeping_quiet(self):
+        self._quiet.depth = getattr(self._quiet, "depth", 0) + 1
+        try:
+            yield
+        finally:
+            self._quiet.depth -= 1
+
+    def _postpone(self, ask: Callable[[], None]) -> bool:
+        """Have what the run itself asks for, in an observer, done at its end; return whether it is so."""
+        if not self._runner.here:
+            return False
+        self._runner.ask()
+        self._postponed.append(ask)
+        return True
+
+    def notify_change(self, change) -> None:
+        """Tell observers of a change, but never in the middle of one: they may ask for the next."""
+        quiet = getattr(self, "_quiet", None)
+        if quiet is not None and getattr(quiet, "depth", 0) and change["name"] in ("status", *KNOBS):
+            self._untold.append(change)
+        else:
+            super().notify_change(change)
+
+    def _tell_observers(self) -> None:
+        while self._untold:
+            try:
+                super().notify_change(self._untold.popleft())
+            except Exception as error:
+                self._say_aloud(error)
+
+    def _say_aloud(self, error: Exception) -> None:
+        """Show an error that nobody called for in the panel, and to whoever reads the output."""
+        self.show_error(error)
+        traceback.print_exception(error, file=sys.stderr)
+
+    def _replace(self) -> None:
+        """End the training of the panel that an earlier run of this cell made: this one takes its place."""
+        cell, run = self._made_in
+        for other in list(_living):
+            if cell is not None and other._made_in[0] == cell and other._made_in[1] != run:
+                other._runner.halt()
+                unfollow(other)
+                _living.discard(other)
 
     # -- the knobs --------------------------------------------------------------------------------
 
@@ -329,6 +456,8 @@ class TrainingCockpit(Panel):
             self.press(button, handler)
         for name in KNOBS:
             self.listen(getattr(c, name), lambda value, name=name: self._slide(name, value))
+        for name, box in c.boxes.items():
+            self.listen(box, lambda value, name=name: self._type(name, value))
         for control in (self.scene.across, self.scene.up):
             self.listen(control, lambda _: self._change_plane())
         self.observe(self._on_knob, KNOBS)
@@ -349,10 +478,15 @@ class TrainingCockpit(Panel):
         return value
 
     def _slide(self, name: str, value: float) -> None:
+        if self.controls.shows(name, value):
+            return
+        self._type(name, value)
+
+    def _type(self, name: str, value: float) -> None:
         try:
             self.set_trait(name, value)
         except Exception:
-            getattr(self.controls, name).value = getattr(self, name)
+            self.controls.show_knob(name, getattr(self, name))
             raise
 
     def _on_knob(self, change) -> None:
@@ -392,6 +526,7 @@ class TrainingCockpit(Panel):
                 self.scene.draw(look)
             if curves:
                 self._draw_curves()
+            self.controls.list_states(kept[-1])
             self._draw_state()
 
     def _draw_curves(self) -> None:
@@ -415,3 +550,10 @@ class TrainingCockpit(Panel):
                 if len(cockpits) > 1
                 else ""
             )
+
+
+def _running_cell() -> tuple[str | None, str | None]:
+    """Return the id of the notebook's cell that is run here, and of this run of it; None where none is."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    asked = getattr(shell, "get_parent", dict)() or {}
+    return asked.get("metadata", {}).get("cellId"), asked.get("header", {}).get("msg_id")
