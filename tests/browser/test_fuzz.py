@@ -39,11 +39,12 @@ TRY = """
             const {latentDim, imageShape} = network, pixels = imageShape.reduce((a, b) => a * b);
             const image = network.decode(new Float32Array(latentDim).fill(0.5));
             if (image.length !== pixels) wrong.push([seed, `${image.length} pixels of ${pixels}`]);
-            // The weights are finite, so NaN was read beyond their end, or large ones overflowed: small ones of
-            // the same length (4e-3 as float16, 4e-22 as float32) tell which.
+            // The weights are finite, so NaN was read beyond their end, or large ones overflowed: small
+            // ones of the same length (4e-3 as float16, 4e-22 as float32) tell which.
             if (image.some(Number.isNaN)) {
-                const small = new Uint8Array(new Uint16Array(bytes(weights).length / 2).fill(0x1c00).buffer);
-                const again = makeNetwork(JSON.parse(spec), small).decode(new Float32Array(latentDim).fill(0.5));
+                const halves = new Uint16Array(bytes(weights).length / 2).fill(0x1c00);
+                const small = makeNetwork(JSON.parse(spec), new Uint8Array(halves.buffer));
+                const again = small.decode(new Float32Array(latentDim).fill(0.5));
                 if (again.some(Number.isNaN)) wrong.push([seed, "a pixel is NaN"]);
             }
             network.encode?.(new Float32Array(pixels).fill(0.5));

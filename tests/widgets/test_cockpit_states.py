@@ -1,4 +1,4 @@
-"""The cockpit as a state machine: whoever asks for what, from wherever, it stays usable and says what happened."""
+"""The cockpit as a state machine: whoever asks for what, from wherever, it stays usable and says so."""
 
 import random
 import threading
@@ -238,7 +238,10 @@ def test_what_start_does_after_the_end_stands_on_the_panel():
     cockpit.step(3)
     assert "begins a new run" not in cockpit.controls.state.value
     cockpit.stop()
-    assert "The next start, batch or epoch begins a new run, at step 0, with these" in cockpit.controls.state.value
+    assert (
+        "The next start, batch or epoch begins a new run, at step 0, with these"
+        in cockpit.controls.state.value
+    )
     before = weights(cockpit.model)
     seen = []
     cockpit.observe(lambda change: seen.append((change.new, weights(cockpit.model) == before)), "status")

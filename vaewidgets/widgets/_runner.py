@@ -195,7 +195,7 @@ class Runner:
     def _join(self, timeout: float | None) -> None:
         threads, here = (self._looping, self._showing), threading.current_thread()
         # What the loop and the pictures call may halt: a thread cannot wait for itself.
-        if here is threads[0] or self.running and here is self._caller:
+        if here is threads[0] or (self.running and here is self._caller):
             return
         if here is threads[1]:
             self._ended.wait(timeout)
