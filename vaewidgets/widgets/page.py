@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from ._shared import model_lock
 #: In this order: each uses names of those before it, and all are one module of the page.
 _SCRIPTS = (
     "decoder.js", "drawpad_image.js", "drawpad_pad.js", "drawpad_board.js", "drawpad_cloud.js",
-    "page_normal.js", "page_map.js", "page_grid.js", "page_drawpad.js", "page.js",
+    "page_normal.js", "page_data.js", "page_map.js", "page_grid.js", "page_drawpad.js", "page.js",
 )  # fmt: skip
 _STYLES = ("page.css", "drawpad.css")
 
@@ -142,7 +143,8 @@ def write_page(
         if len(logvar) != len(mu):
             raise ValueError(f"logvar has {len(logvar)} rows where mu has {len(mu)}.")
     has_prior = getattr(model, "has_prior", True)
-    low, high = _reach(mu, has_prior)
+    half = _half("mu", mu)
+    low, high = _reach(mu.astype("float16").astype(float), has_prior)  # as the page has them
     indices, named = _classes(labels, classes, len(mu))
     data = {
         "spec": description.spec,
@@ -153,12 +155,13 @@ def write_page(
         "ranges": slider_ranges(mu, has_prior, d),
         "low": low.tolist(),
         "high": high.tolist(),
-        "mu": _half("mu", mu),
+        "mu": half,
         "logvar": None if logvar is None else _half("logvar", logvar),
         "labels": None if indices is None else _base64(indices.astype("<u2").tobytes()),
         "classes": named,
     }
-    write({path: _join(title, data, description.weights).encode("utf-8")})
+    # Plain ASCII is the same text, with the same digests, in whatever charset a server says that it is.
+    write({path: _join(title, data, description.weights).encode("ascii")})
     return path
 
 
@@ -257,15 +260,18 @@ def _join(title: str, data: dict, weights: bytes) -> str:
     )
     # A "<" in a JSON string could end the script or open a comment in it; escaped it is the same string.
     text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    encoded = _base64(weights)
     parts = {
         "policy": policy,
-        "title": html.escape(title),
+        "title": html.escape(title).encode("ascii", "xmlcharrefreplace").decode(),
         "style": style,
         "data": text,
-        "weights": _base64(weights),
+        "weights": encoded,
+        "checksum": str(zlib.crc32((text + encoded).encode())),
         "script": script,
     }
-    # In one pass: a title that reads "@script@" stays one.
+    # The notice that the script takes away comes before all that a cut or a changed byte could swallow it with,
+    # title and style too: browsers take both in the body. In one pass: a title that reads "@script@" stays one.
     template = (STATIC / "page.html").read_text("utf-8")
     return re.sub("@([a-z]+)@", lambda match: parts[match[1]], template)
 

@@ -1,39 +1,32 @@
 // The explorer without a kernel: wires sliders, map and grid to one z. `widgets/page.py` joins this file to
 // decoder.js and the other page_*.js, and puts model and codes into the page.
 
-const byId = (id) => document.getElementById(id);
+function byId(id) {
+  const found = document.getElementById(id);
+  if (!found) throw new Error(`The part "${id}" of this page is missing.`);
+  return found;
+}
 
-// Nothing fails silently.
+// Nothing fails silently: the file's own notice stays until all stands, and what fails later comes in its place.
+const notice = byId("alert"), main = document.querySelector("main");
+let running = false;
 function alarm(text) {
-  byId("alert").textContent = text;
-  byId("alert").hidden = false;
+  const reason = text.replace(/^Uncaught (\w*Error: )?/, "");
+  notice.textContent = running ? reason
+    : `This page cannot run. ${reason} Copy or download the file again, or ask whoever made it.`;
+  notice.hidden = false;
+  main.hidden = !running;
 }
 window.addEventListener("error", (event) => alarm(event.message));
+window.addEventListener("unhandledrejection", (event) => alarm(String(event.reason?.message ?? event.reason)));
+if (notice.contains(main)) throw new Error("The frame of this page was changed after it was made.");
+main.hidden = false;
 
-function bytesOf(text) {
-  const binary = atob(text), bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes;
-}
-function halvesOf(text) {
-  const bytes = bytesOf(text);
-  return Float32Array.from(new Uint16Array(bytes.buffer), (bits) => {
-    const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
-    return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
-  });
-}
-
-const data = JSON.parse(byId("data").textContent);
-const weights = bytesOf(byId("weights").textContent);
-const network = makeNetwork(data.spec, weights);
+const page = readPage(byId("data").textContent, byId("weights").textContent, main.dataset.crc32);
+const { network, codes, logvars, labels, count, prior, classes, ranges, reach, low, high, frame } = page;
 const { latentDim, imageShape: [channels, height, width] } = network;
-const { prior, classes, ranges, reach, low, high, frame } = data;
-const codes = halvesOf(data.mu);
-const logvars = data.logvar === null ? null : halvesOf(data.logvar);
-const labels = data.labels === null ? null : new Uint16Array(bytesOf(data.labels).buffer);
-const count = codes.length / latentDim;
 const axes = { across: 0, up: latentDim > 1 ? 1 : -1 };
-let z = data.z.slice(), selected = null;
+let z = page.z.slice(), selected = null;
 
 // -- pictures ---------------------------------------------------------------------------------------
 
@@ -67,12 +60,12 @@ prepare(byId("reconstruction"), 128);
 const fixed = (value, digits) => value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1");
 const format = (point, digits = 2) => `(${Array.from(point, (v) => fixed(v, digits)).join(", ")})`;
 
-function describeZ() {
-  if (!prior) return `z = ${format(z)}`;
-  const square = z.reduce((sum, v) => sum + v * v, 0);
-  const nearer = (100 * gammaShare(latentDim, square / 2)).toFixed(1);
-  const distance = Math.sqrt(square).toFixed(2);
-  return `z = ${format(z)}, ${distance} from the origin; ${nearer} % of the prior lies nearer.`;
+function describeZ(pixels) {
+  const broken = pixels.every(Number.isFinite) ? "" : " So far out the decoder's numbers overflow: this is no picture.";
+  if (!prior) return `z = ${format(z)}${broken}`;
+  const distance = Math.hypot(...z);
+  const nearer = (100 * gammaShare(latentDim, distance ** 2 / 2)).toFixed(1);
+  return `z = ${format(z)}, ${fixed(distance, 2)} from the origin; ${nearer} % of the prior lies nearer.${broken}`;
 }
 function describeRow(row) {
   const mu = codes.subarray(row * latentDim, (row + 1) * latentDim);
@@ -102,18 +95,29 @@ function go(to, typing = null) {
   render(typing);
   if (beside) grid.draw(lift);
 }
-function render(typing = null) {
-  show(byId("picture"), network.decode(z), `decoded picture of z = ${format(z)}`);
-  byId("state").textContent = describeZ();
+function render(typing = null, refused = "") {
+  const pixels = network.decode(z);
+  show(byId("picture"), pixels, `decoded picture of z = ${format(z)}`);
+  byId("state").textContent = describeZ(pixels);
+  const beyond = [];
   controls.forEach(({ slider, box }, k) => {
-    // A point of the map may lie beyond the slider's range: z is never clipped to what it can show.
-    if (z[k] > Number(slider.max)) slider.max = box.max = Math.ceil(z[k] * 2) / 2;
-    if (z[k] < Number(slider.min)) slider.min = box.min = Math.floor(z[k] * 2) / 2;
+    // What a slider cannot show stays as it is: its handle lies at the end.
     slider.value = z[k];
+    if (z[k] < Number(slider.min) || z[k] > Number(slider.max)) beyond.push(`z${k + 1}`);
+    slider.setAttribute("aria-valuetext", fixed(z[k], 2));
     if (box !== typing) box.value = Number(z[k].toFixed(4));
   });
+  const verb = beyond.length > 1 ? "lie beyond the ends of their sliders" : "lies beyond the end of its slider";
+  byId("slider-note").textContent = refused || (beyond.length ? `${beyond.join(", ")} ${verb}.` : "");
   map.setCursor(...plane());
   grid.setCursor(...plane());
+}
+// A point of the map that is chosen brings the sliders' ends with it.
+function widen(point) {
+  controls.forEach(({ slider }, k) => {
+    if (point[k] > Number(slider.max)) slider.max = Math.ceil(point[k] * 2) / 2;
+    if (point[k] < Number(slider.min)) slider.min = Math.floor(point[k] * 2) / 2;
+  });
 }
 function select(row) {
   selected = row;
@@ -123,6 +127,7 @@ function select(row) {
   byId("chosen").hidden = false;
   byId("cloud").hidden = !logvars;
   show(byId("reconstruction"), network.decode(mu), `reconstruction of image ${row}`);
+  widen(mu);
   go(mu);
 }
 
@@ -133,16 +138,18 @@ const controls = ranges.map(([min, max, step], k) => {
   name.textContent = `z${k + 1}`;
   name.htmlFor = slider.id = `slider-${k + 1}`;
   Object.assign(slider, { type: "range", min, max, step });
-  Object.assign(box, { type: "number", min, max, step: 10 * step });
+  Object.assign(box, { type: "number", step: 10 * step });
   box.setAttribute("aria-label", `z${k + 1} as a number`);
   const move = (value, typing) => go(z.map((v, i) => (i === k ? value : v)), typing);
   slider.addEventListener("input", () => move(slider.valueAsNumber));
+  // Empty, or a minus sign, may be on its way to a number; when it stays so, it is refused.
   box.addEventListener("input", () => {
-    // Empty, or a minus sign on its way to a number.
-    if (!Number.isFinite(box.valueAsNumber)) return;
-    move(Math.min(Number(box.max), Math.max(Number(box.min), box.valueAsNumber)), box);
+    if (Number.isFinite(box.valueAsNumber)) move(box.valueAsNumber, box);
   });
-  box.addEventListener("change", () => render());
+  box.addEventListener("change", () => {
+    const refused = !Number.isFinite(box.valueAsNumber);
+    render(null, refused ? `What was typed is no number: z${k + 1} stays ${Number(z[k].toFixed(4))}.` : "");
+  });
   row.append(name, slider, box);
   byId("sliders").append(row);
   return { slider, box };
@@ -151,11 +158,12 @@ const controls = ranges.map(([min, max, step], k) => {
 const map = makeMap({
   canvas: byId("map"), ring: byId("map-ring"), codes, labels, classes, latentDim, prior, low, high,
   sigmas: logvars && logvars.map((v) => Math.exp(v / 2)),
-  onMove: (x, y) => go(lift(x, y)), onSelect: select,
+  onMove: (x, y) => go(lift(x, y)), onSelect: select, say: (text) => { byId("map-note").textContent = text; },
 });
 const grid = makeGrid({
   canvas: byId("grid"), ring: byId("grid-ring"), note: byId("grid-note"), source: makeNetwork.source,
-  spec: data.spec, weights, reach, prior, toImage, onMove: (x, y) => go(lift(x, y)), onError: alarm,
+  spec: page.spec, weights: page.weights, reach, prior, toImage, onMove: (x, y) => go(lift(x, y)), onError: alarm,
+  say: (text) => { byId("grid-edge").textContent = text; },
 });
 
 // -- the map's and the grid's own controls --------------------------------------------------------------
@@ -226,13 +234,24 @@ const drawing = network.encode && channels === 1
 map.start();
 render();
 drawGrid();
+running = true;
+if (getComputedStyle(document.documentElement).getPropertyValue("--ink")) notice.hidden = true;
+else alarm("The style of this page was changed after it was made, and is left out: all works, and looks odd.");
 
 // For those who open the page's console, and for the tests.
+const checked = (to) => {
+  const point = Array.from(to);
+  if (point.length === latentDim && point.every(Number.isFinite)) return point;
+  throw new Error(`z must be ${latentDim} finite numbers; got ${JSON.stringify(to)}.`);
+};
 window.vaewidgets = Object.freeze({
   get z() { return z.slice(); },
   get selected() { return selected; },
-  go: (to) => go(to),
-  select,
+  go: (to) => go(checked(to)),
+  select(row) {
+    if (!Number.isInteger(row) || row < 0 || row >= count) throw new Error(`There are ${count} points; got ${row}.`);
+    select(row);
+  },
   decode: (point) => network.decode(point).slice(),
   encode: network.encode,
   mapPixel: map.pixel,

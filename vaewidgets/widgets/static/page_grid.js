@@ -25,8 +25,10 @@ function serveDecodes(scope) {
   };
 }
 
-// `source` is text that defines makeNetwork in the worker.
-function makeGrid({ canvas, ring, note, source, spec, weights, reach, prior, toImage, onMove, onError }) {
+// `source` is text that defines makeNetwork in the worker; `say` hears what the ring cannot show, or "".
+function makeGrid({
+  canvas, ring, note, source, spec, weights, reach, prior, toImage, onMove, onError, say = () => {},
+}) {
   const [, height, width] = spec.imageShape;
   const tiles = Math.min(30, Math.max(5, Math.floor(900 / Math.max(height, width))));
   canvas.width = tiles * width;
@@ -53,7 +55,7 @@ function makeGrid({ canvas, ring, note, source, spec, weights, reach, prior, toI
     }
   }
 
-  let worker = null, job = 0, here = [0.5, 0.5];
+  let worker = null, job = 0, cursor = [0, 0];
   const settings = { byMass: prior, centre: [0, 0], reach };
   const middles = [];
 
@@ -102,9 +104,14 @@ function makeGrid({ canvas, ring, note, source, spec, weights, reach, prior, toI
     worker.postMessage({ spec: { ...spec, encoder: null }, weights });
   }
 
+  const clamp = (share) => Math.min(1, Math.max(0, share));
+  // A cursor beyond the picture has its ring at the edge.
   function place() {
-    const box = canvas.getBoundingClientRect();
-    ring.style.transform = `translate(${here[0] * box.width}px, ${here[1] * box.height}px)`;
+    const box = canvas.getBoundingClientRect(), [u, v] = toPlace(...cursor).map(clamp);
+    ring.style.transform = `translate(${u * box.width}px, ${v * box.height}px)`;
+    const beyond = cursor.some((value, k) => Math.abs(value - settings.centre[k]) > settings.reach * (1 + 1e-9));
+    ring.classList.toggle("beyond", beyond);
+    say(beyond ? "z lies outside this picture: its ring is at the edge." : "");
   }
 
   function describe() {
@@ -113,7 +120,7 @@ function makeGrid({ canvas, ring, note, source, spec, weights, reach, prior, toI
       note.textContent = `${n} x ${n} tiles, each 1/${total} of the prior's mass in this plane; together 100 %.`;
     } else if (prior) {
       const mass = ((2 * normalCdf(reach) - 1) ** 2 * 100).toFixed(1);
-      note.textContent = `${n} x ${n} tiles in even steps over ±${reach}: ${mass} % of the prior's mass.`;
+      note.textContent = `${n} x ${n} tiles in even steps over \u00b1${reach}: ${mass} % of the prior's mass.`;
     } else {
       const [[x, y], r] = [settings.centre, settings.reach];
       const ends = (middle) => `${(middle - r).toFixed(1)} to ${(middle + r).toFixed(1)}`;
@@ -122,11 +129,10 @@ function makeGrid({ canvas, ring, note, source, spec, weights, reach, prior, toI
     }
   }
 
-  const clamp = (share) => Math.min(1, Math.max(0, share));
-  const move = (u, v) => onMove(...toPlane(clamp(u), clamp(v)));
   const drag = (event) => {
     const box = canvas.getBoundingClientRect();
-    move((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+    const shares = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    onMove(...toPlane(...shares.map(clamp)));
   };
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || !event.isPrimary) return;
@@ -142,9 +148,14 @@ function makeGrid({ canvas, ring, note, source, spec, weights, reach, prior, toI
   canvas.addEventListener("keydown", (event) => {
     const arrow = arrows[event.key];
     if (!arrow || event.ctrlKey || event.metaKey || event.altKey) return;
-    const step = (event.shiftKey ? 5 : 1) / tiles;
-    move(here[0] + arrow[0] * step, here[1] + arrow[1] * step);
     event.preventDefault();
+    // Along one axis: the other coordinate stays as it is, wherever it lies.
+    const k = arrow[0] ? 0 : 1, step = (event.shiftKey ? 5 : 1) / tiles, place = toPlace(...cursor).map(clamp);
+    place[k] = clamp(place[k] + arrow[k] * step);
+    const to = cursor.slice(), up = k ? -arrow[k] : arrow[k];
+    to[k] = toPlane(...place)[k];
+    if ((to[k] - cursor[k]) * up > 0) onMove(...to);
+    else say("The picture ends here.");
   });
   const resized = new ResizeObserver(place);
   resized.observe(canvas);
@@ -160,7 +171,7 @@ function makeGrid({ canvas, ring, note, source, spec, weights, reach, prior, toI
       resized.disconnect();
       if (worker) worker.terminate();
     },
-    setCursor(x, y) { here = toPlace(x, y); place(); },
+    setCursor(x, y) { cursor = [x, y]; place(); },
     // Decodes anew; lift(x, y) gives the z of a point of the plane.
     draw(lift, changes = {}) {
       Object.assign(settings, changes);

@@ -1,7 +1,9 @@
 // The map of encoded images on one canvas. The cursor is an element above it, on a layer of its own, so that
-// moving it redraws nothing.
+// moving it redraws nothing. `say` hears what it cannot show, or "".
 
-function makeMap({ canvas, ring, codes, sigmas, labels, classes, latentDim, prior, low, high, onMove, onSelect }) {
+function makeMap({
+  canvas, ring, codes, sigmas, labels, classes, latentDim, prior, low, high, onMove, onSelect, say,
+}) {
   const MARGIN = { left: 46, right: 10, top: 10, bottom: 42 };
   const count = codes.length / latentDim;
   const shown = classes.map(() => true);
@@ -9,6 +11,7 @@ function makeMap({ canvas, ring, codes, sigmas, labels, classes, latentDim, prio
   let across = 0, up = latentDim > 1 ? 1 : -1, side = 1, size = 1, here = [0, 0], selected = null, waiting = false;
   let follow = () => {};
 
+  const clamp = (value, a, b) => Math.min(b, Math.max(a, value));
   const x = (row) => codes[row * latentDim + across];
   const y = (row) => (up < 0 ? 0 : codes[row * latentDim + up]);
   const classOf = (row) => (labels ? labels[row] : 0);
@@ -24,10 +27,11 @@ function makeMap({ canvas, ring, codes, sigmas, labels, classes, latentDim, prio
 
   function look(to) {
     // Closer than this, doubles would run out; farther, nothing is to be seen.
-    const reach = Math.min(20 * home().reach, Math.max(1e-4 * home().reach, to.reach));
+    const reach = clamp(to.reach, 1e-4 * home().reach, 20 * home().reach);
     Object.assign(view, to, { reach });
     place();
     redraw();
+    if (to.reach !== reach) say(`The map zooms no ${to.reach < reach ? "closer" : "farther out"} than this.`);
   }
 
   function zoom(factor, u, v) {
@@ -40,9 +44,13 @@ function makeMap({ canvas, ring, codes, sigmas, labels, classes, latentDim, prio
     requestAnimationFrame(() => { waiting = false; draw(); });
   }
 
+  // A cursor out of sight has its ring at the edge.
   function place() {
-    const [u, v] = [left(here[0]), top(here[1])];
-    ring.style.transform = `translate(${u - MARGIN.left}px, ${v - MARGIN.top}px)`;
+    const exact = [left(here[0]) - MARGIN.left, top(here[1]) - MARGIN.top];
+    const [u, v] = exact.map((at) => clamp(at, 0, side)), beyond = exact.some((at) => at < -1 || at > side + 1);
+    ring.style.transform = `translate(${u}px, ${v}px)`;
+    ring.classList.toggle("beyond", beyond);
+    say(beyond ? "z lies outside this view: its ring is at the edge." : "");
     follow();
   }
 
@@ -95,7 +103,7 @@ function makeMap({ canvas, ring, codes, sigmas, labels, classes, latentDim, prio
     c.font = `bold ${classes.some(({ name }) => name.length > 3) ? 12 : 17}px ${font}`;
     classes.forEach(({ name }, k) => {
       const at = shown[k] && labels && median(k);
-      if (at) halo(c, name.length > 24 ? `${name.slice(0, 23)}…` : name, left(at[0]), top(at[1]), ink, paper);
+      if (at) halo(c, name.length > 24 ? `${name.slice(0, 23)}\u2026` : name, left(at[0]), top(at[1]), ink, paper);
     });
     if (selected !== null && sigmas) {
       for (const [k, dash] of [[1, []], [2, [6, 4]]]) {
@@ -229,7 +237,6 @@ function makeMap({ canvas, ring, codes, sigmas, labels, classes, latentDim, prio
     return best;
   }
 
-  const clamp = (value, a, b) => Math.min(b, Math.max(a, value));
   function planeAt(event) {
     const box = canvas.getBoundingClientRect();
     const u = event.clientX - box.left - MARGIN.left, v = event.clientY - box.top - MARGIN.top;

@@ -1,0 +1,111 @@
+// What the page holds, read from its text. Parts that do not fit each other are refused before anything is drawn.
+
+const refuse = (what) => {
+  throw new Error(`The data of this page do not fit each other: ${what}.`);
+};
+
+function bytesOf(name, text) {
+  if (typeof text !== "string") refuse(`${name} is no text`);
+  let binary;
+  try {
+    binary = atob(text);
+  } catch {
+    refuse(`${name} is not base64`);
+  }
+  return Uint8Array.from(binary, (character) => character.charCodeAt(0));
+}
+function wordsOf(name, text) {
+  const bytes = bytesOf(name, text);
+  if (bytes.length % 2) refuse(`${name} has ${bytes.length} bytes, which is no multiple of 2`);
+  return new Uint16Array(bytes.buffer);
+}
+function halvesOf(name, text) {
+  const words = wordsOf(name, text), bad = words.findIndex((bits) => (bits & 0x7c00) === 0x7c00);
+  if (bad >= 0) refuse(`value ${bad} of ${name} is not finite`);
+  return Float32Array.from(words, (bits) => {
+    const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
+    return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
+  });
+}
+
+// As Python's zlib.crc32 of the texts one after the other.
+function crc32(...texts) {
+  const table = Uint32Array.from({ length: 256 }, (_, n) => {
+    for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
+    return n;
+  });
+  let crc = -1;
+  for (const bytes of texts.map((text) => new TextEncoder().encode(text))) {
+    for (let i = 0; i < bytes.length; i++) crc = table[(crc ^ bytes[i]) & 255] ^ (crc >>> 8);
+  }
+  return String(~crc >>> 0);
+}
+
+function checkNumbers(data, latentDim) {
+  const finite = (value, length) =>
+    Array.isArray(value) && value.length === length && value.every((v) => Number.isFinite(v));
+  for (const name of ["z", "low", "high"]) {
+    if (!finite(data[name], latentDim)) refuse(`${name} is not ${latentDim} finite numbers`);
+  }
+  const wide = (low, high) => high > low && Number.isFinite(high - low);
+  data.low.forEach((low, k) => {
+    if (!wide(low, data.high[k])) refuse(`the map of z${k + 1} goes from ${low} to ${data.high[k]}`);
+  });
+  const { ranges, reach, frame } = data;
+  if (!Array.isArray(ranges) || ranges.length !== latentDim) refuse(`ranges is not one of ${latentDim} sliders`);
+  ranges.forEach((range, k) => {
+    const right = finite(range, 3) && wide(range[0], range[1]) && range[2] > 0;
+    if (!right) refuse(`slider z${k + 1} has the range ${JSON.stringify(range)}, not least, most and step`);
+  });
+  if (!(Number.isFinite(reach) && reach > 0)) refuse(`the grid's reach is ${reach}`);
+  if (!finite(frame, 2) || !frame.every((share) => share > 0 && share <= 1)) {
+    refuse("the drawing's frame is not 2 shares of the image");
+  }
+  if (typeof data.prior !== "boolean") refuse("prior is neither true nor false");
+}
+
+function checkClasses(classes, labels, count) {
+  const named = ({ name, colour } = {}) => typeof name === "string" && /^#[0-9a-f]{6}$/i.test(colour);
+  if (!Array.isArray(classes) || !classes.every((one) => named(one ?? undefined))) {
+    refuse("classes is no list of names with their colours");
+  }
+  if (labels === null) {
+    if (!classes.length) refuse("there is no class, and so no colour for the points");
+    return;
+  }
+  if (labels.length !== count) refuse(`labels has ${labels.length} values for ${count} points`);
+  const row = labels.findIndex((label) => label >= classes.length);
+  if (row >= 0) refuse(`point ${row} has the label ${labels[row]} of ${classes.length} classes`);
+}
+
+// { network, codes, logvars, labels, count } and what stands in the data as it is.
+function readPage(text, weightsText, checksum) {
+  let data;
+  try {
+    data = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`The data of this page cannot be read: ${error.message}.`);
+  }
+  if (!data?.spec) refuse("there is no description of a model");
+  if (data.spec.dtype !== "float16") refuse("the weights are not said to be float16");
+  const weights = halvesOf("weights", weightsText), network = makeNetwork(data.spec, weights);
+  const { latentDim, imageShape: [channels] } = network;
+  if (channels !== 1 && channels !== 3) refuse(`an image has ${channels} channels, neither 1 nor 3`);
+  checkNumbers(data, latentDim);
+  const codes = halvesOf("mu", data.mu), count = codes.length / latentDim;
+  if (!Number.isInteger(count)) refuse(`mu has ${codes.length} values, which is no multiple of ${latentDim}`);
+  const logvars = data.logvar === null ? null : halvesOf("logvar", data.logvar);
+  if (logvars && logvars.length !== codes.length) {
+    refuse(`logvar has ${logvars.length} values where mu has ${codes.length}`);
+  }
+  data.low.forEach((low, k) => {
+    const inside = (value, i) => i % latentDim === k && value >= low && value <= data.high[k];
+    if (count && !codes.some(inside)) refuse(`the map of z${k + 1} leaves out every point`);
+  });
+  const labels = data.labels === null ? null : wordsOf("labels", data.labels);
+  checkClasses(data.classes, labels, count);
+  if (crc32(text, weightsText) !== checksum) {
+    throw new Error("The data of this page were changed after it was made.");
+  }
+  return { ...data, weights, network, codes, logvars, labels, count };
+}
