@@ -270,8 +270,8 @@ def _join(title: str, data: dict, weights: bytes) -> str:
         "checksum": str(zlib.crc32((text + encoded).encode())),
         "script": script,
     }
-    # The notice that the script takes away comes before all that a cut or a changed byte could swallow it with,
-    # title and style too: browsers take both in the body. In one pass: a title that reads "@script@" stays one.
+    # The notice that the script takes away comes before all that could swallow it when it is cut or changed,
+    # title and style too: browsers take both in the body. All in one pass: a title "@script@" stays one.
     template = (STATIC / "page.html").read_text("utf-8")
     return re.sub("@([a-z]+)@", lambda match: parts[match[1]], template)
 
