@@ -1,8 +1,10 @@
 """Whatever is public says what it takes, what it returns and what it raises."""
 
 import ast
+import doctest
 import importlib
 import inspect
+import pkgutil
 import re
 import textwrap
 
@@ -114,6 +116,23 @@ def _faults(thing) -> list[str]:
 @pytest.mark.parametrize("thing", _public(), ids=lambda thing: f"{thing.__module__}.{thing.__qualname__}")
 def test_the_docstring_is_whole(thing):
     assert _faults(thing) == []
+
+
+def _examples():
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    for found in pkgutil.walk_packages(vw.__path__, "vaewidgets."):
+        if not found.name.endswith("__main__"):
+            yield from (test for test in finder.find(importlib.import_module(found.name)) if test.examples)
+
+
+@pytest.mark.parametrize("example", list(_examples()), ids=lambda example: example.name)
+def test_the_example_runs_as_it_is_written(example, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert not any(doctest.SKIP in line.options for line in example.examples)
+    complaints = []
+    result = doctest.DocTestRunner().run(example, out=complaints.append)
+    assert result.failed == 0, "".join(complaints)
+    assert result.attempted > 0
 
 
 def test_the_checker_sees_what_is_missing():

@@ -94,8 +94,11 @@ def measure(
 
     Examples
     --------
-    >>> models = {"AE": vw.pretrained("mnist-ae-2d"), "VAE": vw.pretrained("mnist-vae-2d")}
-    >>> print(measure(models, vw.pretrained("mnist-classifier")).as_table())  # doctest: +SKIP
+    >>> import vaewidgets as vw
+    >>> models = {"AE": vw.pretrained("digits-ae-2d"), "VAE": vw.pretrained("digits-vae-2d")}
+    >>> board = vw.scoreboard.measure(models, vw.pretrained("digits-classifier"), draws=200)
+    >>> {row.model for row in board.rows} == {"AE", "VAE", None}
+    True
     """
     named = name_models(models)
     _check(named, judge, images, labels, draws)
