@@ -3,6 +3,7 @@
 The page's policy forbids eval, and with it Playwright's ``wait_for_function``: these tests wait on elements.
 """
 
+import math
 import re
 
 import numpy as np
@@ -224,6 +225,9 @@ def test_a_slider_under_the_mouse(explorer, model):
     assert_shows(explorer, "picture", decoded(model, *explorer.z))
 
 
+TYPED = (("spinbutton", "z1 as a number"), ("slider", "z1"))
+
+
 def test_a_number_is_typed(explorer, model):
     box = explorer.page.get_by_role("spinbutton", name="z1 as a number")
     box.fill("-1.2345")
@@ -233,10 +237,75 @@ def test_a_number_is_typed(explorer, model):
     assert explorer.z == [-1.2345, 0]
     box.press_sequentially("-0.5")
     assert explorer.z == [-0.5, 0]
+
+
+def test_what_is_typed_beyond_the_sliders_is_kept_and_said(explorer, model):
+    box, slider = (explorer.page.get_by_role(role, name=name) for role, name in TYPED)
     box.fill("99")
     box.press("Tab")
-    assert explorer.z == [3.5, 0]
-    expect(box).to_have_value("3.5")
+    assert explorer.z == [99, 0]
+    expect(box).to_have_value("99")
+    assert_shows(explorer, "picture", decoded(model, 99, 0))
+    expect(slider).to_have_value("3.5")
+    expect(slider).to_have_attribute("aria-valuetext", "99.00")
+    expect(explorer["slider-note"]).to_have_text("z1 lies beyond the end of its slider.")
+    expect(explorer["map-note"]).to_have_text("z lies outside this view: its ring is at the edge.")
+    expect(explorer["grid-edge"]).to_have_text("z lies outside this picture: its ring is at the edge.")
+    for name in ("map", "grid"):
+        expect(explorer[f"{name}-ring"]).to_have_class(re.compile("beyond"))
+    explorer.page.get_by_role("spinbutton", name="z2 as a number").fill("-7")
+    expect(explorer["slider-note"]).to_have_text("z1, z2 lie beyond the ends of their sliders.")
+    # One that moves leaves the other as it is.
+    explorer.page.get_by_role("slider", name="z2").press("ArrowRight")
+    assert explorer.z == pytest.approx([99, -3.49])
+    slider.press("ArrowLeft")
+    for note in ("slider-note", "map-note", "grid-edge"):
+        expect(explorer[note]).to_have_text("")
+    assert explorer.z == pytest.approx([3.49, -3.49])
+
+
+@pytest.mark.parametrize("typed", ["", "-", "1e400", "e", "5-3"])
+def test_what_is_no_number_is_refused_with_a_word(explorer, typed):
+    box, _ = (explorer.page.get_by_role(role, name=name) for role, name in TYPED)
+    box.fill("-1.25")
+    box.press("ControlOrMeta+a")
+    box.press("Delete")
+    box.press_sequentially(typed)
+    box.press("Tab")
+    assert explorer.z[1] == 0 and math.isfinite(explorer.z[0])
+    expect(box).to_have_value(f"{explorer.z[0]:g}")
+    expect(explorer["slider-note"]).to_have_text(f"What was typed is no number: z1 stays {explorer.z[0]:g}.")
+    box.fill("0.5")
+    expect(explorer["slider-note"]).to_have_text("")
+
+
+def test_a_number_so_large_that_the_decoder_overflows_is_said_to_be_no_picture(explorer):
+    box, _ = (explorer.page.get_by_role(role, name=name) for role, name in TYPED)
+    box.fill("1e308")
+    box.press("Tab")
+    assert explorer.z == [1e308, 0]
+    expect(explorer["slider-note"]).to_have_text("z1 lies beyond the end of its slider.")
+    expect(explorer.page.get_by_role("alert")).to_be_hidden()
+    box.fill("0")
+    assert explorer.z == [0, 0]
+
+
+def test_map_and_grid_say_where_they_end(explorer):
+    for _ in range(40):
+        explorer["zoom-in"].click()
+    expect(explorer["map-note"]).to_have_text("The map zooms no closer than this.")
+    explorer["reset"].click()
+    for _ in range(12):
+        explorer["zoom-out"].click()
+    expect(explorer["map-note"]).to_have_text("The map zooms no farther out than this.")
+    explorer.page.evaluate("vaewidgets.go([3.5, -3.5])")
+    explorer["grid"].press("ArrowRight")
+    expect(explorer["grid-edge"]).to_have_text("The picture ends here.")
+    explorer["grid"].press("ArrowDown")
+    expect(explorer["grid-edge"]).to_have_text("The picture ends here.")
+    explorer["grid"].press("ArrowUp")
+    expect(explorer["grid-edge"]).to_have_text("")
+    assert explorer.z[0] == 3.5 and explorer.z[1] > -3.5
 
 
 # -- the map ------------------------------------------------------------------------------------------

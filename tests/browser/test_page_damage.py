@@ -281,6 +281,11 @@ def test_other_data_that_fit_are_taken(show, small):
     assert_runs(show(with_data(small, {"mu": half(1, 2), "logvar": None, "labels": None})))
 
 
+#: From the two numbers of z to a picture of millions of pixels, without a weight.
+LARGE = [
+    {"kind": "reshape", "out": [1, 2, 1]},
+    {"kind": "upsample_nearest", "in": [1, 2, 1], "out": [1, 2400, 2000]},
+]
 MISFITS = {
     "mu-short": ({"mu": half(0, 0, 0)}, "mu has 3 values, which is no multiple of 2"),
     "mu-odd": ({"mu": base64.b64encode(b"abc").decode()}, "mu has 3 bytes, which is no multiple of 2"),
@@ -320,6 +325,14 @@ MISFITS = {
     "spec-latent": ({"spec.latentDim": 3}, "The description cannot be run"),
     "spec-image": ({"spec.imageShape": [1, 6, 6]}, "The description cannot be run"),
     "spec-channels": ({"spec.imageShape": [2, 3, 5]}, "an image has 2 channels, neither 1 nor 3"),
+    "spec-large": (
+        {
+            "spec.imageShape": [1, 2400, 2000],
+            "spec.decoder": LARGE,
+            "spec.encoder": None,
+        },
+        "an image of 2400 x 2000 pixels is larger than this page draws",
+    ),
     "spec-layer": ({"spec.decoder.0.kind": "dropout"}, 'a layer of kind "dropout"'),
     "spec-weight": ({"spec.decoder.0.weight": 10**6}, 'a linear, has a wrong "weight"'),
     "spec-out": ({"spec.decoder.0.out": [2**26]}, "The description cannot be run"),

@@ -196,6 +196,8 @@ def test_a_layer_that_the_page_cannot_run_is_refused_by_name(tmp_path):
         to_html(Other(), tmp_path / "m.html")
     with pytest.raises(ValueError, match="1 or 3 channels"):
         to_html(vw.VAE(2, (2, 4, 4), hidden=(8,), seed=0), tmp_path / "m.html")
+    with pytest.raises(ValueError, match=r"at most 1,048,576 pixels; got shape \(1, 1025, 1024\)"):
+        to_html(vw.VAE(2, (1, 1025, 1024), hidden=(1,), seed=0), tmp_path / "m.html")
     assert not list(tmp_path.iterdir())
 
 

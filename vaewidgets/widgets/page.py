@@ -184,8 +184,12 @@ def _describe(model) -> Description:
     except CannotDescribe:
         # The page itself only decodes: an encoder of one's own is no reason to refuse it.
         description = describe(model, half=True)
-    if description.spec["imageShape"][0] not in (1, 3):
-        raise ValueError(f"the page shows images of 1 or 3 channels; got shape {model.image_shape}.")
+    channels, height, width = description.spec["imageShape"]
+    if channels not in (1, 3) or height * width > 2**20:
+        raise ValueError(
+            f"the page shows images of 1 or 3 channels and at most {2**20:,} pixels; "
+            f"got shape {model.image_shape}."
+        )
     return description
 
 

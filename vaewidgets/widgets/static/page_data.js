@@ -89,8 +89,10 @@ function readPage(text, weightsText, checksum) {
   if (!data?.spec) refuse("there is no description of a model");
   if (data.spec.dtype !== "float16") refuse("the weights are not said to be float16");
   const weights = halvesOf("weights", weightsText), network = makeNetwork(data.spec, weights);
-  const { latentDim, imageShape: [channels] } = network;
+  const { latentDim, imageShape: [channels, height, width] } = network;
   if (channels !== 1 && channels !== 3) refuse(`an image has ${channels} channels, neither 1 nor 3`);
+  // The grid holds at least 25 of them, and a canvas beyond a browser's limit stays blank without a word.
+  if (height * width > 2 ** 20) refuse(`an image of ${height} x ${width} pixels is larger than this page draws`);
   checkNumbers(data, latentDim);
   const codes = halvesOf("mu", data.mu), count = codes.length / latentDim;
   if (!Number.isInteger(count)) refuse(`mu has ${codes.length} values, which is no multiple of ${latentDim}`);
