@@ -59,7 +59,7 @@ def test_the_code_between_the_lines_runs_after_it(names, tmp_path, monkeypatch):
     for code in re.findall(r"`([^`\n]*\w\([^`\n]*)`", README):
         code = code.replace("model.given", "conditional.given")
         # MNIST itself may have to be downloaded.
-        if re.match(r"(\w+ = )?vw\.|finder\.|panel\.|conditional\.", code) and code != 'vw.load_data("mnist")':
+        if code != 'vw.load_data("mnist")' and re.match(r"(\w+ = )?vw\.|(finder|panel|conditional)\.", code):
             exec(code, names)
             ran.append(code)
     assert len(ran) >= 12
