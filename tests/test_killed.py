@@ -12,10 +12,12 @@ from vaewidgets import writing
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kill -9 is of POSIX")
 
 KILLS = 100
-#: Forks writers and kills them; without torch, as a fork is a matter of milliseconds only then. A writer
-#: writes one whole file after the other, each of one byte repeated, and its scratch file in slow pieces.
+#: Forks writers, each of which kills itself at its own moment; without torch, as a fork is a matter of
+#: milliseconds only then. A writer writes one whole file after the other, each of one byte repeated and in
+#: pieces. Its moments are before and after each thing that it asks of the file system: what a kill leaves
+#: behind depends on nothing else, and a kill by the clock would miss the writer on a busy machine.
 PROGRAM = """
-import json, os, random, signal, sys, time
+import fcntl, json, os, signal, sys
 from pathlib import Path
 from vaewidgets import writing
 assert "torch" not in sys.modules, "importing what writes files loads torch"
@@ -23,7 +25,22 @@ assert "torch" not in sys.modules, "importing what writes files loads torch"
 path, way, kills = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 SIZE, PIECES = 400_000, 8
 
-class Slow:
+def moment():
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def watch(module, name):
+    ask = getattr(module, name)
+    def watched(*args, **more):
+        moment()
+        answer = ask(*args, **more)
+        moment()
+        return answer
+    setattr(module, name, watched)
+
+class Pieces:
     def __init__(self, file):
         self.file = file
     def __enter__(self):
@@ -33,40 +50,39 @@ class Slow:
     def write(self, data):
         for piece in range(PIECES):
             self.file.write(data[piece * SIZE // PIECES : (piece + 1) * SIZE // PIECES])
-            time.sleep(0.001)
+            moment()
     def __getattr__(self, name):
         return getattr(self.file, name)
 
-fdopen = os.fdopen
-os.fdopen = lambda handle, mode: Slow(fdopen(handle, mode, buffering=0))
-
 def write_for_ever(first):
+    fdopen = os.fdopen
+    os.fdopen = lambda handle, mode: Pieces(fdopen(handle, mode, buffering=0))
+    for module, name in ((os, "open"), (fcntl, "flock"), (os, "fsync"), (os, "chmod"), (os, "replace")):
+        watch(module, name)
     for version in range(first, 256):
         data = bytes([version]) * SIZE
         if way == "whole":
             writing.write({path: data})
         else:
-            with Slow(open(path, "wb", buffering=0)) as file:
+            with Pieces(open(path, "wb", buffering=0)) as file:
                 file.write(data)
     os._exit(0)
 
-rng, torn, versions, most = random.Random(0), [], set(), 0
+torn, old, most = [], 0, 0
 for kill in range(kills):
-    before = path.read_bytes()[:1]
+    before, left = path.read_bytes()[:1], 1 + kill
     writer = os.fork()
     if not writer:
-        write_for_ever(1 + kill % 100)
-    time.sleep(rng.uniform(0, 0.03))
-    os.kill(writer, signal.SIGKILL)
+        write_for_ever(1 + before[0] % 100 if before else 1)
     _, status = os.waitpid(writer, 0)
     assert os.WTERMSIG(status) == signal.SIGKILL
     data = path.read_bytes()
-    versions.add((before, data[:1]))
+    old += data[:1] == before
     if len(data) != SIZE or data.count(data[:1]) != SIZE:
         torn.append(kill)
     most = max(most, len(os.listdir(path.parent)) - 1)
 print(json.dumps({
-    "torn": torn, "old": sum(a == b for a, b in versions), "new": sum(a != b for a, b in versions),
+    "torn": torn, "old": old, "new": kills - old,
     "left": sorted(os.listdir(path.parent)), "most": most,
 }))
 """
