@@ -251,7 +251,7 @@ def server(tmp_path_factory):
 def listens(address):
     host, _, port = address.removeprefix("http://").rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=60).close()
+        socket.create_connection((host, int(port)), timeout=120).close()
     except ConnectionRefusedError:
         time.sleep(0.05)
         return False
@@ -265,7 +265,7 @@ def ask(address, token=None, method="GET"):
         request.add_header("Authorization", f"token {token}")
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=60) as answer:
+        with opener.open(request, timeout=120) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, ""

@@ -248,7 +248,7 @@ class TestObjectives:
         expected = loss(theirs, x).item()
         hand_made(theirs, adam(theirs), x, loss)
         run = vw.fit(ours, images, batch_size=100, free_bits=bits, beta=0.7)
-        assert next(run).loss == pytest.approx(expected, rel=1e-6)
+        assert next(run).loss == pytest.approx(expected, rel=1e-5)
         for weight, reference in zip(ours.parameters(), theirs.parameters(), strict=True):
             torch.testing.assert_close(weight.grad, reference.grad, rtol=1e-4, atol=1e-6)
         close_weights(ours, theirs)
@@ -322,9 +322,10 @@ class TestValidation:
             assert (step.held_out is not None) == (step.step % 3 == 0)
             if step.held_out is not None:
                 loss, reconstruction, kl = held_out_by_hand(run.model, held_out, "binarize" in more, seed=2)
-                assert step.held_out.loss == pytest.approx(loss, rel=1e-6)
-                assert step.held_out.reconstruction == pytest.approx(reconstruction, rel=1e-6)
-                assert step.held_out.kl_per_dimension == pytest.approx(kl, rel=1e-5)
+                # In float32, by batches of other sizes; a KL of nearly 0 is a difference of numbers near 1.
+                assert step.held_out.loss == pytest.approx(loss, rel=1e-5)
+                assert step.held_out.reconstruction == pytest.approx(reconstruction, rel=1e-5)
+                assert step.held_out.kl_per_dimension == pytest.approx(kl, rel=1e-5, abs=1e-6)
 
     def test_more_images_than_are_measured_at_a_time_are_averaged_once(self, images, digits):
         run = begin(images, validation=digits.train.images[:1030], epochs=1)
@@ -332,7 +333,7 @@ class TestValidation:
         noise = generator()
         epsilon = torch.cat([torch.randn(1000, 2, generator=noise), torch.randn(30, 2, generator=noise)])
         terms = vw.elbo(run.model, digits.train.images[:1030], epsilon=epsilon)
-        assert held_out.loss == pytest.approx(-terms.total.mean().item(), rel=1e-6)
+        assert held_out.loss == pytest.approx(-terms.total.mean().item(), rel=1e-5)
 
     def test_with_many_samples_fewer_images_are_decoded_at_a_time(self, images, digits, monkeypatch):
         decoded = []
@@ -355,13 +356,13 @@ class TestValidation:
         losses = [step.held_out.loss for step in run if step.held_out]
         best = losses.index(min(losses))
         assert len(losses) == best + 1 + 3 and best > 0
-        assert held_out_by_hand(run.model, images[:30])[0] == pytest.approx(min(losses), rel=1e-6)
+        assert held_out_by_hand(run.model, images[:30])[0] == pytest.approx(min(losses), rel=1e-5)
 
     def test_a_run_that_ends_by_itself_has_the_best_weights_too(self, images):
         run = begin(images, "patience", epochs=6, patience=5)
         losses = [step.held_out.loss for step in run if step.held_out]
         assert losses[-1] > min(losses)
-        assert held_out_by_hand(run.model, images[:30])[0] == pytest.approx(min(losses), rel=1e-6)
+        assert held_out_by_hand(run.model, images[:30])[0] == pytest.approx(min(losses), rel=1e-5)
 
     def test_closing_gives_the_best_weights_and_before_any_the_present_ones(self, images):
         run = begin(images, "patience", patience=5, epochs=20)
@@ -376,7 +377,7 @@ class TestValidation:
             if len(losses) > 2 and losses[-1] > min(losses) and step.step % 3 == 1:
                 break
         run.close()
-        assert held_out_by_hand(run.model, images[:30])[0] == pytest.approx(min(losses), rel=1e-6)
+        assert held_out_by_hand(run.model, images[:30])[0] == pytest.approx(min(losses), rel=1e-5)
 
 
 class TestHalfWidth:
@@ -609,7 +610,7 @@ class TestSteering:
         ours.beta, ours.lr = 3, 1
         step = next(ours)
         assert (step.beta, step.lr, ours.beta, ours.lr) == (3.0, 1.0, 3.0, 1.0)
-        assert step.loss == pytest.approx(-step.reconstruction + 3 * step.kl, rel=1e-6)
+        assert step.loss == pytest.approx(-step.reconstruction + 3 * step.kl, rel=1e-5)
         before = theirs.state().tensors
         next(theirs)
         moved = [
@@ -619,7 +620,7 @@ class TestSteering:
         assert moved[0] > 300 * moved[1]
         ours.beta = 0.0
         step = next(ours)
-        assert step.beta == 0 and step.loss == pytest.approx(-step.reconstruction, rel=1e-6)
+        assert step.beta == 0 and step.loss == pytest.approx(-step.reconstruction, rel=1e-5)
 
     def test_schedule_and_warm_up_scale_them(self, images):
         run = begin(images, schedule="cosine", kl_warmup=2.0)

@@ -93,12 +93,13 @@ def test_the_numbers_of_a_step_are_means_over_its_images(images, monkeypatch, be
 
     monkeypatch.setattr(training, "elbo", spied)
     steps = list(vw.fit(small(), images, epochs=1, beta=beta, batch_size=batch_size))
+    # Means in float32, summed in an order that is the processor's own: some hundred roundings of 6e-8.
     for step, terms in zip(steps, seen, strict=True):
         assert step.beta == beta
-        assert step.loss == pytest.approx(-terms.total.mean().item(), rel=1e-6)
-        assert step.reconstruction == pytest.approx(terms.reconstruction.mean().item(), rel=1e-6)
-        assert step.terms.kl_per_dimension == pytest.approx(terms.kl.mean(0).tolist(), rel=1e-6)
-        assert step.kl == pytest.approx(terms.kl.sum(1).mean().item(), rel=1e-6)
+        assert step.loss == pytest.approx(-terms.total.mean().item(), rel=1e-5)
+        assert step.reconstruction == pytest.approx(terms.reconstruction.mean().item(), rel=1e-5)
+        assert step.terms.kl_per_dimension == pytest.approx(terms.kl.mean(0).tolist(), rel=1e-5)
+        assert step.kl == pytest.approx(terms.kl.sum(1).mean().item(), rel=1e-5)
         assert step.loss == pytest.approx(-step.reconstruction + beta * step.kl, rel=1e-5)
         assert not step.numbers.requires_grad
     assert len(seen[-1].total) == 300 - batch_size * (len(steps) - 1), "the last batch is short"
@@ -110,7 +111,7 @@ def test_the_first_step_is_adam_on_the_gradient_of_the_loss(images):
     before = copy.deepcopy(model)
     step = next(vw.fit(model, images, batch_size=300, lr=1e-3, seed=0))
     terms = vw.elbo(before, images[torch.randperm(300, generator=generator(0))], generator=generator(0))
-    assert step.loss == pytest.approx(-terms.total.mean().item(), rel=1e-6)
+    assert step.loss == pytest.approx(-terms.total.mean().item(), rel=1e-5)
     (-terms.total.mean()).backward()
     for old, new in zip(before.parameters(), model.parameters(), strict=True):
         large = old.grad.abs() > 1e-3

@@ -95,7 +95,8 @@ def baselines(images: Tensor, labels: Tensor, d: int, *, seed: int = 0) -> dict[
     pixels = images.flatten(1).cpu()
     if not 1 <= d <= pixels.shape[1]:
         raise ValueError(f"d must be from 1 to the {pixels.shape[1]} pixels of an image; got {d}.")
-    centred = (pixels - pixels.mean(0)).double()
+    centred = pixels.double()
+    centred = centred - centred.mean(0)
     directions = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -d:]
     random = torch.randn(pixels.shape[1], d, generator=torch.Generator().manual_seed(seed))
     tables = {

@@ -220,7 +220,8 @@ def test_what_the_page_cannot_run_is_decoded_and_judged_here(pair):
     from_page(panel.planes, position=[0.5, -0.25])
     for k in range(2):
         reading = panel.planes.readings[k]
-        np.testing.assert_allclose(floats(reading["probabilities"]), panel.probabilities[k], rtol=1e-6)
+        # float32 on both sides; one of them may be computed in a batch with others.
+        np.testing.assert_allclose(floats(reading["probabilities"]), panel.probabilities[k], rtol=1e-5)
         np.testing.assert_array_equal(
             (floats(reading["pixels"]).reshape(6, 5) * 255).round(), panel.images[k]
         )
