@@ -9,6 +9,10 @@ from comm.base_comm import BaseComm
 
 import vaewidgets as vw
 
+# Two encodings of one image in float32: sums of some tens of products that may cancel, each rounded to 6e-8
+# of itself, in an order that is the processor's and the batch's own; a KL is a difference of numbers near 1.
+FLOAT32 = {"rel": 1e-5, "abs": 1e-6}
+
 
 @dataclass
 class Wire:

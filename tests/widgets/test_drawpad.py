@@ -9,11 +9,7 @@ from torch.distributions import Normal, kl_divergence
 import vaewidgets as vw
 from vaewidgets.widgets._shared import followers, tell
 
-from .conftest import from_page
-
-# Two encodings of one image, in float32: sums of 30 products that may cancel, each rounded to 6e-8 of them,
-# and a KL that is a difference of numbers near 1.
-FLOAT32 = {"rel": 1e-5, "abs": 1e-6}
+from .conftest import FLOAT32, from_page
 
 
 def drawing(seed=0, shape=(6, 5)) -> np.ndarray:
