@@ -61,7 +61,8 @@ def linear_probe(codes: Tensor, labels: Tensor, *, seed: int = 0) -> Rate:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    codes, labels = codes.flatten(1).cpu(), labels.cpu()
+    # scikit-learn would fit in float32 what is float32: where its steps end would hang on the processor.
+    codes, labels = codes.flatten(1).cpu().double(), labels.cpu()
     if labels.shape != (len(codes),):
         raise ValueError(f"{len(codes)} codes need {len(codes)} labels; got shape {tuple(labels.shape)}.")
     if not codes.isfinite().all():
