@@ -44,6 +44,20 @@ def test_the_matched_gaussian_has_the_moments_of_the_codes():
     torch.testing.assert_close(found, wanted, atol=6 * math.sqrt(2 / 2e5), rtol=0)
 
 
+def test_draws_of_the_matched_gaussian_do_not_hang_on_the_signs_of_eigenvectors(monkeypatch):
+    """Either sign is right: which one is returned differs between builds of LAPACK."""
+    codes = torch.randn(100, 4, generator=generator()) @ torch.randn(4, 4, generator=generator(1))
+    draws = matched_gaussian(codes).draw(20, generator(2))
+    eigh, signs = torch.linalg.eigh, torch.tensor([-1.0, 1, 1, -1]).double()
+
+    def turned(table):
+        values, vectors = eigh(table)
+        return values, vectors * signs
+
+    monkeypatch.setattr(torch.linalg, "eigh", turned)
+    torch.testing.assert_close(matched_gaussian(codes).draw(20, generator(2)), draws)
+
+
 def test_a_dimension_in_which_all_codes_are_equal_stays_there():
     codes = torch.stack([torch.randn(100, generator=generator()), torch.full((100,), 7.0)], 1)
     for sampler in (matched_gaussian(codes), mixture(codes)):

@@ -73,11 +73,12 @@ def matched_gaussian(codes: Tensor) -> Sampler:
     mean = codes.mean(0)
     # Through eigenvalues: a dimension in which all codes are equal has no Cholesky factor.
     values, vectors = torch.linalg.eigh(torch.atleast_2d(codes.T.cov()))
-    root = vectors * values.clamp(min=0).sqrt()
+    # The symmetric root: the sign of an eigenvector is the processor's choice, and would be the draws' too.
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
 
     def sample(n: int, generator: torch.Generator | None) -> Tensor:
         epsilon = torch.randn(n, codes.shape[1], generator=generator, dtype=torch.float64)
-        return (mean + epsilon @ root.T).float()
+        return (mean + epsilon @ root).float()
 
     how = f"mean and covariance of {len(codes):,} codes"
     return Sampler("matched Gaussian", codes.shape[1], how, sample)
