@@ -22,6 +22,22 @@ async function revive(part) {
   }
 }
 
+const put = (node, name, text) => {
+  if (node.getAttribute(name) !== text) node.setAttribute(name, text);
+};
+
+// What the eye reads: the readout, or the box beside. noUiSlider would say the logarithm, the index, two decimals.
+function spoken(slider, handle) {
+  const readout = slider.querySelector(".widget-readout");
+  if (readout?.textContent && getComputedStyle(readout).display !== "none") return readout.textContent;
+  const range = handle.closest(".noUi-target")?.noUiSlider;
+  const box = slider.closest(".widget-hbox")?.querySelector(".vw-number input");
+  if (!range || !box) return handle.getAttribute("aria-valuetext") ?? "";
+  // While a hand is on the slider the box is a moment behind.
+  const value = range.get(true), step = range.options.step || 0;
+  return Math.abs(Number(box.value) - value) <= step ? box.value : String(Number(value.toFixed(4)));
+}
+
 function show(model, el, hearing) {
   el.classList.add("vw-gone");
   hearing.then(() => { el.dataset.vwHears = "true"; });
@@ -35,9 +51,14 @@ function show(model, el, hearing) {
     for (const slider of panel.querySelectorAll(".widget-slider")) {
       const label = slider.querySelector(".widget-label");
       const handle = slider.querySelector(".noUi-handle");
-      if (label && handle && handle.getAttribute("aria-label") !== label.textContent) {
-        handle.setAttribute("aria-label", label.textContent);
-      }
+      if (!handle) continue;
+      if (label) put(handle, "aria-label", label.textContent);
+      put(handle, "aria-valuetext", spoken(slider, handle));
+    }
+    // A box beside a slider has no description of its own.
+    for (const box of panel.querySelectorAll(".vw-number input")) {
+      const label = box.closest(".widget-hbox")?.querySelector(".widget-slider .widget-label");
+      if (label) put(box, "aria-label", `${label.textContent}, typed`);
     }
     // A figure is called what stands above it.
     for (const figure of panel.querySelectorAll(".js-plotly-plot:not([role])")) {
@@ -56,7 +77,8 @@ function show(model, el, hearing) {
     panel = el.closest(".vw-panel");
     if (!panel) return requestAnimationFrame(() => el.isConnected && watch());
     panel.dataset.lmSuppressShortcuts = "true";
-    watcher.observe(panel, { childList: true, subtree: true });
+    watcher.observe(panel, { childList: true, subtree: true, attributeFilter: ["aria-valuetext"] });
+    panel.addEventListener("focusin", dress);
     listener.observe(panel, { attributeFilter: ["class"] });
     dress();
     tell();
@@ -64,6 +86,7 @@ function show(model, el, hearing) {
   };
   requestAnimationFrame(watch);
   return () => {
+    panel?.removeEventListener("focusin", dress);
     watcher.disconnect();
     listener.disconnect();
   };
