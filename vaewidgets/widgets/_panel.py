@@ -13,15 +13,18 @@ from pathlib import Path
 import anywidget
 import ipywidgets as widgets
 import traitlets
-from ipywidgets.widgets.widget import _instances
 
+from ._made import close_made, note_made
 from ._shared import unfollow
 
 STATIC = Path(__file__).parent / "static"
 
 
 def read_static(*names: str) -> str:
-    """Join hand-written modules to one: anywidget takes a single one, and they share what they define."""
+    """Join hand-written modules to one: anywidget takes a single one, and they share what they define.
+
+    A text, not a path: anywidget tells every model of changes of a file, and so keeps all of them for ever.
+    """
     return "\n".join((STATIC / name).read_text("utf-8") for name in names)
 
 
@@ -36,7 +39,7 @@ class Dress(anywidget.AnyWidget):
     """
 
     _esm = read_static("stored.js", "panel.js")
-    _css = STATIC / "panel.css"
+    _css = read_static("panel.css")
     parts = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
 
@@ -44,15 +47,16 @@ class Panel(widgets.VBox):
     """A stateful panel: one public trait of truth, controls that write it, one observer that renders it.
 
     Subclasses build their children as plainly named attributes, hand them to ``super().__init__``,
-    and connect them with `listen`, so that no failure is silent.
+    and connect them with `listen`, so that no failure is silent. What they make until ``__init__`` returns
+    is the panel's own, shown or not, and is closed with it.
     """
 
-    def __new__(cls, *args, **keywords):
-        """Note which widgets are there already, so that closing leaves what the user made and passed in."""
-        panel = super().__new__(cls, *args, **keywords)
-        panel._not_its_own = frozenset(_instances)
-        return panel
+    def __init_subclass__(cls, **keywords) -> None:
+        super().__init_subclass__(**keywords)
+        if "__init__" in vars(cls):
+            cls.__init__ = note_made(cls.__init__)
 
+    @note_made
     def __init__(self, children, **layout) -> None:
         self.error_line = widgets.HTML()
         parts = [
@@ -102,13 +106,9 @@ class Panel(widgets.VBox):
         button.on_click(callback)
 
     def close(self) -> None:
-        """Close the panel and all that it is made of: nothing of it goes on in the page or in the kernel."""
+        """Close the panel and all that it has made: nothing of it goes on in the page or in the kernel."""
         unfollow(self)
-        held = {id(part) for part in reached(self)}
-        own = [part for key, part in list(_instances.items()) if key not in self._not_its_own]
-        parts = tree(self)[1:] + [part for part in own if id(part) in held and part is not self]
-        for part in parts:
-            part.close()
+        close_made(self)
         super().close()
 
     @contextmanager
@@ -137,25 +137,6 @@ def tree(widget: widgets.Widget) -> list[widgets.Widget]:
         seen.append(part)
         waiting += [child for child in getattr(part, "children", ()) if child not in seen]
     return seen
-
-
-def reached(panel: Panel) -> list[widgets.Widget]:
-    """List the widgets that a panel holds, shown or not: layouts, styles and its helpers' controls too."""
-    waiting, seen = [panel], {}
-    while waiting:
-        part = waiting.pop()
-        if id(part) in seen:
-            continue
-        seen[id(part)] = part
-        if isinstance(part, widgets.Widget):
-            waiting += list(part._trait_values.values())
-        if isinstance(part, widgets.Widget) or type(part).__module__.startswith("vaewidgets.widgets"):
-            waiting += list(getattr(part, "__dict__", {}).values())
-        elif isinstance(part, dict):
-            waiting += list(part.values())
-        elif isinstance(part, (list, tuple, set)):
-            waiting += list(part)
-    return [part for part in seen.values() if isinstance(part, widgets.Widget)]
 
 
 def is_from_page(control: widgets.Widget) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 
-from ._panel import STATIC
+from ._panel import read_static
 
 
 @contextmanager
@@ -83,8 +83,8 @@ class FigureWidget(_FigureWidget):
     was made, so make it whole, from a ``go.Figure``; what is edited afterwards is sent to it on request.
     """
 
-    _esm = _join_module(str(_FigureWidget._esm), (STATIC / "figure.js").read_text("utf-8"))
-    _css = STATIC / "figure.css"
+    _esm = _join_module(str(_FigureWidget._esm), read_static("figure.js"))
+    _css = read_static("figure.css")
 
     _made = False
 

@@ -6,7 +6,7 @@ import anywidget
 import torch
 import traitlets
 
-from ._panel import STATIC, read_static
+from ._panel import read_static
 
 
 class LadderView(anywidget.AnyWidget):
@@ -22,7 +22,7 @@ class LadderView(anywidget.AnyWidget):
     """
 
     _esm = read_static("chart.js", "ladder.js")
-    _css = STATIC / "ladder.css"
+    _css = read_static("ladder.css")
     density = traitlets.Bytes().tag(sync=True)
     seen = traitlets.Dict().tag(sync=True)
 

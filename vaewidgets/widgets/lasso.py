@@ -7,7 +7,7 @@ import numpy as np
 import traitlets
 
 from ._figure import PALETTE
-from ._panel import STATIC, read_static
+from ._panel import read_static
 
 
 class MapLasso(anywidget.AnyWidget):
@@ -26,7 +26,7 @@ class MapLasso(anywidget.AnyWidget):
     """
 
     _esm = read_static("chart.js", "overlay.js", "lasso.js")
-    _css = STATIC / "lasso.css"
+    _css = read_static("lasso.css")
     armed = traitlets.Bool(False).tag(sync=True)
     corners = traitlets.List().tag(sync=True)
     drawn = traitlets.List().tag(sync=True)

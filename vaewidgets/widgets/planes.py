@@ -6,7 +6,7 @@ import anywidget
 import traitlets
 
 from ._describe import CannotDescribe, describe, describe_classifier
-from ._panel import STATIC, read_static
+from ._panel import read_static
 
 
 class TwinPlanes(anywidget.AnyWidget):
@@ -35,7 +35,7 @@ class TwinPlanes(anywidget.AnyWidget):
     """
 
     _esm = read_static("decoder.js", "shared.js", "chart.js", "holes.js")
-    _css = STATIC / "holes.css"
+    _css = read_static("holes.css")
     networks = traitlets.Dict().tag(sync=True)
     image_shape = traitlets.List(traitlets.Int()).tag(sync=True)
     classes = traitlets.List(traitlets.Unicode()).tag(sync=True)

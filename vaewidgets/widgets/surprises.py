@@ -14,7 +14,7 @@ from vaewidgets.images import tile, to_uint8
 from vaewidgets.metrics import held_out_elbo
 
 from ._model import Encoded, check_decodes, decode_points
-from ._panel import STATIC, Panel, note_html, read_static
+from ._panel import Panel, note_html, read_static
 from ._pictures import ImagePair
 from ._shared import follow, model_lock
 
@@ -46,7 +46,7 @@ class SurprisesView(anywidget.AnyWidget):
     """
 
     _esm = read_static("shared.js", "chart.js", "pixels.js", "surprises.js")
-    _css = STATIC / "surprises.css"
+    _css = read_static("surprises.css")
     rank = traitlets.Int(0).tag(sync=True)
     nats = traitlets.Bytes().tag(sync=True)
     edges = traitlets.List(traitlets.Float()).tag(sync=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anywidget
 import traitlets
 
-from ._panel import STATIC, read_static
+from ._panel import read_static
 
 
 class Table(anywidget.AnyWidget):
@@ -25,7 +25,7 @@ class Table(anywidget.AnyWidget):
     """
 
     _esm = read_static("chart.js", "table.js")
-    _css = STATIC / "table.css"
+    _css = read_static("table.css")
     caption = traitlets.Unicode("").tag(sync=True)
     columns = traitlets.List().tag(sync=True)
     rows = traitlets.List().tag(sync=True)
