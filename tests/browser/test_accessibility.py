@@ -42,7 +42,9 @@ RUN_AXE = """async panels => {
             runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'], resultTypes: ['violations'],
             rules: {'color-contrast': {enabled: false}},
         });
-        for (const {id, nodes} of violations) found.push(...nodes.map(node => [i, id, node.html.slice(0, 200)]));
+        for (const {id, nodes} of violations) {
+            found.push(...nodes.map(node => [i, id, node.html.slice(0, 200)]));
+        }
     }
     return found;
 }"""
@@ -125,3 +127,26 @@ def test_a_slider_beside_a_box_says_what_the_box_shows(notebook, panels):
     handle = explorer.locator('.noUi-handle[aria-label="z1"]')
     handle.focus()
     expect(handle).to_have_attribute("aria-valuetext", "0.1234")
+
+
+def test_what_is_typed_beyond_a_range_is_refused_with_a_word(notebook, panels):
+    explorer, bottleneck = panels.first, panels.nth(12)
+    readout = bottleneck.locator(".widget-readout")
+    for typed, word in (("900", "image: 900 is outside 0 to 35"), ("x", "image: x is not a number")):
+        readout.click()
+        readout.fill(typed)
+        readout.press("Enter")
+        expect(bottleneck.get_by_role("alert").first).to_contain_text(word)
+        expect(readout).to_have_text("0")
+    assert notebook.evaluate("panels[12].row") == "0"
+    # Beyond what a slider reaches, but a latent point all the same.
+    box = explorer.get_by_label("z1, typed")
+    box.fill("7.5")
+    box.press("Enter")
+    notebook.until("explorer.z[0] == 7.5 and explorer.sliders[0].max == 7.5")
+    knob = panels.nth(7).get_by_label("mu1, typed")
+    held = knob.input_value()
+    knob.fill("900")
+    knob.press("Enter")
+    expect(panels.nth(7).locator(".vw-refused").first).to_contain_text("900 is outside -5 to 5")
+    expect(knob).to_have_value(held)

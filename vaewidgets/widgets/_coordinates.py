@@ -24,7 +24,8 @@ class Coordinates(widgets.VBox):
     Attributes
     ----------
     sliders : list of FloatSlider
-    boxes : list of BoundedFloatText
+    boxes : list of FloatText
+        Without ends: what is typed beyond a slider's range is kept, and the slider is widened.
     """
 
     def __init__(self, z: tuple[float, ...], ranges) -> None:
@@ -37,9 +38,7 @@ class Coordinates(widgets.VBox):
                 value, min=low, max=high, step=step, description=f"z{i + 1}", readout=False,
                 layout=dict(width="180px"), style=dict(description_width="28px"),
             )  # fmt: skip
-            box = widgets.BoundedFloatText(
-                round(value, 4), min=low, max=high, step=10 * step, layout=dict(width="78px")
-            )
+            box = widgets.FloatText(round(value, 4), step=10 * step, layout=dict(width="78px"))
             box.add_class("vw-number")
             self.sliders.append(slider)
             self.boxes.append(box)
@@ -64,8 +63,7 @@ class Coordinates(widgets.VBox):
         for i, value in enumerate(z):
             # A coordinate that stayed is not sent again: the page would round it and answer.
             if self._shown is None or self._shown[i] != value:
-                for control in (self.sliders[i], self.boxes[i]):
-                    _widen(control, value)
+                _widen(self.sliders[i], value)
                 if from_page:
                     set_quietly(self.sliders[i], value=value)
                 else:

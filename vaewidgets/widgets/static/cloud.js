@@ -175,6 +175,8 @@ function makeKnob(parent, { label, range, step, log = false, get, set }) {
   Object.assign(box, { type: "number", step: "any" });
   slider.setAttribute("aria-label", label);
   box.setAttribute("aria-label", `${label}, typed`);
+  const refused = htmlElement("span", row, "vw-refused");
+  refused.setAttribute("role", "alert");
   slider.addEventListener("input", () => set(between(from(Number(slider.value)), range)));
   slider.addEventListener("keydown", (event) => {
     const way = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
@@ -191,7 +193,11 @@ function makeKnob(parent, { label, range, step, log = false, get, set }) {
   };
   box.addEventListener("change", () => {
     const value = box.value === "" ? NaN : Number(box.value);
-    if (Number.isFinite(value)) set(between(value, range));
+    const fits = value >= range[0] && value <= range[1];
+    // What it shows already is rounded: hearing that must not round the value.
+    if (fits && box.value !== brief(get())) set(value);
+    refused.textContent = fits ? ""
+      : `${Number.isFinite(value) ? `${value} is outside` : "type a number from"} ${brief(range[0])} to ${brief(range[1])}`;
     show();
   });
   return { row, show };

@@ -38,11 +38,57 @@ function spoken(slider, handle) {
   return Math.abs(Number(box.value) - value) <= step ? box.value : String(Number(value.toFixed(4)));
 }
 
+// ipywidgets takes what is typed beyond a control's range to its end, and half a number for a whole, without a
+// word. Here it is refused, and `say` says why: an empty text makes the control show the value that it has.
+function guard(panel, say) {
+  let before = "";
+  const check = (control, typed, range, whole) => {
+    const label = control.getAttribute("aria-label")
+      ?? control.closest(".widget-inline-hbox")?.querySelector(".widget-label")?.textContent;
+    const value = typed.trim() === "" ? NaN : Number(typed), [low, high] = range;
+    const wrong = !Number.isFinite(value) ? "is not a number"
+      : value < low || value > high ? `is outside ${low} to ${high}`
+      : whole && !Number.isInteger(value) ? "is not a whole number" : "";
+    say(wrong && `${label || "value"}: ${typed.trim() || "what was typed"} ${wrong}. It stays as it was.`);
+    return !wrong;
+  };
+  const box = ({ target }) => {
+    if (!target.matches(".widget-text input[type=number]")) return;
+    const ends = [target.min === "" ? -Infinity : Number(target.min), target.max === "" ? Infinity : Number(target.max)];
+    if (!check(target, target.value, ends, target.step === "1")) target.value = "";
+  };
+  const readout = (event) => {
+    const { target, type, key } = event;
+    if (type === "keydown" && key !== "Enter") return;
+    if (!target.matches?.(".widget-slider .widget-readout[contenteditable=true]")) return;
+    const slider = target.parentElement.querySelector(".noUi-target")?.noUiSlider;
+    const typed = target.textContent;
+    // Left as it was it must not round the value to what it shows.
+    const same = typed === before;
+    if (!slider || same || !check(target, typed, ends(slider, Number(before)), slider.options.step === 1)) {
+      target.textContent = "";
+    }
+    // Once the view has shown the value that it has now.
+    setTimeout(() => { before = target.textContent; });
+  };
+  const begin = ({ target }) => { before = target.textContent; };
+  const listeners = [["change", box], ["keydown", readout], ["blur", readout], ["focusin", begin]];
+  for (const [name, listener] of listeners) panel.addEventListener(name, listener, true);
+  return () => listeners.forEach(([name, listener]) => panel.removeEventListener(name, listener, true));
+}
+
+// A logarithmic slider counts in exponents, its readout shows powers of ten.
+function ends(slider, shown) {
+  const { min, max } = slider.options.range, at = Number(slider.get(true));
+  const log = Math.abs(Math.log10(shown) - at) < 0.01 && Math.abs(shown - at) > 0.01;
+  return [min, max].map((end) => (log ? Number((10 ** end).toPrecision(6)) : end));
+}
+
 function show(model, el, hearing) {
   el.classList.add("vw-gone");
   hearing.then(() => { el.dataset.vwHears = "true"; });
   el.setAttribute("role", "alert");
-  let panel = null;
+  let panel = null, unguard = () => {};
   // ipywidgets takes note of it in the class, and shows it by a glyph alone, in front of every control.
   const tell = () => {
     el.textContent = panel.classList.contains("jupyter-widgets-disconnected") ? GONE : "";
@@ -67,9 +113,9 @@ function show(model, el, hearing) {
       figure.setAttribute("role", "figure");
       figure.setAttribute("aria-label", heading.textContent);
     }
-    for (const bar of panel.querySelectorAll(".widget-hprogress:not([role])")) {
-      bar.setAttribute("role", "img");
-      bar.setAttribute("aria-label", bar.title);
+    for (const bar of panel.querySelectorAll(".widget-hprogress")) {
+      put(bar, "role", "img");
+      put(bar, "aria-label", bar.title || "progress");
     }
   };
   const watcher = new MutationObserver(dress), listener = new MutationObserver(tell);
@@ -77,8 +123,9 @@ function show(model, el, hearing) {
     panel = el.closest(".vw-panel");
     if (!panel) return requestAnimationFrame(() => el.isConnected && watch());
     panel.dataset.lmSuppressShortcuts = "true";
-    watcher.observe(panel, { childList: true, subtree: true, attributeFilter: ["aria-valuetext"] });
+    watcher.observe(panel, { childList: true, subtree: true, attributeFilter: ["aria-valuetext", "title"] });
     panel.addEventListener("focusin", dress);
+    unguard = guard(panel, (text) => { el.textContent = text; });
     listener.observe(panel, { attributeFilter: ["class"] });
     dress();
     tell();
@@ -87,6 +134,7 @@ function show(model, el, hearing) {
   requestAnimationFrame(watch);
   return () => {
     panel?.removeEventListener("focusin", dress);
+    unguard();
     watcher.disconnect();
     listener.disconnect();
   };
