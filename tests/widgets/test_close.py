@@ -22,7 +22,7 @@ def parts():
     return dict(
         data=data, small=vw.Images(data.test.images[:40], data.test.labels[:40]),
         vae=vw.VAE(2, (1, 8, 8), hidden=(8,), seed=0), pretrained=vw.pretrained("digits-vae-2d"),
-        ae=vw.pretrained("digits-ae-2d"), judge=vw.pretrained("digits-judge"),
+        ae=vw.pretrained("digits-ae-2d"), judge=vw.pretrained("digits-classifier"),
         codes=torch.randn(30, 2), labels=torch.arange(30) % 3,
     )  # fmt: skip
 

@@ -34,6 +34,7 @@ def note_made(init: Callable) -> Callable:
             init(self, *args, **keywords)
         except BaseException:
             close_made(self)
+            Widget.close(self)
             raise
         finally:
             _building.reset(token)
