@@ -172,6 +172,8 @@ def test_paused_nothing_moves_and_single_steps_are_single(notebook, panel):
 
 def test_rewind_stop_and_from_scratch(notebook, panel):
     kept = value(notebook, "cockpit.snapshots")
+    notebook.until(f"cockpit.controls.back.value == {kept[-1]}")
+    notebook.press(handle(panel, "back to"), "Home")
     notebook.press(handle(panel, "back to"), "ArrowRight", times=2)
     notebook.until(f"cockpit.controls.back.value == {kept[2]}")
     press(panel, "rewind")

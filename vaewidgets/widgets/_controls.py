@@ -70,6 +70,8 @@ class Controls(widgets.VBox):
             seed, description="noise seed", continuous_update=False,
             style=dict(description_width="72px"), layout=dict(width="190px"),
         )  # fmt: skip
+        for number in self.boxes.values():
+            number.add_class("vw-number")
         self.beyond = widgets.HTML()
         self._values = dict(beta=beta, lr=lr)
         self._say_beyond()
