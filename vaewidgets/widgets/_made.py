@@ -52,7 +52,8 @@ def close_made(panel) -> None:
         if id(widget) not in own
         for name in ("layout", "style")
     }
-    for widget in made:
+    # What holds others goes first: the page saves a control whose layout or child is taken from it.
+    for widget in reversed(made):
         if widget is not panel and id(widget) not in taken:
             widget.close()
 

@@ -4,7 +4,7 @@
 
 function render({ model, el }) {
   el.style.display = "none";
-  let busy = 0;
+  let busy = 0, closed = false;
   let observer = null;
   if (PerformanceObserver.supportedEntryTypes?.includes("longtask")) {
     observer = new PerformanceObserver((list) => {
@@ -16,6 +16,8 @@ function render({ model, el }) {
     const beat = model.get("beat");
     const begun = performance.now();
     requestAnimationFrame(() => requestAnimationFrame(() => {
+      // Nobody hears the last picture of a panel that was closed meanwhile.
+      if (closed) return;
       model.set("busy", (observer ? busy : performance.now() - begun) / 1000);
       model.set("echo", beat);
       model.save_changes();
@@ -24,6 +26,7 @@ function render({ model, el }) {
   };
   model.on("change:beat", answer);
   return () => {
+    closed = true;
     model.off("change:beat", answer);
     observer?.disconnect();
   };
