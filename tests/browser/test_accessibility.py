@@ -3,6 +3,7 @@
 One notebook for all tests: what costs is opening it.
 """
 
+import re
 from pathlib import Path
 
 import pytest
@@ -144,9 +145,54 @@ def test_what_is_typed_beyond_a_range_is_refused_with_a_word(notebook, panels):
     box.fill("7.5")
     box.press("Enter")
     notebook.until("explorer.z[0] == 7.5 and explorer.sliders[0].max == 7.5")
-    knob = panels.nth(7).get_by_label("mu1, typed")
-    held = knob.input_value()
-    knob.fill("900")
+    # A knob in the page refuses what is no value, and reaches what its slider did not.
+    lab = panels.nth(7)
+    for name, typed, word in (
+        ("mu1", "1e9", "is outside -1000000 to 1000000"),
+        ("sigma1", "-3", "-3 is outside 0.000001 to 1000000"),
+    ):
+        knob = lab.get_by_label(f"{name}, typed")
+        held = knob.input_value()
+        knob.fill(typed)
+        knob.press("Enter")
+        expect(lab.locator(".vw-refused", has_text=word)).to_have_text(re.compile(f"{name} stays {held}$"))
+        expect(knob).to_have_value(held)
+    knob.fill("0.0001")
     knob.press("Enter")
-    expect(panels.nth(7).locator(".vw-refused").first).to_contain_text("900 is outside -5 to 5")
-    expect(knob).to_have_value(held)
+    notebook.until("panels[7].sigma[0] == 0.0001")
+    expect(lab.get_by_role("slider", name="sigma1", exact=True)).to_have_attribute("aria-valuetext", "0.0001")
+    gap = panels.nth(9)
+    whole = gap.get_by_label("k, typed")
+    whole.fill("2.5")
+    whole.press("Enter")
+    expect(gap.locator(".vw-refused", has_text="2.5 is not a whole number: k stays 1")).to_be_visible()
+
+
+#: What is set beyond the drawn range, its ring, where the word stands, and what it says.
+BEYOND = {
+    "explorer": (0, "z", (9.0, -9.0), ".vw-map-cursor", ".vw-view-note", "z lies outside this view"),
+    "holes": (5, "z", (30.0, 0.0), ".vw-handle", ".vw-beyond", "lies beyond the edge"),
+    "KL": (7, "mu", (9.0, 0.0), ".vw-handle-mu", ".vw-beyond", "mu = 9.00, 0.00 lies beyond the edge"),
+    "noise": (8, "epsilon", (0.0, -9.0), ".vw-handle-z", ".vw-beyond", "lies beyond the edge"),
+    "traverse": (10, "z", (40.0, 40.0), ".vw-handle", ".vw-beyond", "= 40.00 lies beyond the edge"),
+    "beta": (11, "beta", 1000.0, ".vw-handle", ".vw-beyond", "beta times s squared = 250 lies beyond"),
+}
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_what_lies_beyond_the_drawn_range_is_kept_and_said_at_its_edge(notebook, panels, name):
+    index, attribute, value, ring, note, words = BEYOND[name]
+    panel, trait = panels.nth(index), f"panels[{index}].{attribute}"
+    before = notebook.evaluate(trait)
+    notebook.evaluate(f"setattr(panels[{index}], {attribute!r}, {value})")
+    expect(panel.locator(note, has_text=words).first).to_be_visible()
+    expect(panel.locator(ring).first).to_have_class(re.compile(r"\bbeyond\b"))
+    expect(panel.locator(ring).first).to_be_visible()
+    assert notebook.evaluate(trait) == str(value)
+    # An arrow key goes on from there, and not from the edge.
+    if name != "beta":
+        panel.locator(ring).first.press("ArrowLeft")
+        notebook.until(f"0 < sum(abs(a - b) for a, b in zip({trait}, {value})) < 0.5")
+    notebook.evaluate(f"setattr(panels[{index}], {attribute!r}, {before})")
+    expect(panel.locator(ring).first).not_to_have_class(re.compile(r"\bbeyond\b"))
+    expect(panel.locator(note, has_text=words)).to_have_count(0)

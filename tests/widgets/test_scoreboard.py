@@ -7,6 +7,7 @@ import time
 
 import pytest
 import torch
+import traitlets
 
 import vaewidgets as vw
 from vaewidgets.checkpoints import Atlas
@@ -133,6 +134,68 @@ def test_what_measuring_raises_is_shown_and_raised_again(models, judge, images, 
     assert panel.status == "failed" and "ValueError: no &lt;codes&gt;" in panel.error_line.value
     panel.start.click()
     assert "no &lt;codes&gt;" in panel.error_line.value
+
+
+@pytest.mark.parametrize("threaded", [True, False], ids=["threaded", "inline"])
+def test_an_observer_may_measure_again_stop_or_raise(
+    models, judge, images, result, monkeypatch, capsys, threaded
+):
+    monkeypatch.setattr("vaewidgets.scoreboard.measure", lambda *args, **keywords: result)
+    panel = vw.Scoreboard(models, judge, images, draws=120, threaded=threaded)
+    seen = []
+
+    def again(change):
+        seen.append((change.new, panel._runner.running))
+        if seen.count(("measured", False)) == 1:
+            panel.measure()
+
+    panel.observe(again, "status")
+    panel.measure()
+    assert panel.wait(120)
+    assert seen == [("running", True), ("measured", False)] * 2
+    panel.unobserve(again, "status")
+
+    def stop(change):
+        if change.new == "running":
+            panel.stop()
+
+    panel.observe(stop, "status")
+    panel.measure()
+    assert panel.wait(120) and panel.status == "stopped" and panel.result is result
+    panel.unobserve(stop, "status")
+
+    def broken(change):
+        raise ZeroDivisionError(f"on {change.new}")
+
+    panel.observe(broken, "status")
+    panel.measure()
+    assert panel.wait(120) and panel.status == "measured" and not panel._runner.running
+    assert "ZeroDivisionError: on measured" in panel.error_line.value
+    assert "ZeroDivisionError: on running" in capsys.readouterr().err
+    panel.unobserve(broken, "status")
+    panel.measure()
+    assert panel.wait(120) and panel.error_line.value == "" and panel.status == "measured"
+    panel.close()
+
+
+def test_a_double_click_is_no_error_and_a_closed_board_measures_no_more(models, judge, images, monkeypatch):
+    def endless(*args, progress, **keywords):
+        while True:
+            progress(0.5, "V")
+            time.sleep(0.001)
+
+    monkeypatch.setattr("vaewidgets.scoreboard.measure", endless)
+    panel = vw.Scoreboard(models, judge, images, draws=120)
+    panel.start.click()
+    panel.start.click()
+    assert panel.error_line.value == "" and panel.status == "running"
+    with pytest.raises(traitlets.TraitError, match="read-only"):
+        panel.status = "ready"
+    panel.close()
+    assert panel.status == "stopped" and not panel._runner.running
+    with pytest.raises(RuntimeError, match="this scoreboard is closed: run its cell again"):
+        panel.measure()
+    assert panel.status == "stopped"
 
 
 # -- the table ---------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import inspect
 import sys
 import threading
 import time
-import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -23,11 +22,12 @@ from vaewidgets.training import Training, fit
 
 from ._controls import Controls
 from ._live import LiveCurves
-from ._panel import Panel, title
+from ._panel import title
 from ._run import Run
 from ._runner import Runner
 from ._scene import Scene
 from ._shared import alone, claim, follow, followers, model_lock, release, tell, unfollow
+from ._telling import TellingPanel
 from .pulse import Pulse
 
 #: Seconds between two times that linked panels are told of new weights.
@@ -42,7 +42,7 @@ _FIT = {
 }
 
 
-class TrainingCockpit(Panel):
+class TrainingCockpit(TellingPanel):
     """Start, pause, step, stop and rewind the training of a model, and see what it does to the latent space.
 
     Training runs beside the notebook: other cells run meanwhile. What is shown costs it little: the
@@ -98,6 +98,7 @@ class TrainingCockpit(Panel):
     lr = traitlets.Float(1e-3)
     noise_seed = traitlets.Int(0)
     status = traitlets.Unicode("ready", read_only=True)
+    told_later = ("status", *KNOBS)
 
     def __init__(self, model, data, *, points: int = 2000, threaded: bool = True, **keywords) -> None:
         options = {name: keywords.pop(name) for name in _FIT if name in keywords}
@@ -126,7 +127,7 @@ class TrainingCockpit(Panel):
         self._lock, self._edit = model_lock(model), threading.RLock()
         #: Held while the run is begun, ended or taken back; never while a loop of it is waited for by others.
         self._turn = threading.RLock()
-        self._quiet, self._untold, self._postponed = threading.local(), deque(), deque()
+        self._postponed: deque[Callable] = deque()
         self._closed = False
         self._told_at = 0.0
         self._turn_of_curves = True
@@ -394,14 +395,6 @@ class TrainingCockpit(Panel):
             if not getattr(self._quiet, "depth", 0):
                 self._tell_observers()
 
-    @contextmanager
-    def _keeping_quiet(self):
-        self._quiet.depth = getattr(self._quiet, "depth", 0) + 1
-        try:
-            yield
-        finally:
-            self._quiet.depth -= 1
-
     def _postpone(self, ask: Callable[[], None]) -> bool:
         """Have what the run itself asks for, in an observer, done at its end; return whether it is so."""
         if not self._runner.here:
@@ -409,26 +402,6 @@ class TrainingCockpit(Panel):
         self._runner.ask()
         self._postponed.append(ask)
         return True
-
-    def notify_change(self, change) -> None:
-        """Tell observers of a change, but never in the middle of one: they may ask for the next."""
-        quiet = getattr(self, "_quiet", None)
-        if quiet is not None and getattr(quiet, "depth", 0) and change["name"] in ("status", *KNOBS):
-            self._untold.append(change)
-        else:
-            super().notify_change(change)
-
-    def _tell_observers(self) -> None:
-        while self._untold:
-            try:
-                super().notify_change(self._untold.popleft())
-            except Exception as error:
-                self._say_aloud(error)
-
-    def _say_aloud(self, error: Exception) -> None:
-        """Show an error that nobody called for in the panel, and to whoever reads the output."""
-        self.show_error(error)
-        traceback.print_exception(error, file=sys.stderr)
 
     def _replace(self) -> None:
         """End the training of the panel that an earlier run of this cell made: this one takes its place."""

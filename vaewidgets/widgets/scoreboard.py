@@ -18,11 +18,12 @@ from vaewidgets.likelihoods import Bernoulli
 from vaewidgets.objectives import binarize
 
 from ._model import name_of
-from ._panel import Panel, format_point, note_html, title
+from ._panel import format_point, note_html, title
 from ._posterior import true_posterior
 from ._runner import Runner
 from ._scoretable import model_table, sampler_table, verdict
 from ._shared import model_lock
+from ._telling import TellingPanel
 from ._traits import Within
 from .ladder import LadderView
 from .picture import Picture
@@ -32,7 +33,7 @@ KS = (1, 5, 50)
 _ROW = dict(grid_gap="10px", flex_flow="row wrap", align_items="center")
 
 
-class Scoreboard(Panel):
+class Scoreboard(TellingPanel):
     """Measure models beside each other, and one image's bounds beside its log p(x).
 
     Measuring runs beside the notebook, on copies of the models: other cells run meanwhile, and a training
@@ -82,7 +83,8 @@ class Scoreboard(Panel):
     descending = traitlets.Bool(False)
     model = traitlets.Unicode("")
     row = traitlets.Int(0)
-    status = traitlets.Unicode("ready")
+    status = traitlets.Unicode("ready", read_only=True)
+    told_later = ("status", "result")
 
     def __init__(self, models, judge, data=None, *, threaded: bool = True, **keywords) -> None:
         self.check_keywords(keywords)
@@ -92,10 +94,10 @@ class Scoreboard(Panel):
                 scoreboard.check_judge(judge, model, name)
         self.judge, self.images = judge, _held_out(data, judge)
         self._vaes = {name: seeds[0] for name, seeds in self.models.items() if seeds[0].has_prior}
-        self._stop, self._note = threading.Event(), (0.0, "")
+        self._stop, self._note, self._closed = threading.Event(), (0.0, ""), False
         self._runner = Runner(
             contextlib.nullcontext(), each=self._each, show=self._show_progress, done=self._done,
-            threaded=threaded,
+            settled=self._tell_observers, threaded=threaded,
         )  # fmt: skip
         self.rungs, self.gap, self.posterior, self._measured = [], None, None, None
         self._build()
@@ -120,15 +122,23 @@ class Scoreboard(Panel):
         Raises
         ------
         RuntimeError
-            It is measuring already.
+            It is measuring already; or this panel is closed.
         """
+        if self._closed:
+            raise RuntimeError("this scoreboard is closed: run its cell again for a new one.")
         if self._runner.running:
             raise RuntimeError("it is measuring already: stop it first.")
-        self._stop.clear()
-        self._note = (0.0, "")
-        self.error_line.value = ""
-        self.status = "running"
-        self._runner.go(self._work())
+        self._runner.prepare()
+        try:
+            self._stop.clear()
+            self._note = (0.0, "")
+            self.error_line.value = ""
+            with self._keeping_quiet():
+                self.set_trait("status", "running")
+            self._tell_observers()
+        finally:
+            # An observer of "running" that is interrupted must not leave it so without a loop.
+            self._runner.launch(self._work())
 
     def stop(self) -> None:
         """Give up measuring; the table stays as it was."""
@@ -146,6 +156,7 @@ class Scoreboard(Panel):
         """Stop, and close the panel: no thread of it goes on."""
         # A panel that was refused when it was made is closed too, when it is forgotten.
         if hasattr(self, "_runner"):
+            self._closed = True
             self.stop()
         super().close()
 
@@ -180,14 +191,15 @@ class Scoreboard(Panel):
 
     def _done(self, error: BaseException | None) -> None:
         result, self._measured = self._measured, None
-        if error is not None:
-            self.status = "failed"
-            self.show_error(error)
-        elif result is None:
-            self.status = "stopped"
-        else:
-            self.result = result
-            self.status = "measured"
+        with self._keeping_quiet():
+            if error is not None:
+                self.set_trait("status", "failed")
+                self.show_error(error)
+            elif result is None:
+                self.set_trait("status", "stopped")
+            else:
+                self.result = result
+                self.set_trait("status", "measured")
 
     # -- what is shown ----------------------------------------------------------------------------
 
@@ -224,7 +236,7 @@ class Scoreboard(Panel):
             self.ladder_box.children = (self.ladder_box.children[0], top, self.ladder, self.story)
 
     def _connect(self) -> None:
-        self.press(self.start, self.measure)
+        self.press(self.start, self._measure_once)
         self.press(self.halt, self.stop)
         self.listen(self.draws_box, lambda draws: self.set_trait("draws", draws))
         self.listen(self.table, lambda sort: self.set_trait("sort", sort), "sort")
@@ -254,6 +266,11 @@ class Scoreboard(Panel):
     @traitlets.validate("sort")
     def _check_sort(self, proposal) -> str:
         return self.table.check_sort(proposal.value)
+
+    def _measure_once(self) -> None:
+        # The second click of a double click asks for what is under way already.
+        if not self._runner.running:
+            self.measure()
 
     def _on_draws(self, _=None) -> None:
         self.draws_box.value = self.draws

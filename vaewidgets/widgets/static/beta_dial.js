@@ -1,6 +1,7 @@
 // BetaDial in the page: water over the variances of a linear model, and the same dial over trained models.
 
-const NOISES = [1 / 16, 2], AXIS = [2 ** -6, 2 ** 4];
+// What the knobs reach, and what may be typed, as in beta_dial.py.
+const NOISES = [1 / 16, 2], DOMAIN = [2 ** -10, 2 ** 10], AXIS = [2 ** -6, 2 ** 4];
 const VARIANCES = ["1/64", "1/32", "1/16", "1/8", "1/4", "1/2", "1", "2", "4", "8", "16"];
 
 function render({ model, el }) {
@@ -11,15 +12,16 @@ function render({ model, el }) {
     for (const [name, value] of Object.entries(values)) model.set(name, value);
     model.save_changes();
   };
-  // The other knob gives way, as far as it can, where the product is to stay.
-  const turn = (name, other, range, otherRange) => (value) => {
-    const wanted = between(snapped(value), range);
+  // The other knob gives way, as far as it can, where the product is to stay; returns what is to be said.
+  const turn = (name, other, called) => (value) => {
+    const wanted = snapped(value);
     if (!model.get("linked")) return change({ [name]: wanted });
     const product = model.get("beta") * model.get("noise");
-    const given = between(snapped(product / wanted), otherRange);
-    return change({ [name]: between(snapped(product / given), range), [other]: given });
+    const given = between(snapped(product / wanted), DOMAIN), kept = between(snapped(product / given), DOMAIN);
+    change({ [name]: kept, [other]: given });
+    return Math.abs(kept / wanted - 1) < 1e-6 ? "" : `${called} can go no further: beta \u00b7 s\u00b2 is kept`;
   };
-  const turnBeta = turn("beta", "noise", betas, NOISES), turnNoise = turn("noise", "beta", NOISES, betas);
+  const turnBeta = turn("beta", "noise", "s\u00b2"), turnNoise = turn("noise", "beta", "beta");
 
   const knobs = makeDialKnobs(model, htmlElement("div", el, "vw-beta-knobs"), change, [
     { label: "beta", range: betas, get: () => model.get("beta"), set: turnBeta },
@@ -96,7 +98,7 @@ function snapped(value) {
 function makeDialKnobs(model, parent, change, options) {
   const knobs = options.map(({ range, ...rest }) => makeKnob(parent, {
     // A little less than the step, or rounding may leave the last one out.
-    ...rest, range, log: true, step: (Math.log10(2) / OCTAVE) * (1 - 1e-9),
+    ...rest, range, domain: DOMAIN, log: true, step: (Math.log10(2) / OCTAVE) * (1 - 1e-9),
   }));
   const check = htmlElement("label", parent, "vw-check");
   const box = htmlElement("input", check);
@@ -133,8 +135,8 @@ function makeWater(model, parent, change, betas) {
   const level = () => model.get("beta") * model.get("noise");
   const handle = makeHandle(chart, {
     label: "the water level: arrow keys move beta",
-    at: () => [count + 0.45, between(level(), AXIS)],
-    move: (_, v) => change({ beta: between(v / model.get("noise"), betas) }),
+    at: () => [count + 0.45, level()],
+    move: (_, v, dragged) => change({ beta: between(v / model.get("noise"), dragged ? betas : DOMAIN) }),
     step: () => [0, level() * (2 ** (1 / OCTAVE) - 1)],
     text: () => `beta times s squared = ${brief(level())}`,
   });
@@ -176,7 +178,7 @@ function makeWater(model, parent, change, betas) {
       sea.setAttribute("height", Math.max(0, bottom - water));
       surface.setAttribute("d", `M${chart.area.left},${water}h${chart.area.width}`);
       name.setAttribute("y", water < chart.area.top + 22 ? water + 16 : water - 6);
-      name.textContent = `beta \u00b7 s\u00b2 = ${brief(height)}`;
+      name.textContent = between(height, AXIS) === height ? `beta \u00b7 s\u00b2 = ${brief(height)}` : "";
       handle.place();
       fill("bits", bits);
       fill("error left", eigenvalues.map((value) => Math.min(value, height)));

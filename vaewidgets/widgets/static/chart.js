@@ -10,6 +10,7 @@
 //   const handle = makeHandle(chart, { label, at: () => [u, v], move: (u, v) => {...}, step: [0.05, 0.05] });
 //   handle.place();                     // after every change of what `at` returns
 //
+// A handle whose place is beyond the ranges is drawn at the edge, and the chart says of what.
 // `log` is 2 or 10: the axis is logarithmic with ticks at its powers. With `square` a unit is as long across
 // as up, and both ranges grow about their middles until that is so.
 
@@ -21,6 +22,8 @@ const svgElement = (tag, parent, className, attributes = {}) => {
   return node;
 };
 
+const inPowers = (value) => Number(value.toPrecision(6)).toExponential().replace("e+", "e");
+
 // Round numbers within a range, about `count` of them, and how many decimals they need.
 function niceTicks([low, high], count) {
   const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
@@ -29,7 +32,9 @@ function niceTicks([low, high], count) {
   const first = Math.ceil(low / step - 1e-9), last = Math.floor(high / step + 1e-9);
   return Array.from({ length: last - first + 1 }, (_, k) => {
     const value = (first + k) * step;
-    return { value, text: (Math.abs(value) < step / 2 ? 0 : value).toFixed(digits) };
+    // Six digits have no room beside the axis' title.
+    const long = Math.abs(value) >= 1e5 - step / 2;
+    return { value, text: long ? inPowers(value) : (Math.abs(value) < step / 2 ? 0 : value).toFixed(digits) };
   });
 }
 
@@ -55,6 +60,8 @@ function makeScale(log) {
   };
   scale.set = (newRange, newEnds = ends) => { range = newRange.slice(); ends = newEnds; };
   scale.range = () => range.slice();
+  // Where in the range a value is drawn: one beyond it at its end.
+  scale.held = (v) => Math.min(Math.max(...range), Math.max(Math.min(...range), v));
   return scale;
 }
 
@@ -75,6 +82,7 @@ function makeChart({ width, height, x, y, square = false, label = "", margin = {
   const plot = svgElement("g", svg, "vw-plot", { "clip-path": `url(#${id})` });
   // Handles lie above the plot and are not cut at its edge.
   const above = svgElement("g", svg, "vw-above");
+  const beyond = new Map();
   const scales = { x: makeScale(x.log), y: makeScale(y.log) };
 
   function setRanges(ranges) {
@@ -129,6 +137,13 @@ function makeChart({ width, height, x, y, square = false, label = "", margin = {
       setRanges({ ...ranges, [axis]: range });
     },
     setRanges,
+    // One line for each handle that is drawn at the edge; "" takes its line away.
+    sayBeyond(handle, text) {
+      if (!beyond.has(handle)) beyond.set(handle, svgElement("text", svg, "vw-beyond", { x: left + 14 }));
+      beyond.get(handle).textContent = text;
+      [...beyond.values()].filter((line) => line.textContent)
+        .forEach((line, k) => line.setAttribute("y", top + 14 * (k + 1)));
+    },
     add: (tag, className, attributes) => svgElement(tag, plot, className, attributes),
     line: (xs, ys) => path(Array.from(xs, (v, i) => [scales.x(v), scales.y(ys[i])])),
     ellipse([u, v], [[a, b], [, c]], k) {
@@ -153,25 +168,31 @@ function makeChart({ width, height, x, y, square = false, label = "", margin = {
 
 // A ring that a hand drags and arrow keys move (ten steps with Shift). `step` is [across, up], or a function
 // that says it where steps depend on the place. With `anywhere` a press in the plot area takes it there.
-// `text` is what a screen reader says of where it is.
-function makeHandle(chart, { label, at, move, step, text = null, anywhere = false, className = "" }) {
+// `text` is what a screen reader says of where it is, `brief` what stands at the edge. `move(u, v, dragged)`: a
+// drag ends at the edge of the plot, which keys may leave.
+function makeHandle(chart, { label, at, move, step, text = null, brief = text, anywhere = false, className = "" }) {
   const ring = svgElement("circle", chart.above, `vw-handle ${className}`, {
     r: 8, tabindex: 0, role: "slider", "aria-label": label,
   });
   const place = () => {
-    const [u, v] = at();
-    ring.setAttribute("cx", chart.x(u));
-    ring.setAttribute("cy", chart.y(v));
-    ring.setAttribute("aria-valuetext", text ? text() : `${u.toFixed(2)}, ${v.toFixed(2)}`);
+    const [u, v] = at(), [a, b] = held([u, v]);
+    ring.setAttribute("cx", chart.x(a));
+    ring.setAttribute("cy", chart.y(b));
+    const outside = Math.abs(chart.x(u) - chart.x(a)) > 1 || Math.abs(chart.y(v) - chart.y(b)) > 1;
+    const said = text ? text() : `${u.toFixed(2)}, ${v.toFixed(2)}`;
+    ring.classList.toggle("beyond", outside);
+    ring.setAttribute("aria-valuetext", outside ? `${said}, beyond the edge` : said);
+    chart.sayBeyond(ring, outside ? `${brief ? brief() : said} lies beyond the edge` : "");
   };
+  const held = ([u, v]) => [chart.x.held(u), chart.y.held(v)];
   let offset = [0, 0];
   const drag = (event) => {
     const [u, v] = chart.locate(event);
-    move(chart.x.invert(chart.x(u) - offset[0]), chart.y.invert(chart.y(v) - offset[1]));
+    move(...held([chart.x.invert(chart.x(u) - offset[0]), chart.y.invert(chart.y(v) - offset[1])]), true);
   };
   const press = (event, target, onRing) => {
     if (event.button !== 0) return;
-    const [u, v] = chart.locate(event), [a, b] = at();
+    const [u, v] = chart.locate(event), [a, b] = held(at());
     // Held where it was taken, it does not jump to the pointer.
     offset = onRing ? [chart.x(u) - chart.x(a), chart.y(v) - chart.y(b)] : [0, 0];
     target.setPointerCapture(event.pointerId);
@@ -198,7 +219,7 @@ function makeHandle(chart, { label, at, move, step, text = null, anywhere = fals
     if (!arrow) return;
     const [u, v] = at(), times = event.shiftKey ? 10 : 1;
     const [across, up] = typeof step === "function" ? step() : step;
-    move(u + arrow[0] * across * times, v + arrow[1] * up * times);
+    move(u + arrow[0] * across * times, v + arrow[1] * up * times, false);
     event.preventDefault();
     event.stopPropagation();
   });

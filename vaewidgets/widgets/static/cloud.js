@@ -4,8 +4,9 @@
 // slider with a box to type in, and canvases that show decoded points. The widget model's `mu` and `sigma` are
 // the truth; `change` is how a hand writes them.
 
-const MU_RANGE = [-5, 5];
-const SIGMA_RANGE = [0.001, 100];
+// What a slider reaches, and what may be typed: sigma as CloudPanel has it.
+const MU_RANGE = [-5, 5], MU_DOMAIN = [-1e6, 1e6];
+const SIGMA_RANGE = [0.001, 100], SIGMA_DOMAIN = [1e-6, 1e6];
 
 const between = (value, [low, high]) => Math.min(high, Math.max(low, value));
 const replaced = (array, i, value) => array.map((old, k) => (k === i ? value : old));
@@ -66,26 +67,22 @@ function makeCloud(model, { width, label, change }) {
     const handle = makeHandle(chart, {
       label: `sigma${i + 1}: arrow keys change it by 5 percent`,
       className: "vw-handle-sigma",
-      // A cloud wider than the plane keeps its handle at the edge, from where it can be brought back.
-      at: () => {
-        const place = model.get("mu").slice();
-        place[i] = Math.min(place[i] + model.get("sigma")[i], chart[i ? "y" : "x"].range()[1]);
-        return clamped(place);
-      },
-      move: (...place) => {
-        const sigma = between(place[i] - model.get("mu")[i], SIGMA_RANGE);
+      at: () => model.get("mu").map((m, k) => (k === i ? m + model.get("sigma")[i] : m)),
+      move: (u, v, dragged) => {
+        const sigma = between([u, v][i] - model.get("mu")[i], dragged ? SIGMA_RANGE : SIGMA_DOMAIN);
         change({ sigma: replaced(model.get("sigma"), i, sigma) });
       },
       step: () => [0, 1].map((k) => (k === i ? 0.05 * model.get("sigma")[i] : 0)),
       text: () => `sigma${i + 1} = ${brief(model.get("sigma")[i])}`,
+      brief: () => `the handle of sigma${i + 1}`,
     });
     handle.ring.setAttribute("r", 6);
     return handle;
   });
   const muHandle = makeHandle(chart, {
     label: "mu: arrow keys move it",
-    at: () => clamped(model.get("mu")),
-    move: (u, v) => change({ mu: clamped([u, v]) }),
+    at: () => model.get("mu"),
+    move: (u, v) => change({ mu: [u, v] }),
     step: () => [0, 0].map(() => (chart.x.range()[1] - chart.x.range()[0]) / 140),
     text: () => `mu = ${model.get("mu").map((m) => m.toFixed(2)).join(", ")}`,
     anywhere: true,
@@ -94,10 +91,6 @@ function makeCloud(model, { width, label, change }) {
   // Where they overlap the hand gets sigma; mu can be taken from everywhere else.
   sigmaHandles.forEach(({ ring }) => chart.above.append(ring));
   const handles = [muHandle, ...sigmaHandles];
-
-  function clamped([u, v]) {
-    return [between(u, chart.x.range()), between(v, chart.y.range())];
-  }
 
   function frameWhole() {
     circles.forEach((circle, k) => circle.setAttribute("d", chart.ellipse([0, 0], unit, k + 1)));
@@ -164,40 +157,59 @@ function makeCloud(model, { width, label, change }) {
   };
 }
 
-// A slider and a box to type in, for one number. With `log` the slider moves its logarithm.
-function makeKnob(parent, { label, range, step, log = false, get, set }) {
+// A slider and a box to type in, for one number. With `log` the slider moves its logarithm. What is typed must lie
+// in `domain`, and the slider's ends give way to what it shows. What `set` returns is said beside them.
+function makeKnob(parent, { label, range, domain = range, step, log = false, whole = false, get, set }) {
   const row = htmlElement("div", parent, "vw-knob");
   htmlElement("span", row, "vw-knob-name", label);
   const [to, from] = log ? [Math.log10, (v) => 10 ** v] : [(v) => v, (v) => v];
   const slider = htmlElement("input", row);
-  Object.assign(slider, { type: "range", min: to(range[0]), max: to(range[1]), step });
+  const ends = range.map(to);
+  Object.assign(slider, { type: "range", min: ends[0], max: ends[1], step });
   const box = htmlElement("input", row);
   Object.assign(box, { type: "number", step: "any" });
   slider.setAttribute("aria-label", label);
   box.setAttribute("aria-label", `${label}, typed`);
   const refused = htmlElement("span", row, "vw-refused");
   refused.setAttribute("role", "alert");
-  slider.addEventListener("input", () => set(between(from(Number(slider.value)), range)));
+  // What is said holds for the value that it was said of.
+  let of = null;
+  const say = (text) => {
+    refused.textContent = text;
+    of = get();
+  };
+  const turn = (value) => say(set(value) ?? "");
+  // The ends as they are given: a step of a logarithm would miss them by a rounding.
+  const turnTo = (at) => turn(at <= ends[0] && at <= Number(slider.min) ? range[0]
+    : at >= ends[1] && at >= Number(slider.max) ? range[1] : from(at));
+  slider.addEventListener("input", () => turnTo(Number(slider.value)));
   slider.addEventListener("keydown", (event) => {
     const way = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
     event.stopPropagation();
     if (!way || !event.shiftKey) return;
-    set(between(from(to(get()) + way * 10 * step), range));
+    turnTo(between(to(get()) + way * 10 * step, [Number(slider.min), Number(slider.max)]));
     event.preventDefault();
   });
   box.addEventListener("keydown", (event) => event.stopPropagation());
+  // By whole steps, or a value between them would shift all others.
+  const beyond = (by) => step * Math.max(0, Math.ceil(by / step - 1e-9));
   const show = () => {
-    slider.value = to(get());
+    const at = to(get());
+    if (refused.textContent && get() !== of) refused.textContent = "";
+    slider.min = ends[0] - beyond(ends[0] - at);
+    slider.max = ends[1] + beyond(at - ends[1]);
+    slider.value = at;
     slider.setAttribute("aria-valuetext", brief(get()));
     box.value = brief(get());
   };
   box.addEventListener("change", () => {
     const value = box.value === "" ? NaN : Number(box.value);
-    const fits = value >= range[0] && value <= range[1];
+    const wrong = Number.isNaN(value) ? "that is not a number"
+      : value < domain[0] || value > domain[1] ? `${value} is outside ${brief(domain[0])} to ${brief(domain[1])}`
+      : whole && !Number.isInteger(value) ? `${value} is not a whole number` : "";
     // What it shows already is rounded: hearing that must not round the value.
-    if (fits && box.value !== brief(get())) set(value);
-    refused.textContent = fits ? ""
-      : `${Number.isFinite(value) ? `${value} is outside` : "type a number from"} ${brief(range[0])} to ${brief(range[1])}`;
+    if (!wrong && box.value !== brief(get())) turn(value);
+    else say(wrong && `${wrong}: ${label} stays ${brief(get())}`);
     show();
   });
   return { row, show };
@@ -206,10 +218,10 @@ function makeKnob(parent, { label, range, step, log = false, get, set }) {
 // The four knobs of a cloud.
 function makeCloudKnobs(model, parent, change) {
   const knobs = [];
-  for (const [name, range, step, log] of [["mu", MU_RANGE, 0.01, false], ["sigma", SIGMA_RANGE, 0.01, true]]) {
+  for (const [name, range, domain, log] of [["mu", MU_RANGE, MU_DOMAIN, false], ["sigma", SIGMA_RANGE, SIGMA_DOMAIN, true]]) {
     for (const i of [0, 1]) {
       knobs.push(makeKnob(parent, {
-        label: `${name}${i + 1}`, range, step, log,
+        label: `${name}${i + 1}`, range, domain, step: 0.01, log,
         get: () => model.get(name)[i],
         set: (value) => change({ [name]: replaced(model.get(name), i, value) }),
       }));

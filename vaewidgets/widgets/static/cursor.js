@@ -13,9 +13,10 @@ function render({ model, el }) {
   const latent = key ? latentOf(key) : null;
   const position = () => (latent && latent.plane ? project(latent.plane, latent.z) : model.get("position"));
 
-  const place = ([x, y]) => {
-    const [u, v] = position();
-    ring.style.transform = `translate(${x.l2p(u)}px, ${y.l2p(v)}px)`;
+  const place = () => {
+    const { place: [left, top], outside } = over.held(latent ? "z" : "the cursor", position());
+    ring.style.transform = `translate(${left}px, ${top}px)`;
+    ring.classList.toggle("beyond", outside);
   };
 
   const send = (u, v) => {

@@ -33,9 +33,10 @@ function render({ model, el }) {
   });
   const over = overPlot(el, {
     place([x, y]) {
+      over.hush();
       if (!reading) return cloud.hide();
       const [u, v] = [reading.mu[0], reading.mu[1] ?? 0], { sigma } = reading;
-      cloud.place([x.l2p(u), y.l2p(v)], sigma && [
+      cloud.place(over.held("mu", [u, v]).place, sigma && [
         x.l2p(u + sigma[0]) - x.l2p(u), y.l2p(v) - y.l2p(v + (sigma[1] ?? 0)),
       ]);
     },

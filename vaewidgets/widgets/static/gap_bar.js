@@ -114,7 +114,7 @@ function makeGapPlane(model, parent, change) {
     const handle = makeHandle(chart, {
       label: `sigma${i + 1} of q: arrow keys stretch it, and turn it where it may turn`,
       className: "vw-handle-sigma",
-      at: () => axis(i).map((c, j) => between(model.get("mean")[j] + c * model.get("sigma")[i], [-PLANE, PLANE])),
+      at: () => axis(i).map((c, j) => model.get("mean")[j] + c * model.get("sigma")[i]),
       move: (u, v) => {
         const way = [u - model.get("mean")[0], v - model.get("mean")[1]], [a, b] = axis(i);
         const along = model.get("full") ? Math.hypot(...way) : a * way[0] + b * way[1];
@@ -126,6 +126,7 @@ function makeGapPlane(model, parent, change) {
       },
       step: [0.02, 0.02],
       text: () => `sigma${i + 1} = ${brief(model.get("sigma")[i])}`,
+      brief: () => `the handle of sigma${i + 1}`,
     });
     handle.ring.setAttribute("r", 6);
     return handle;
@@ -133,7 +134,7 @@ function makeGapPlane(model, parent, change) {
   const meanHandle = makeHandle(chart, {
     label: "mean of q: arrow keys move it",
     at: () => model.get("mean"),
-    move: (...place) => change({ mean: place.map((value) => between(value, MEANS)) }),
+    move: (u, v) => change({ mean: [u, v].map((value) => between(value, MEANS)) }),
     step: [0.05, 0.05],
     anywhere: true,
     className: "vw-handle-mu",
@@ -222,7 +223,7 @@ function makeClimb(model, parent, changeK) {
   let bound = 0;
   const handle = makeHandle(chart, {
     label: "k: arrow keys change it",
-    at: () => [model.get("k"), between(bound, chart.y.range())],
+    at: () => [model.get("k"), bound],
     move: (u) => changeK(u),
     step: [1, 0],
     text: () => `k = ${model.get("k")}`,
@@ -302,7 +303,7 @@ function makeGapKnobs(model, parent, change, changeK) {
   single(columns[0], "theta, \u00b0", "theta", [0, 90], 1);
   pair(columns[0], "x", "x", XS, 0.05);
   knob(columns[0], {
-    label: "k", range: [1, LAST_K], step: log([1, LAST_K], 270), log: true,
+    label: "k", range: [1, LAST_K], step: log([1, LAST_K], 270), log: true, whole: true,
     get: () => model.get("k"), set: changeK,
   });
   pair(columns[1], "mu", "mean", MEANS, 0.05);

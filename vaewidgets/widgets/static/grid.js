@@ -9,7 +9,9 @@ function render({ model, el }) {
   canvas.dataset.vwFrame = "0";
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application");
-  frame.append(canvas, ring);
+  const note = document.createElement("div");
+  note.className = "vw-view-note";
+  frame.append(canvas, ring, note);
   el.append(frame);
 
   let grid = null, network = null, drawn = "", pending = null;
@@ -30,7 +32,8 @@ function render({ model, el }) {
           reach: model.get("mapping").reach, prior: model.get("prior"),
           toImage: (pixels) => toRGBA(pixels, latent.spec.imageShape),
           onMove: (x, y) => latent.move(lift(latent.plane, [x, y], latent.z), true),
-          onError: (message) => console.error(message),
+          onError: (message) => { note.textContent = message; },
+          say: (text) => { note.textContent = text; },
         });
         canvas.style.width = `${model.get("display_width")}px`;
       }

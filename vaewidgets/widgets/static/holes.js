@@ -118,7 +118,7 @@ function makeSide({ side, classes, onMove }) {
   let at = [0, 0], step = [1, 1], heard = "";
   const handle = makeHandle(chart, {
     label: `cursor on the plane of the ${side.name}`, at: () => at, move: onMove, step: () => step, anywhere: true,
-    text: () => heard,
+    text: () => heard, brief: () => where.textContent,
   });
 
   const circle = ([u, v], r) => chart.ellipse([u, v], [[1, 0], [0, 1]], r);
@@ -259,9 +259,9 @@ function render({ model, el }) {
   };
   const sides = model.get("sides").map((side, k) => makeSide({
     side, classes,
-    onMove: (...point) => {
-      const { centre, unit } = model.get("frames")[k], reach = model.get("reach");
-      z = point.map((v, i) => Math.min(reach, Math.max(-reach, (v - centre[i]) / unit)));
+    onMove: (u, v) => {
+      const { centre, unit } = model.get("frames")[k];
+      z = [u, v].map((v, i) => (v - centre[i]) / unit);
       go();
       send();
     },

@@ -28,7 +28,7 @@ function render({ model, el }) {
   const side = htmlElement("div", top, "vw-noise-side");
   const knobs = makeCloudKnobs(model, side, change);
   const noises = [0, 1].map((i) => makeKnob(side, {
-    label: `epsilon${i + 1}`, range: EPSILON_RANGE, step: 0.01,
+    label: `epsilon${i + 1}`, range: EPSILON_RANGE, domain: [-1e6, 1e6], step: 0.01,
     get: () => model.get("epsilon")[i],
     set: (value) => save({ epsilon: replaced(model.get("epsilon"), i, value) }),
   }));
@@ -67,6 +67,9 @@ function render({ model, el }) {
     state.textContent = model.get("frozen")
       ? "Epsilon is frozen: z slides as mu and sigma move."
       : "Every move of mu or sigma draws a new epsilon: z jumps.";
+    if (epsilon.some((value) => EPSILON_RANGE.includes(value))) {
+      state.textContent += ` A drag takes epsilon no further than ${EPSILON_RANGE[1]}; in its box any number may be typed.`;
+    }
   };
   const equip = () => {
     pictures.equip();
@@ -98,13 +101,14 @@ const pointOf = (model) => model.get("mu").map((m, i) => m + model.get("sigma")[
 function makeArrow(model, { chart }, save) {
   const shaft = chart.add("line", "vw-arrow");
   const tip = chart.add("path", "vw-arrow-tip");
-  const clamped = ([u, v]) => [between(u, chart.x.range()), between(v, chart.y.range())];
   const handle = makeHandle(chart, {
     label: "z: arrow keys change epsilon",
-    at: () => clamped(pointOf(model)),
-    move: (...z) => {
+    at: () => pointOf(model),
+    move: (u, v, dragged) => {
       const [mu, sigma] = [model.get("mu"), model.get("sigma")];
-      save({ epsilon: z.map((value, i) => between((value - mu[i]) / sigma[i], EPSILON_RANGE)) });
+      const epsilon = [u, v].map((value, i) => (value - mu[i]) / sigma[i]);
+      // A small sigma would make thousands of a short way: the hand takes it no further, and `state` says so.
+      save({ epsilon: dragged ? epsilon.map((value) => between(value, EPSILON_RANGE)) : epsilon });
     },
     step: () => model.get("sigma").map((s) => 0.05 * s),
     text: () => `z = ${pointOf(model).map((v) => v.toFixed(2)).join(", ")}`,

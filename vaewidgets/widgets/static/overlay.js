@@ -5,6 +5,7 @@
 //   over.layer                  // covers the plot area; what is put into it is cut at its edge
 //   over.axes()                 // Plotly's [x, y], whose l2p and p2l go between axis units and pixels; or null
 //   over.at(event)              // where a pointer event is, in pixels of the layer; over.locate: in axis units
+//   over.held("z", [u, v])      // where a point is drawn, [left, top]: beyond the view at its edge, which is said
 //
 // `place(axes)` is called whenever pixels may have moved; `adopted(plot)` and `abandoned(plot)` when the plot,
 // which another widget draws at its own time and may replace, comes and goes.
@@ -12,6 +13,9 @@
 function overPlot(el, { place, adopted = () => {}, abandoned = () => {} }) {
   const layer = document.createElement("div");
   layer.className = "vw-map-layer";
+  const note = document.createElement("div");
+  note.className = "vw-view-note";
+  layer.append(note);
   const over = { layer, plot: null };
   over.axes = () => {
     const layout = over.plot && over.plot._fullLayout;
@@ -34,6 +38,14 @@ function overPlot(el, { place, adopted = () => {}, abandoned = () => {} }) {
     const scale = layer.offsetWidth ? box.width / layer.offsetWidth : 1;
     return [(event.clientX - box.left) / scale, (event.clientY - box.top) / scale];
   };
+  over.held = (name, [u, v]) => {
+    const [x, y] = over.axes(), exact = [x.l2p(u), y.l2p(v)];
+    const place = exact.map((pixel, i) => Math.min(i ? y._length : x._length, Math.max(0, pixel)));
+    const outside = exact.some((pixel, i) => Math.abs(pixel - place[i]) > 1);
+    note.textContent = outside ? `${name} lies outside this view, and is drawn at its edge.` : "";
+    return { place, outside };
+  };
+  over.hush = () => { note.textContent = ""; };
   over.locate = (event) => over.at(event).map((pixel, i) => over.axes()[i].p2l(pixel));
 
   // Until the plot is there the observer looks at the panel; afterwards the plot's own events suffice.

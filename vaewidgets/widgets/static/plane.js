@@ -19,7 +19,9 @@ function render({ model, el }) {
   const latent = latentOf(model.get("key"));
   const ring = document.createElement("div");
   ring.className = "vw-cursor";
-  frame.append(ring);
+  const note = document.createElement("div");
+  note.className = "vw-view-note";
+  frame.append(ring, note);
   frame.classList.add("vw-interactive");
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application");
@@ -27,17 +29,19 @@ function render({ model, el }) {
   const here = () => toPlace(model.get("mapping"), project(latent.plane, latent.z));
   const place = () => {
     if (!latent.plane) return;
-    const [u, v] = here();
+    const [u, v] = here(), outside = clamp(u) !== u || clamp(v) !== v;
     ring.style.left = `${100 * clamp(u)}%`;
     ring.style.top = `${100 * clamp(v)}%`;
+    ring.classList.toggle("beyond", outside);
+    note.textContent = outside ? "z lies outside this picture: its ring is at the edge." : "";
   };
   const send = (u, v) => {
-    const point = toPlane(model.get("mapping"), [clamp(u), clamp(v)]);
+    const point = toPlane(model.get("mapping"), [u, v]);
     latent.move(lift(latent.plane, point, latent.z), true);
   };
   const press = (event) => {
     const box = canvas.getBoundingClientRect();
-    send((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+    send(clamp((event.clientX - box.left) / box.width), clamp((event.clientY - box.top) / box.height));
   };
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;

@@ -36,6 +36,8 @@ function makeSliders(model, engine, parent) {
   const what = model.get("prior") ? "mean KL over the images" : "spread of the codes";
   create("div", "vw-title", list, { textContent: `${model.get("dimensions").length} dimensions, sorted by ${what}` });
   const body = create("div", "vw-sliders-body", list);
+  const refused = create("div", "vw-refused", list);
+  refused.setAttribute("role", "alert");
 
   const rows = model.get("dimensions").map(({ index: k, text, share, dead, centre, spread }) => {
     const line = create("div", `vw-slider${dead ? " vw-dead" : ""}`, body);
@@ -54,8 +56,13 @@ function makeSliders(model, engine, parent) {
     const type = () => {
       // It shows two decimals: what it was set to itself must not round z.
       if (number.value === twoDecimals(model.get("z")[k])) return;
-      if (Number.isFinite(number.valueAsNumber)) moved(model, k, number.valueAsNumber);
-      else place();
+      if (Number.isFinite(number.valueAsNumber)) {
+        refused.textContent = "";
+        moved(model, k, number.valueAsNumber);
+      } else {
+        place();
+        refused.textContent = `What was typed is no number: z${k + 1} stays ${number.value}`;
+      }
     };
     number.addEventListener("change", type);
     number.addEventListener("keydown", (event) => {
@@ -112,7 +119,7 @@ function makeAlong(model, engine, parent) {
   };
   const move = (u) => {
     const { centre, spread } = places[chosen];
-    moved(model, chosen, centre + spread * Math.min(3.25, Math.max(-3.25, u)));
+    moved(model, chosen, centre + spread * u);
   };
   const choose = () => {
     if (chosen === model.get("dimension")) return;
@@ -127,8 +134,8 @@ function makeAlong(model, engine, parent) {
       y: { range: [0, 1], ticks: [] }, label: `z${chosen + 1} in standard deviations`,
     });
     handle = makeHandle(chart, {
-      label: `z${chosen + 1} on the strip`, at: () => [Math.min(3.25, Math.max(-3.25, at())), 0.5], move,
-      step: [0.05, 0], text: () => twoDecimals(model.get("z")[chosen]),
+      label: `z${chosen + 1} on the strip`, at: () => [at(), 0.5], move,
+      step: [0.05, 0], text: () => `z${chosen + 1} = ${twoDecimals(model.get("z")[chosen])}`,
     });
     handle.ring.toggleAttribute("hidden", dead);
     axis.replaceChildren(chart.svg);
@@ -141,7 +148,7 @@ function makeAlong(model, engine, parent) {
   }, canvas);
   const place = () => {
     handle.place();
-    here.style.transform = `translateX(${chart.x(Math.min(3.25, Math.max(-3.25, at())))}px)`;
+    here.style.transform = `translateX(${chart.x(chart.x.held(at()))}px)`;
   };
   // Where only z along the strip has changed, its pictures have not.
   let held = "";
