@@ -1,7 +1,9 @@
 """The cockpit as a state machine: whoever asks for what, from wherever, it stays usable and says so."""
 
+import gc
 import random
 import threading
+import weakref
 
 import pytest
 
@@ -294,3 +296,60 @@ def test_a_cell_that_is_run_again_ends_the_training_of_the_panel_it_replaces(mon
     assert again.wait(DEADLINE) and again.training.step == 1
     for cockpit in (first, beside, again, elsewhere):
         cockpit.close()
+
+
+def test_the_same_run_draws_the_same_curves_however_it_is_shown():
+    def curves(cockpit) -> list:
+        return [(list(trace.x), list(trace.y)) for trace in cockpit.curves.data]
+
+    drawn = []
+    for threaded, rate in ((False, 10.0), (False, 1000.0), (True, 1000.0), (True, 0.5)):
+        cockpit = make(threaded=threaded, epochs=8)
+        cockpit._runner.pace.rate = rate
+        cockpit.start()
+        assert cockpit.wait(DEADLINE) and cockpit.status == "finished"
+        drawn.append(curves(cockpit))
+        # Taken back and gone again, with pauses: other steps lie between two pictures.
+        cockpit.rewind(cockpit.snapshots[len(cockpit.snapshots) // 2])
+        for _ in range(3):
+            cockpit.step()
+            assert cockpit.wait(DEADLINE)
+        cockpit.start()
+        assert cockpit.wait(DEADLINE)
+        drawn.append(curves(cockpit))
+        cockpit.close()
+    assert len(drawn[0][0][1]) > 5
+    assert all(each == drawn[0] for each in drawn[1:])
+
+
+def test_an_interrupt_ends_an_inline_run_as_a_pause_does(monkeypatch):
+    cockpit = make(threaded=False, epochs=8)
+    keep = cockpit._run.keep
+
+    def interrupted(step):
+        keep(step)
+        if step.step == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cockpit._runner, "_each", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cockpit.start()
+    assert (cockpit.status, cockpit.training.step) == ("paused", 3)
+    monkeypatch.undo()
+    cockpit.start()
+    assert cockpit.status == "finished"
+    check_usable(cockpit)
+
+
+def test_a_cockpit_that_is_closed_while_it_trains_gives_the_model_back_and_is_forgotten():
+    model = make_model()
+    cockpit = make(model, threaded=True, epochs=2000)
+    training = cockpit.training
+    cockpit.start()
+    until(lambda: training.step > 2)
+    cockpit.close()
+    gone = weakref.ref(cockpit)
+    del cockpit
+    gc.collect()
+    assert gone() is None
+    check_usable(make(model))

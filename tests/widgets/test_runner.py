@@ -1,6 +1,8 @@
 """The loop beside the notebook, driven with plain iterators: no torch, no panel."""
 
 import itertools
+import subprocess
+import sys
 import threading
 import time
 
@@ -355,3 +357,19 @@ def test_the_runner_counts_what_the_page_answers():
     until(lambda: pace.cost > 0.06)
     record.runner.halt()
     assert pace.cost >= 0.3 * 0.25
+
+
+def test_a_process_that_ends_while_it_trains_ends_well():
+    """A daemon thread that the interpreter ends within torch calls std::terminate: exit status 134."""
+    script = (
+        "import torch, vaewidgets as vw\n"
+        "torch.set_num_threads(1)\n"
+        "data = vw.load_data('digits')\n"
+        "cockpit = vw.TrainingCockpit(vw.VAE(2, (1, 8, 8), hidden=(64,), seed=0), data, epochs=500)\n"
+        "cockpit.start()\n"
+        "while not cockpit.training.step: pass\n"
+        "print(cockpit.status)\n"
+    )
+    for _ in range(3):
+        ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "running\n", "")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 
 _END = object()
+#: Seconds that the end of the process waits for the step and the picture under way.
+_PATIENCE = 10.0
+_living: weakref.WeakSet[Runner] = weakref.WeakSet()
 
 
 class Pace:
@@ -97,6 +102,7 @@ class Runner:
         self._idle.set()
         self._looping = self._showing = self._caller = None
         self._error: BaseException | None = None
+        _living.add(self)
 
     @property
     def running(self) -> bool:
@@ -169,7 +175,7 @@ class Runner:
     def halt(self) -> None:
         """Stop after the present step and wait until it is over, its last picture included."""
         self._halt.set()
-        self._join(None)
+        self.wait_for_threads(None)
 
     def rest(self) -> None:
         """As `halt`, but do not wait for what `settled` does."""
@@ -180,10 +186,10 @@ class Runner:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the loop to end; return whether it did. An exception of it is raised here, once."""
         end = None if timeout is None else time.monotonic() + timeout
-        self._join(timeout)
+        self.wait_for_threads(timeout)
         # What `settled` began is waited for as well.
         while self.running and not self.here and (end is None or time.monotonic() < end):
-            self._join(None if end is None else max(0.0, end - time.monotonic()))
+            self.wait_for_threads(None if end is None else max(0.0, end - time.monotonic()))
         if self.running:
             return False
         with self._guard:
@@ -192,7 +198,8 @@ class Runner:
             raise error
         return True
 
-    def _join(self, timeout: float | None) -> None:
+    def wait_for_threads(self, timeout: float | None) -> None:
+        """Wait for the loop and its last picture, or `timeout` seconds; not where the run itself calls."""
         threads, here = (self._looping, self._showing), threading.current_thread()
         # What the loop and the pictures call may halt: a thread cannot wait for itself.
         if here is threads[0] or (self.running and here is self._caller):
@@ -290,3 +297,13 @@ class Runner:
         """Keep the first error: what comes after it may come of it."""
         with self._guard:
             self._error = self._error or error
+
+
+@atexit.register
+def _end_all() -> None:
+    # A thread that the interpreter ends within torch aborts the process.
+    running = [runner for runner in _living if runner.running]
+    for runner in running:
+        runner.ask()
+    for runner in running:
+        runner.wait_for_threads(_PATIENCE)
