@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import re
 import shlex
 from pathlib import Path
@@ -67,17 +68,42 @@ def test_the_code_between_the_lines_runs_after_it(names, tmp_path, monkeypatch):
     assert names["rate"].n == 1000
 
 
-@pytest.mark.parametrize("page", ["README.md", "vaewidgets/pretrained/README.md"])
-def test_every_command_is_understood(page):
-    text = (ROOT / page).read_text(encoding="utf-8")
+def prose(page: Path) -> str:
+    """Read the text of a page; of a notebook its markdown cells."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix != ".ipynb":
+        return text
+    cells = json.loads(text)["cells"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PAGES = [ROOT / "README.md", PRETRAINED / "README.md", *NOTEBOOKS]
+
+
+def test_every_command_is_understood():
+    text = "\n\n".join(map(prose, PAGES))
     commands = re.findall(r"`vaewidgets ([^`]+)`", text)
     commands += re.findall(r"^ {4}vaewidgets (.+)$", text, re.MULTILINE)
-    assert len(commands) > 10
+    assert len(commands) > 20
     for command in dict.fromkeys(commands):
         try:
             cli._parser().parse_args(shlex.split(command))
         except SystemExit:
             pytest.fail(f"vaewidgets {command}")
+
+
+def test_the_calls_that_the_course_speaks_of_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data, model = vw.load_data("digits"), vw.pretrained("digits-vae-2d")
+    names = dict(
+        vw=vw, Path=Path, data=data, model=model, label=7, conditional=vw.pretrained("mnist-cvae-10d")
+    )
+    pattern = re.compile(r"`((?:vw|data|conditional)\.[^`\n]*\([^`\n]*)`")
+    calls = [call for page in NOTEBOOKS for call in pattern.findall(prose(page))]
+    assert len(calls) >= 4
+    for call in calls:
+        exec(call, names)
 
 
 def test_no_word_of_a_cloud_upload():
