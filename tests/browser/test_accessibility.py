@@ -137,7 +137,7 @@ def test_what_is_typed_beyond_a_range_is_refused_with_a_word(notebook, panels):
         readout.click()
         readout.fill(typed)
         readout.press("Enter")
-        expect(bottleneck.get_by_role("alert").first).to_contain_text(word)
+        expect(bottleneck.locator(".vw-refused", has_text=word)).to_be_visible()
         expect(readout).to_have_text("0")
     assert notebook.evaluate("panels[12].row") == "0"
     # Beyond what a slider reaches, but a latent point all the same.

@@ -157,6 +157,7 @@ def test_every_number_at_every_stop(lab, open_notebook, models):
     notebook.until("panel.beta == 2 and panel.noise == 1")
     notebook.press(beta, "Home")
     notebook.until("panel.noise == 2 and panel.beta == 1")  # the other is at its end
+    expect(panel.get_by_role("alert").filter(has_text="s² can go no further")).to_be_visible()
     panel.get_by_label("keep beta").uncheck()
     box = panel.get_by_label("s², typed")
     box.fill("0.25")

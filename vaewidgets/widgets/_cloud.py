@@ -18,7 +18,7 @@ from ._shared import follow, model_lock
 from ._traits import Latent, Sigma
 
 #: Modules that every `CloudView` is joined from, before its own.
-CLOUD_MODULES = ("decoder.js", "shared.js", "pixels.js", "chart.js", "cloud.js")
+CLOUD_MODULES = ("decoder.js", "shared.js", "pixels.js", "chart.js", "refusal.js", "cloud.js")
 
 
 class CloudView(PageNetwork):

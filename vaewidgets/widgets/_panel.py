@@ -38,7 +38,7 @@ class Dress(anywidget.AnyWidget):
         back to life. Its element has ``data-vw-hears="true"`` once all of them hear the kernel.
     """
 
-    _esm = read_static("stored.js", "panel.js")
+    _esm = read_static("stored.js", "refusal.js", "panel.js")
     _css = read_static("panel.css")
     parts = traitlets.List(traitlets.Unicode()).tag(sync=True)
 

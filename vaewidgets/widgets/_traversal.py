@@ -43,8 +43,9 @@ class Traversal(anywidget.AnyWidget):
     """
 
     _esm = read_static(
-        "decoder.js", "shared.js", "chart.js", "traverse_film.js", "traverse_paths.js", "traverse.js"
-    )
+        "decoder.js", "shared.js", "chart.js", "refusal.js", "traverse_film.js", "traverse_paths.js",
+        "traverse.js",
+    )  # fmt: skip
     _css = read_static("traverse.css")
     z = traitlets.List(traitlets.Float()).tag(sync=True)
     label = traitlets.Int(-1).tag(sync=True)

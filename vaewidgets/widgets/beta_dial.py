@@ -39,8 +39,9 @@ class BetaView(anywidget.AnyWidget):
     """
 
     _esm = read_static(
-        "shared.js", "pixels.js", "chart.js", "cloud.js", "linear.js", "trained.js", "beta_dial.js"
-    )
+        "shared.js", "pixels.js", "chart.js", "refusal.js", "cloud.js", "linear.js", "trained.js",
+        "beta_dial.js",
+    )  # fmt: skip
     _css = read_static("cloud.css", "beta_dial.css")
     beta = traitlets.Float(1.0).tag(sync=True)
     noise = traitlets.Float(0.25).tag(sync=True)

@@ -34,7 +34,9 @@ NOISE = 0.5
 class GapView(anywidget.AnyWidget):
     """The page's side of a `GapBar`: it draws, computes, and is where a hand moves things."""
 
-    _esm = read_static("shared.js", "chart.js", "cloud.js", "noise.js", "linear.js", "gap_bar.js")
+    _esm = read_static(
+        "shared.js", "chart.js", "refusal.js", "cloud.js", "noise.js", "linear.js", "gap_bar.js"
+    )
     _css = read_static("cloud.css", "gap_bar.css")
     mean = traitlets.List(traitlets.Float()).tag(sync=True)
     sigma = traitlets.List(traitlets.Float()).tag(sync=True)

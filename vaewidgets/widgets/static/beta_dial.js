@@ -13,15 +13,15 @@ function render({ model, el }) {
     model.save_changes();
   };
   // The other knob gives way, as far as it can, where the product is to stay; returns what is to be said.
-  const turn = (name, other, called) => (value) => {
+  const turn = (name, other, called, range) => (value) => {
     const wanted = snapped(value);
     if (!model.get("linked")) return change({ [name]: wanted });
     const product = model.get("beta") * model.get("noise");
-    const given = between(snapped(product / wanted), DOMAIN), kept = between(snapped(product / given), DOMAIN);
+    const given = between(snapped(product / wanted), range), kept = between(snapped(product / given), DOMAIN);
     change({ [name]: kept, [other]: given });
     return Math.abs(kept / wanted - 1) < 1e-6 ? "" : `${called} can go no further: beta \u00b7 s\u00b2 is kept`;
   };
-  const turnBeta = turn("beta", "noise", "s\u00b2"), turnNoise = turn("noise", "beta", "beta");
+  const turnBeta = turn("beta", "noise", "s\u00b2", NOISES), turnNoise = turn("noise", "beta", "beta", betas);
 
   const knobs = makeDialKnobs(model, htmlElement("div", el, "vw-beta-knobs"), change, [
     { label: "beta", range: betas, get: () => model.get("beta"), set: turnBeta },

@@ -170,12 +170,11 @@ function makeKnob(parent, { label, range, domain = range, step, log = false, who
   Object.assign(box, { type: "number", step: "any" });
   slider.setAttribute("aria-label", label);
   box.setAttribute("aria-label", `${label}, typed`);
-  const refused = htmlElement("span", row, "vw-refused");
-  refused.setAttribute("role", "alert");
+  const refusal = makeRefusal(row);
   // What is said holds for the value that it was said of.
   let of = null;
   const say = (text) => {
-    refused.textContent = text;
+    refusal.say(text);
     of = get();
   };
   const turn = (value) => say(set(value) ?? "");
@@ -195,7 +194,7 @@ function makeKnob(parent, { label, range, domain = range, step, log = false, who
   const beyond = (by) => step * Math.max(0, Math.ceil(by / step - 1e-9));
   const show = () => {
     const at = to(get());
-    if (refused.textContent && get() !== of) refused.textContent = "";
+    if (refusal.said() && get() !== of) refusal.say("");
     slider.min = ends[0] - beyond(ends[0] - at);
     slider.max = ends[1] + beyond(at - ends[1]);
     slider.value = at;

@@ -39,7 +39,7 @@ function spoken(slider, handle) {
 }
 
 // ipywidgets takes what is typed beyond a control's range to its end, and half a number for a whole, without a
-// word. Here it is refused, and `say` says why: an empty text makes the control show the value that it has.
+// word. Here it is refused, and `say(text, control)` says why: an empty text makes the control show the value that it has.
 function guard(panel, say) {
   let before = "";
   const check = (control, typed, range, whole) => {
@@ -49,7 +49,7 @@ function guard(panel, say) {
     const wrong = !Number.isFinite(value) ? "is not a number"
       : value < low || value > high ? `is outside ${low} to ${high}`
       : whole && !Number.isInteger(value) ? "is not a whole number" : "";
-    say(wrong && `${label || "value"}: ${typed.trim() || "what was typed"} ${wrong}. It stays as it was.`);
+    say(wrong && `${label || "value"}: ${typed.trim() || "what was typed"} ${wrong}. It stays as it was.`, control);
     return !wrong;
   };
   const box = ({ target }) => {
@@ -88,7 +88,7 @@ function show(model, el, hearing) {
   el.classList.add("vw-gone");
   hearing.then(() => { el.dataset.vwHears = "true"; });
   el.setAttribute("role", "alert");
-  let panel = null, unguard = () => {};
+  let panel = null, refusal = null, unguard = () => {};
   // ipywidgets takes note of it in the class, and shows it by a glyph alone, in front of every control.
   const tell = () => {
     el.textContent = panel.classList.contains("jupyter-widgets-disconnected") ? GONE : "";
@@ -125,7 +125,8 @@ function show(model, el, hearing) {
     panel.dataset.lmSuppressShortcuts = "true";
     watcher.observe(panel, { childList: true, subtree: true, attributeFilter: ["aria-valuetext", "title"] });
     panel.addEventListener("focusin", dress);
-    unguard = guard(panel, (text) => { el.textContent = text; });
+    refusal = makeRefusal(panel);
+    unguard = guard(panel, refusal.say);
     listener.observe(panel, { attributeFilter: ["class"] });
     dress();
     tell();
@@ -135,6 +136,7 @@ function show(model, el, hearing) {
   return () => {
     panel?.removeEventListener("focusin", dress);
     unguard();
+    refusal?.remove();
     watcher.disconnect();
     listener.disconnect();
   };

@@ -36,8 +36,7 @@ function makeSliders(model, engine, parent) {
   const what = model.get("prior") ? "mean KL over the images" : "spread of the codes";
   create("div", "vw-title", list, { textContent: `${model.get("dimensions").length} dimensions, sorted by ${what}` });
   const body = create("div", "vw-sliders-body", list);
-  const refused = create("div", "vw-refused", list);
-  refused.setAttribute("role", "alert");
+  const refusal = makeRefusal(list);
 
   const rows = model.get("dimensions").map(({ index: k, text, share, dead, centre, spread }) => {
     const line = create("div", `vw-slider${dead ? " vw-dead" : ""}`, body);
@@ -57,11 +56,11 @@ function makeSliders(model, engine, parent) {
       // It shows two decimals: what it was set to itself must not round z.
       if (number.value === twoDecimals(model.get("z")[k])) return;
       if (Number.isFinite(number.valueAsNumber)) {
-        refused.textContent = "";
+        refusal.say("");
         moved(model, k, number.valueAsNumber);
       } else {
         place();
-        refused.textContent = `What was typed is no number: z${k + 1} stays ${number.value}`;
+        refusal.say(`What was typed is no number: z${k + 1} stays ${number.value}`);
       }
     };
     number.addEventListener("change", type);
