@@ -216,7 +216,7 @@ def test_what_the_page_cannot_run_is_decoded_and_judged_here(pair):
 
     panel = vw.HoleFinder(pair[0], make(Mine), make_judge(), cells=2)
     assert "Mine.decode" in panel.planes.reason and panel.planes.networks == {}
-    assert "under the hand by the kernel" in panel.children[-3].value
+    assert "under the hand by the kernel" in panel.children[-2].value
     from_page(panel.planes, position=[0.5, -0.25])
     for k in range(2):
         reading = panel.planes.readings[k]
