@@ -16,9 +16,10 @@ FLOAT32 = {"rel": 1e-5, "abs": 1e-6}
 
 @dataclass
 class Wire:
-    """Messages from the kernel to the page, as (widget id, content), in order."""
+    """Messages from the kernel to the page, as (widget id, content), in order; first states likewise."""
 
     messages: list = field(default_factory=list)
+    opened: list = field(default_factory=list)
 
     def updates(self, widget) -> list[dict]:
         """The states sent for one widget since the start, or since `clear`."""
@@ -30,6 +31,7 @@ class Wire:
 
     def clear(self) -> None:
         self.messages.clear()
+        self.opened.clear()
 
 
 @pytest.fixture
@@ -41,6 +43,8 @@ def wire(monkeypatch) -> Wire:
         def publish_msg(self, msg_type, data=None, metadata=None, buffers=None, **keys):
             if msg_type == "comm_msg":
                 record.messages.append((self.comm_id, data))
+            elif msg_type == "comm_open":
+                record.opened.append((self.comm_id, data["state"]))
 
     monkeypatch.setattr(comm, "create_comm", RecordingComm)
     return record

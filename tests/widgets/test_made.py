@@ -1,7 +1,9 @@
-"""Closing a panel leaves none of its widgets in ipywidgets' registry, and all of the user's."""
+"""The page is told of a panel once it is whole; closing leaves none of its widgets, and all of the user's."""
 
 import gc
 import itertools
+import json
+import re
 import sys
 import threading
 import weakref
@@ -48,6 +50,18 @@ MAKERS = {
 
 def test_every_panel_is_closed_here():
     assert sorted(MAKERS) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_widget_is_told_once_with_all_it_has_and_after_those_that_it_names(wire, parts, name):
+    panel = MAKERS[name](parts)
+    assert wire.messages == [], "the page was told something after it had been told of the widget"
+    ids = [comm_id for comm_id, _ in wire.opened]
+    assert ids == list(dict.fromkeys(ids)) and len(ids) == len(panel._to_close) and ids[-1] == panel.model_id
+    for place, (comm_id, state) in enumerate(wire.opened):
+        named = set(re.findall(r"IPY_MODEL_(\w+)", json.dumps(state, default=repr)))
+        assert named <= set(ids[:place]), f"widget {comm_id} names one that the page does not know yet"
+    panel.close()
 
 
 @pytest.mark.parametrize("name", NAMES)
