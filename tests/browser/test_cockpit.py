@@ -245,6 +245,22 @@ def test_every_word_is_readable_in_both_themes_and_nothing_is_cut(notebook, pane
     assert cut == []
 
 
+def test_a_cell_that_is_run_again_ends_the_training_that_it_replaces(notebook):
+    cell = notebook.run_code(
+        "own = vw.VAE(2, (1, 8, 8), hidden=(8,), seed=1)\n"
+        "again = vw.TrainingCockpit(own, data, epochs=100_000, points=50)\n"
+        "made = [*globals().get('made', []), again]\n"
+        "again.start()\n"
+        "again"
+    )
+    notebook.until("made[0].status == 'running' and made[0].training.step > 2")
+    notebook.run_cell(cell)
+    notebook.until("len(made) == 2 and made[1].training.step > 2")
+    assert notebook.evaluate("[each.status for each in made]") == "['paused', 'running']"
+    expect(notebook.cell(cell).locator(".vw-panel")).to_have_count(1)
+    notebook.evaluate("[each.close() for each in made]")
+
+
 def test_closing_the_panel_ends_its_threads_and_a_new_kernel_leaves_the_page_in_peace(notebook, panel):
     press(panel, "resume")
     notebook.until("cockpit.status == 'running'")
