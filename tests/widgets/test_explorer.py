@@ -90,7 +90,7 @@ def test_what_the_page_can_decode_is_not_sent_to_it(wire):
     np.testing.assert_array_equal(panel.image, decoded(model, (0.25, -1.0)))
     assert wire.updates(panel.canvas) == [] == wire.updates(panel.latent)
     panel.z = (1, 2)
-    assert wire.updates(panel.latent) == [{"z": [1.0, 2.0]}]
+    assert wire.updates(panel.latent) == [{"z": [1.0, 2.0], "serial": panel.latent.serial}]
     assert wire.updates(panel.canvas) == []
 
 
@@ -169,6 +169,12 @@ def test_the_page_rounding_a_slider_to_its_step_does_not_round_z(wire, model, mo
     assert panel.z == (0.123456, 0.5)
     assert wire.updates(panel.sliders[0]) == []
     from_page(panel.sliders[0], value=0.13)  # one press of an arrow key
+    assert panel.z == (0.13, 0.5)
+    clock[0] += 20
+    from_page(panel.sliders[0], value=0.65)  # the answer of a machine that is very busy
+    assert panel.z == (0.13, 0.5)
+    from_page(panel.latent, heard=panel.latent.serial)
+    from_page(panel.sliders[0], value=0.12)  # just after the page has heard of it
     assert panel.z == (0.13, 0.5)
     clock[0] += 2
     from_page(panel.sliders[0], value=0.65)  # a hand, long after

@@ -5,10 +5,28 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from dataclasses import dataclass
 
 import ipywidgets as widgets
 
 from ._panel import set_quietly
+
+#: Seconds in which a slider answers once the page has heard of a point; and in which a slow page hears of it.
+ANSWER, HEARING = 1.0, 60.0
+
+
+@dataclass
+class _Given:
+    """A point that the page was given: at what time, under which number, and when it said that it has it."""
+
+    at: float
+    serial: int
+    point: tuple[float, ...]
+    heard: float | None = None
+
+    def may_be_answered(self, now: float) -> bool:
+        since, patience = (self.at, HEARING) if self.heard is None else (self.heard, ANSWER)
+        return now - since < patience
 
 
 class Coordinates(widgets.VBox):
@@ -30,8 +48,8 @@ class Coordinates(widgets.VBox):
 
     def __init__(self, z: tuple[float, ...], ranges) -> None:
         self.sliders, self.boxes = [], []
-        #: What the page was given lately, and when.
-        self._given, self._shown = deque(maxlen=256), None
+        self._given: deque[_Given] = deque(maxlen=256)
+        self._serial, self._shown = 0, None
         for i, (value, (low, high, step)) in enumerate(zip(z, ranges, strict=True)):
             low, high = min(low, math.floor(2 * value) / 2), max(high, math.ceil(2 * value) / 2)
             slider = widgets.FloatSlider(
@@ -45,17 +63,27 @@ class Coordinates(widgets.VBox):
         rows = [widgets.HBox(row) for row in zip(self.sliders, self.boxes, strict=True)]
         super().__init__(rows, layout=dict(max_height="190px", overflow="auto"))
 
-    def give(self, z) -> None:
-        """Note a point that the page has, or is given: its sliders will answer."""
-        self._given.append((time.monotonic(), tuple(z)))
+    def give(self, z, *, heard: bool = False) -> int:
+        """Note a point that the page is given, or has: its sliders will answer. Return its number."""
+        self._serial += 1
+        now = time.monotonic()
+        self._given.append(_Given(now, self._serial, tuple(z), now if heard else None))
+        return self._serial
+
+    def hear(self, serial: int) -> None:
+        """Note that the page has what it was given up to this number."""
+        for given in self._given:
+            if given.serial <= serial and given.heard is None:
+                given.heard = time.monotonic()
 
     def is_echo(self, i: int, value: float, z: tuple[float, ...]) -> bool:
         """Tell a slider's answer from a hand: it rounds what it is given to its step, and sends that back.
 
-        The answer may come when z is elsewhere again, so what was given in the last second counts too.
+        The answer may come when z is elsewhere again, on a busy machine long after: what the page has not
+        heard of yet, or only just, counts too.
         """
-        since = time.monotonic() - 1
-        given = [z, *(point for at, point in list(self._given) if at > since)]
+        now = time.monotonic()
+        given = [z, *(each.point for each in list(self._given) if each.may_be_answered(now))]
         return any(abs(value - point[i]) <= self.sliders[i].step / 2 for point in given)
 
     def show(self, z: tuple[float, ...], *, from_page: bool) -> None:

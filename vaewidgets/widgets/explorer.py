@@ -150,6 +150,7 @@ class LatentExplorer(Panel):
         self.latent = PageLatent(self.model, self.sliders, self.t, self.z)
         self.canvas.key = self.latent.key
         self.listen(self.latent, self._on_moved, "moved")
+        self.listen(self.latent, self._coordinates.hear, "heard")
         heading = title("The decoder's picture of z")
         self._controls = widgets.VBox(
             [heading, self.canvas, self.where, self.state, self._coordinates], layout=dict(width="276px")
@@ -214,7 +215,7 @@ class LatentExplorer(Panel):
 
     def _on_moved(self, z) -> None:
         """Follow a cursor, or t: the page has set the sliders too, and they will answer."""
-        self._coordinates.give(z)
+        self._coordinates.give(z, heard=True)
         self._follow(z)
 
     def _follow(self, z) -> None:
@@ -307,8 +308,9 @@ class LatentExplorer(Panel):
             # Looking at every weight costs more than a picture, and a hand moves often.
             self.latent.refresh(pause=0.5 if self._page_knows else 0.0)
             if not self._page_knows:
-                self._coordinates.give(z)
-                self.latent.z = list(z)
+                with self.latent.hold_sync():
+                    self.latent.serial = self._coordinates.give(z)
+                    self.latent.z = list(z)
             if self.latent.reason:
                 self.canvas.show(self._decode_one(z), f"decoded picture of z = {format_point(z)}")
             by = f"by the kernel: {self.latent.reason}" if self.latent.reason else "in this page"

@@ -28,6 +28,8 @@ class PageLatent(PageNetwork):
     ----------
     z : list of d floats
         Where Python put the latent point last.
+    serial, heard : int
+        The number of the point that Python gave last, and of the one that the page has.
     moved : list of d floats
         Where a cursor took it in the page.
     reason : str
@@ -37,6 +39,8 @@ class PageLatent(PageNetwork):
     _esm = read_static("decoder.js", "shared.js", "latent.js")
     key = traitlets.Unicode().tag(sync=True)
     z = traitlets.List(traitlets.Float()).tag(sync=True)
+    serial = traitlets.Int(0).tag(sync=True)
+    heard = traitlets.Int(0).tag(sync=True)
     moved = traitlets.List(traitlets.Float()).tag(sync=True)
     sliders = traitlets.List(traitlets.Unicode()).tag(sync=True)
     walk = traitlets.Unicode().tag(sync=True)

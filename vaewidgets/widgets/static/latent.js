@@ -82,10 +82,18 @@ async function attach(model, latent) {
     latent.move(a.map((from, i) => (1 - t) * from + t * b[i]), true);
   };
   walk.on("change:value", step);
-  const listeners = [["change:weights", equip], ["change:plane", turn], ["change:z", follow]];
+  // By now the sliders have what the kernel gave with this number, and have answered or are about to.
+  const hear = () => setTimeout(() => {
+    model.set("heard", model.get("serial"));
+    model.save_changes();
+  }, SETTLE_MS);
+  const listeners = [
+    ["change:weights", equip], ["change:plane", turn], ["change:z", follow], ["change:serial", hear],
+  ];
   for (const [event, listener] of listeners) model.on(event, listener);
   equip();
   turn();
+  hear();
   return () => {
     clearTimeout(settling);
     sliders.forEach((slider, i) => slider.off("change:value", handlers[i]));
