@@ -179,6 +179,11 @@ def test_the_page_rounding_a_slider_to_its_step_does_not_round_z(wire, model, mo
     clock[0] += 2
     from_page(panel.sliders[0], value=0.65)  # a hand, long after
     assert panel.z == (0.65, 0.5)
+    from_page(panel.latent, heard=panel.latent.serial)
+    clock[0] += 20
+    panel.z = (7.654321, 0.5)
+    from_page(panel.sliders[0], value=0.65)  # where it still was when its end was moved
+    assert panel.z == (7.654321, 0.5)
     from_page(panel.sliders[0], value=0.13)
     panel.sliders[0].value = 0.132  # Python may move by less than a step
     assert panel.z == (0.132, 0.5)

@@ -64,10 +64,14 @@ class Coordinates(widgets.VBox):
         super().__init__(rows, layout=dict(max_height="190px", overflow="auto"))
 
     def give(self, z, *, heard: bool = False) -> int:
-        """Note a point that the page is given, or has: its sliders will answer. Return its number."""
+        """Note a point that the page is given, or has: its sliders will answer. Return its number.
+
+        A slider whose ends are moved first answers with the point where it still is.
+        """
         self._serial += 1
         now = time.monotonic()
-        self._given.append(_Given(now, self._serial, tuple(z), now if heard else None))
+        for point in (self._shown or z, z):
+            self._given.append(_Given(now, self._serial, tuple(point), now if heard else None))
         return self._serial
 
     def hear(self, serial: int) -> None:
