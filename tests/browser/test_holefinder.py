@@ -128,9 +128,12 @@ def test_one_hand_moves_both_planes_and_torch_agrees(notebook, panel):
         page.keyboard.press(key)
     notebook.until("abs(finder.z[0] + 1.70) < 0.05 and abs(finder.z[1] - 1.20) < 0.05")
     shown_is_what_torch_says(notebook, panel)
+    # Keys leave the plane that is drawn: the ring stays at its edge, and the chart says so.
     for _ in range(12):
         page.keyboard.press("Shift+ArrowLeft")
-    notebook.until("finder.z[0] == -3.5")
+    notebook.until("abs(finder.z[0] + 7.70) < 0.05")
+    expect(panel.locator(".vw-beyond", has_text="VAE: z = (-7.7")).to_contain_text("lies beyond the edge")
+    shown_is_what_torch_says(notebook, panel)
 
 
 def test_python_moves_it_and_a_zoom_makes_the_planes_equal(notebook, panel):

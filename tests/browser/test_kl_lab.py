@@ -124,7 +124,7 @@ def test_every_number_every_hand_and_every_picture(lab, open_notebook):
     notebook.until("lab.sigma[0] == 0.75")
     box.fill("-3")
     box.press("Enter")
-    expect(panel.get_by_role("alert").filter(has_text="-3 is outside 0.001 to 100")).to_be_visible()
+    expect(panel.get_by_role("alert").filter(has_text="-3 is outside 0.000001 to 1000000")).to_be_visible()
     expect(box).to_have_value("0.75")
     notebook.until("lab.sigma[0] == 0.75")
     slider = panel.get_by_role("slider", name="mu2", exact=True)
