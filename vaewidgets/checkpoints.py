@@ -74,7 +74,8 @@ def save(
     Raises
     ------
     ValueError
-        info is not JSON, or too large; an atlas that does not fit the model.
+        info is not JSON, or too large; an atlas that does not fit the model; layers in the model that its
+        config does not speak of, which `load` could not make.
     OSError
         The file cannot be written.
     """
@@ -89,6 +90,7 @@ def serialise(
     kind = next((name for name, cls in KINDS.items() if type(model) is cls), None)
     if kind is None:
         raise TypeError(f"save takes a {' or '.join(KINDS)}; got {type(model).__name__}.")
+    _check_structure(model)
     header = {"format": FORMAT, "kind": kind, "config": model.config, "info": {**get_info(model), **info}}
     try:
         text = json.dumps(header, allow_nan=False)
@@ -117,6 +119,23 @@ def serialise(
             f"info is too large: the header would exceed the {_HEADER_LIMIT} bytes that load reads."
         )
     return data
+
+
+def _check_structure(model) -> None:
+    """Raise ValueError unless `load` would make this very model of its config and its weights."""
+    with torch.device("meta"):
+        made = type(model)(**model.config)
+    parts, expected = (
+        {name: f"{type(part).__name__}({part.extra_repr()})" for name, part in each.named_modules() if name}
+        for each in (model, made)
+    )
+    for name in (*expected, *parts):
+        if parts.get(name) != expected.get(name):
+            raise ValueError(
+                f"model.{name} is {parts.get(name, 'missing')} where a {type(model).__name__} of this config "
+                f"has {expected.get(name, 'nothing')}: load would make that, so it is not saved. A model "
+                "with layers of its own is kept by torch.save(model.state_dict(), path)."
+            )
 
 
 def load(path: str | os.PathLike) -> Model:

@@ -86,7 +86,7 @@ class Classifier(nn.Module):
 
         The last column is the reject class: "none of these".
         """
-        return self.layers(check_batch(x, self.image_shape))
+        return self.layers(check_batch(x, self.image_shape).to(next(self.parameters()).dtype))
 
     def probabilities(self, x: Tensor) -> Tensor:
         """Compute p(class | x), Tensor of shape (B, classes + 1): rows sum to 1, the last entry is "none"."""

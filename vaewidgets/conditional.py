@@ -77,13 +77,13 @@ class ConditionalVAE(LatentModel):
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Posterior:
         """Infer q(z|x, label) for images x of shape (B, C, H, W) and their labels, int64 of shape (B,)."""
-        h = check_batch(x, self.image_shape).flatten(1)
+        h = check_batch(x, self.image_shape).flatten(1).to(self._dtype)
         shift = self.encoder_label(self.check_labels(labels, len(x)))
         if self.config["trunk"] == "linear":
-            return bounded_posterior(self.mu(h) + shift, self.logvar(h), x.dtype)
+            return bounded_posterior(self.mu(h) + shift, self.logvar(h), self._wider(x))
         first, rest = self.encoder[1], self.encoder[2:]
         h = rest(first(h) + shift)
-        return bounded_posterior(self.mu(h), self.logvar(h), x.dtype)
+        return bounded_posterior(self.mu(h), self.logvar(h), self._wider(x))
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Compute E[x|z, label]: Tensor of shape (B, C, H, W), for z of shape (B, d) and labels (B,)."""
@@ -94,8 +94,8 @@ class ConditionalVAE(LatentModel):
         check_latents(z, self.latent_dim)
         shift = self.decoder_label(self.check_labels(labels, z.shape[-2]))
         first, rest = self.decoder[0], self.decoder[1:]
-        h = (first(z) + shift).flatten(0, -2)
-        return rest(h).view(*z.shape[:-1], *self.image_shape).to(z.dtype)
+        h = (first(z.to(self._dtype)) + shift).flatten(0, -2)
+        return rest(h).view(*z.shape[:-1], *self.image_shape).to(self._wider(z))
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Reconstruct x (B, C, H, W), with labels (B,), through the mean of its posterior."""

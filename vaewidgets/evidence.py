@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .likelihoods import Bernoulli, ContinuousBernoulli
+from .looking import looks
 from .metrics import standard_error
 from .objectives import elbo, iwae
 
@@ -43,7 +44,7 @@ class Rung(NamedTuple):
     error: float
 
 
-@torch.no_grad()
+@looks
 def log_joint(model, x: Tensor, z: Tensor) -> Tensor:
     """Compute log p(x, z) = log p(x|z) + log p(z) of every image at every point.
 
@@ -68,7 +69,7 @@ def log_joint(model, x: Tensor, z: Tensor) -> Tensor:
     return torch.cat(parts, 1)
 
 
-@torch.no_grad()
+@looks
 def log_evidence(model, x: Tensor, *, tolerance: float = 0.01) -> Tensor:
     """Compute log p(x) of a model with two latent dimensions by quadrature.
 
@@ -123,7 +124,7 @@ def log_evidence(model, x: Tensor, *, tolerance: float = 0.01) -> Tensor:
     return torch.stack([_refine(model, x[i : i + 1], cells, coarse[i], tolerance) for i in range(len(x))])
 
 
-@torch.no_grad()
+@looks
 def ladder(
     model, x: Tensor, ks: tuple[int, ...] = (1, 5, 50), *, repeats: int = 200, seed: int = 0
 ) -> list[Rung]:

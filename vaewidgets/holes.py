@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .looking import looks
+
 #: The probability under which a judge is not sure, unless a panel or a table says another.
 TAU = 0.9
 _BATCH = 1000
@@ -151,7 +153,7 @@ def reject_threshold(confidence: Tensor, share: float = 0.05) -> float:
     return ordered[math.floor(share * len(ordered) + 1e-9)].item()
 
 
-@torch.no_grad()
+@looks
 def confidence_of(judge, images: Tensor, *, batch_size: int = _BATCH) -> Tensor:
     """Ask a judge how sure it is of each image: Tensor of shape (n,).
 
@@ -165,7 +167,7 @@ def confidence_of(judge, images: Tensor, *, batch_size: int = _BATCH) -> Tensor:
     return torch.cat([judge.confidence(x) for x in images.split(batch_size)])
 
 
-@torch.no_grad()
+@looks
 def decode_all(model, z: Tensor, *, batch_size: int = _BATCH) -> Tensor:
     """Decode every point: Tensor of shape (n, C, H, W), for z of shape (n, d)."""
     return torch.cat([model.decode(part) for part in z.split(batch_size)])

@@ -14,6 +14,7 @@ from .arguments import check_count, check_knob, check_seed
 from .classifier import Classifier
 from .data import Images, check_images
 from .holes import TAU, Rate, confidence_of, hole_rate
+from .looking import looks
 from .optimizer import set_rate
 from .rejects import make_rejects, shuffled, uniform
 
@@ -135,7 +136,7 @@ def vary(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(torch.rand(count, 1, 1, 1, generator=generator) < BLURRED, blurred, moved)
 
 
-@torch.no_grad()
+@looks
 def measure(model: Classifier, images: Images, *, tau: float = TAU, seed: int = 0) -> dict[str, Rate]:
     """Measure a classifier on images that it has not seen.
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .conditional import ConditionalVAE, with_labels
+from .looking import looks
 from .models import Autoencoder, Posterior
 from .objectives import Elbo, autoencoding, elbo, iwae
 
@@ -42,7 +43,7 @@ class Mean(NamedTuple):
         return cls(values.double().mean().item(), standard_error(values))
 
 
-@torch.no_grad()
+@looks
 def held_out_elbo(
     model, images: Tensor, *, labels: Tensor | None = None, seed: int = 0, batch_size: int = 1000
 ) -> Elbo:
@@ -77,7 +78,7 @@ def held_out_elbo(
     return Elbo(*(torch.cat(terms) for terms in zip(*parts, strict=True)))
 
 
-@torch.no_grad()
+@looks
 def held_out_iwae(
     model,
     images: Tensor,
@@ -174,7 +175,7 @@ def active_units(mu: Tensor, *, threshold: float = 0.01) -> ActiveUnits:
     return ActiveUnits(int((variance > threshold).sum()), variance)
 
 
-@torch.no_grad()
+@looks
 def encode_all(model, images: Tensor, *, labels: Tensor | None = None, batch_size: int = 1000) -> Posterior:
     """Encode every image: Posterior of mu and logvar, each of shape (N, d).
 
@@ -195,7 +196,7 @@ def encode_all(model, images: Tensor, *, labels: Tensor | None = None, batch_siz
     return Posterior(*(torch.cat(terms) for terms in zip(*parts, strict=True)))
 
 
-@torch.no_grad()
+@looks
 def reconstruction_error(model, images: Tensor, *, batch_size: int = 1000) -> Tensor:
     """Mean squared error per pixel of each reconstruction, from mu or the code: Tensor of shape (N,).
 
@@ -211,7 +212,7 @@ def reconstruction_error(model, images: Tensor, *, batch_size: int = 1000) -> Te
     return torch.cat(parts)
 
 
-@torch.no_grad()
+@looks
 def features_of(judge, images: Tensor, *, batch_size: int = 1000) -> Tensor:
     """Compute what a judge's last layer is fed: Tensor of shape (N, features).
 

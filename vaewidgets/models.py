@@ -128,8 +128,17 @@ class LatentModel(nn.Module):
         z of shape (..., d) gives a Tensor of shape (..., C, H, W).
         """
         check_latents(z, self.latent_dim)
+        points = z.reshape(-1, self.latent_dim).to(self._dtype)
         # Under autocast the layers answer at half width; the sums that follow want the full one.
-        return self.decoder(z.reshape(-1, self.latent_dim)).view(*z.shape[:-1], *self.image_shape).to(z.dtype)
+        return self.decoder(points).view(*z.shape[:-1], *self.image_shape).to(self._wider(z))
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """What the weights are; images and latent points of another kind are converted."""
+        return next(self.parameters()).dtype
+
+    def _wider(self, given: Tensor) -> torch.dtype:
+        return torch.promote_types(given.dtype, self._dtype)
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in self.config.items() if value is not None)
@@ -180,8 +189,8 @@ class VAE(LatentModel):
 
     def encode(self, x: Tensor) -> Posterior:
         """Infer q(z|x) for images x, a Tensor of shape (B, C, H, W)."""
-        h = self.encoder(check_batch(x, self.image_shape))
-        return bounded_posterior(self.mu(h), self.logvar(h), x.dtype)
+        h = self.encoder(check_batch(x, self.image_shape).to(self._dtype))
+        return bounded_posterior(self.mu(h), self.logvar(h), self._wider(x))
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct x, of shape (B, C, H, W), through the mean of its posterior."""
@@ -211,7 +220,7 @@ class Autoencoder(LatentModel):
 
     def encode(self, x: Tensor) -> Tensor:
         """Compute the codes z, a Tensor of shape (B, d), of images x of shape (B, C, H, W)."""
-        return self.code(self.encoder(check_batch(x, self.image_shape))).to(x.dtype)
+        return self.code(self.encoder(check_batch(x, self.image_shape).to(self._dtype))).to(self._wider(x))
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct x, of shape (B, C, H, W), from its code."""

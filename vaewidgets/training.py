@@ -18,6 +18,7 @@ from .conditional import ConditionalVAE, with_labels
 from .data import Images
 from .devices import Team, pick_device
 from .keeper import KEEP_EVERY, Keeper, Suspects
+from .looking import looking, teaching
 from .models import Autoencoder
 from .objectives import Elbo, autoencoding, binarize, elbo, floor_kl, importance_weighted
 from .optimizer import make_adam, set_rate
@@ -174,7 +175,8 @@ class Training(Iterator[Step]):
         self._keeper.keep(self.step)
         index = self._order.batch(self.step)
         beta, lr = self._set_knobs()
-        numbers = self._run(index)
+        with teaching(self.model):
+            numbers = self._run(index)
         self.step += 1
         measured = self.step % self.batches == 0 and self._validation is not None
         # Before the weights are measured or handed over, what they came from must have been seen.
@@ -256,9 +258,9 @@ class Training(Iterator[Step]):
             set_rate(self._optimizer, lr)
         return beta, lr
 
-    @torch.no_grad()
     def _end_epoch(self) -> Terms:
-        held_out = Terms.read(self._measure(self._validation, self._validation_labels))
+        with looking(self.model):
+            held_out = Terms.read(self._measure(self._validation, self._validation_labels))
         self._best.offer(held_out.loss)
         if self._best.exhausted:
             self.close()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from vaewidgets.classifier import Classifier
 from vaewidgets.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
+from vaewidgets.looking import looking
 from vaewidgets.models import LOGVAR_BOUND, VAE, Autoencoder, Constant
 
 FORMAT = 1
@@ -66,7 +67,7 @@ def describe(model, *, encoder: bool = False, half: bool = False) -> Description
     """
     _check_own_methods(model, "decode", "decode_parameters")
     writer = _Writer(half)
-    with torch.no_grad():
+    with looking(model):
         walk = _Walk(writer)
         out = walk.run(model.decoder, "decoder", _zeros(model.decoder, (model.latent_dim,)))
         _check_size("decoder", out, math.prod(model.image_shape))
@@ -100,7 +101,7 @@ def describe_classifier(judge) -> Description:
     """
     _check_own_methods(judge, "probabilities", of=(Classifier,))
     writer, size = _Writer(half=False), math.prod(judge.image_shape)
-    with torch.no_grad():
+    with looking(judge):
         walk = _Walk(writer)
         out = walk.run(judge.layers, "layers", _zeros(judge.layers, judge.image_shape))
         _check_size("layers", out, judge.classes + 1)

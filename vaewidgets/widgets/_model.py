@@ -11,6 +11,7 @@ from torch import Tensor
 from vaewidgets.checkpoints import stated_classes
 from vaewidgets.conditional import ConditionalVAE
 from vaewidgets.data import Images, check_images, load_test_images, name_classes
+from vaewidgets.looking import looking
 from vaewidgets.metrics import encode_all
 
 from ._shared import model_lock
@@ -29,13 +30,18 @@ def name_of(images: Images, row: int) -> str:
     return "" if images.labels is None else name_classes(images.labels, images.classes)[images.labels[row]]
 
 
-def device_of(model) -> torch.device | None:
-    """Return where the weights of `model` are; None of a model that has none."""
+def device_of(model) -> torch.device:
+    """Return where the weights of `model` are; the CPU of a model that has none."""
+    return _weight_of(model).device
+
+
+def _weight_of(model) -> Tensor:
+    """Return a weight of `model`, whose dtype and device its inputs must have; of none a float32 number."""
     weights = model.parameters() if isinstance(model, torch.nn.Module) else iter(())
-    return getattr(next(weights, None), "device", None)
+    floats = (weight for weight in weights if weight.is_floating_point())
+    return next(floats, torch.zeros((), dtype=torch.float32))
 
 
-@torch.no_grad()
 def decode_points(model, z, labels=None) -> Tensor:
     """Decode points (N, d) to images (N, C, H, W) on the CPU, while nobody changes the weights.
 
@@ -48,18 +54,25 @@ def decode_points(model, z, labels=None) -> Tensor:
     Raises
     ------
     ValueError
-        ``decode`` answers with no images.
+        ``decode`` answers with no images, or with numbers that are not finite.
     """
-    device, z = device_of(model), np.asarray(z)
-    points = torch.as_tensor(z, dtype=torch.float32, device=device)
-    with model_lock(model):
+    z, weight = np.asarray(z), _weight_of(model)
+    points = torch.as_tensor(z, dtype=torch.float32).to(weight)
+    device = weight.device
+    with model_lock(model), looking(model):
         x = model.decode(points, *(() if labels is None else (torch.as_tensor(labels, device=device),)))
     if not isinstance(x, Tensor) or x.dim() != 4 or len(x) != len(z):
         raise ValueError(
             f"decode must turn z of shape {tuple(z.shape)} into images of shape ({len(z)}, C, H, W); "
             f"got {tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}."
         )
-    return x.cpu()
+    if not x.isfinite().all():
+        bad = z[int((~x.isfinite()).flatten(1).any(1).nonzero()[0])].tolist()
+        raise ValueError(
+            f"decode answers z = {bad} with values that are NaN or infinite: such weights, or so large a z, "
+            "are beyond its dtype."
+        )
+    return x.cpu().float()
 
 
 @dataclass
@@ -99,6 +112,7 @@ class Encoded:
             if atlas is None:
                 return cls(model, np.zeros((0, model.latent_dim), "float32"))
             classes = name_classes(atlas.labels, stated_classes(model))
+            _check_finite(atlas.mu, atlas.logvar, "the codes that the model carries (model.atlas)")
             return cls(model, _array(atlas.mu), _array(atlas.logvar), _array(atlas.labels), classes=classes)
         images = images if isinstance(images, Images) else Images(images)
         if not callable(getattr(model, "encode", None)):
@@ -109,6 +123,7 @@ class Encoded:
         told = images.labels if isinstance(model, ConditionalVAE) else None
         with model_lock(model):
             q = encode_all(model, images.images, labels=told)
+        _check_finite(q.mu, q.logvar, "what the model encodes")
         classes = name_classes(images.labels, images.classes or stated_classes(model))
         return cls(model, _array(q.mu), _array(q.logvar), _array(images.labels), images.images, classes)
 
@@ -123,5 +138,18 @@ class Encoded:
         return self.images[row] if len(self.images) else None
 
 
+def _check_finite(mu: Tensor, logvar: Tensor | None, what: str) -> None:
+    for values in (mu, logvar):
+        if values is not None and not values.isfinite().all():
+            raise ValueError(
+                f"{what} has values that are NaN or infinite: a training that diverged leaves such weights. "
+                "Train it again with a smaller learning rate."
+            )
+
+
 def _array(values: Tensor | None) -> np.ndarray | None:
-    return None if values is None else values.detach().cpu().numpy()
+    """Return values as an ndarray; numpy knows no bfloat16, and what is drawn is float32."""
+    if values is None:
+        return None
+    values = values.detach().cpu()
+    return (values.float() if values.is_floating_point() else values).numpy()

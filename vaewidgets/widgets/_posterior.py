@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vaewidgets.evidence import log_joint
+from vaewidgets.looking import looks
 
 #: Points along a side of each grid; looks at most, each closer; nats under the best point that count as none.
 _POINTS, _LOOKS, _DEPTH = 121, 6, 8.0
@@ -42,7 +43,7 @@ class TruePosterior(NamedTuple):
     elbo: float
 
 
-@torch.no_grad()
+@looks
 def true_posterior(model, x: Tensor, mu: Tensor, sigma: Tensor) -> TruePosterior:
     """Compute the posterior of one image, on a square that holds it and N(mu, sigma^2) to 2.6 sigma.
 

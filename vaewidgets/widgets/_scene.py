@@ -10,6 +10,7 @@ import torch
 
 from vaewidgets.data import Images
 from vaewidgets.images import tile, to_uint8
+from vaewidgets.looking import looking
 from vaewidgets.metrics import encode_all
 
 from ._figure import REACH, code_range
@@ -89,7 +90,7 @@ class Scene:
         if q.logvar is not None:
             sigmas = torch.exp(q.logvar[self._chosen].cpu().double() / 2).numpy()
             covariances = np.stack([self._plane.covariance(sigma) for sigma in sigmas])
-        with torch.no_grad():
+        with looking(self._model):
             reconstructions = self._model.decode(codes)
             tiles = self._model.decode(self._places(points).to(codes))
         return Look(

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from vaewidgets.holes import confidence_of, decode_all
+from vaewidgets.looking import looks
 from vaewidgets.samplers import code_spread, fitted_atlas
 
 from ._contours import density_lines
@@ -71,7 +72,7 @@ class Side:
             self.frame = Frame(centre, reach / REACH)
         self._grounds: dict[float, np.ndarray] = {}
 
-    @torch.no_grad()
+    @looks
     def decode(self, points) -> torch.Tensor:
         """Decode points (N, 2) to images (N, C, H, W)."""
         with self.lock:
@@ -81,7 +82,7 @@ class Side:
         """How sure the judge is of each decoded point: best probability among the real classes, (N,)."""
         return confidence_of(self.judge, self.decode(points))
 
-    @torch.no_grad()
+    @looks
     def probabilities(self, point) -> tuple[torch.Tensor, np.ndarray]:
         """Decode one point: its image (C, H, W), and the judge's probabilities, the last "none of these"."""
         image = self.decode([point])

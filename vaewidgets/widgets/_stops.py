@@ -14,6 +14,7 @@ from vaewidgets.checkpoints import pretrained
 from vaewidgets.data import Images, check_images, load_test_images
 from vaewidgets.images import tile, to_uint8
 from vaewidgets.likelihoods import Bernoulli
+from vaewidgets.looking import looks
 from vaewidgets.metrics import active_units, encode_all, held_out_elbo
 
 from ._shared import model_lock
@@ -75,7 +76,7 @@ def make_stops(models: Mapping | None, images) -> tuple[list[Stop], Images | Non
     return [_measured(beta, models[beta], images) for beta in sorted(models)], images
 
 
-@torch.no_grad()
+@looks
 def draw_pictures(stop: Stop, originals: Tensor | None, rows: range, noise: Tensor, seed: int) -> np.ndarray:
     """Decode what the dial shows of one stop: rows of pictures, one under the other.
 

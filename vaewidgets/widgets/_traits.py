@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import operator
 
 import numpy as np
 import traitlets
+
+#: The largest float32: models compute in that.
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class Latent(traitlets.TraitType):
@@ -20,8 +22,8 @@ class Latent(traitlets.TraitType):
             raise ValueError(
                 f"{self.name} has {len(point)} values but this model has latent_dim={owner.latent_dim}."
             )
-        if not all(map(math.isfinite, point)):
-            raise ValueError(f"{self.name} must be finite; got {point}.")
+        if not all(abs(value) <= LARGEST for value in point):
+            raise ValueError(f"{self.name} must be finite, and no larger than float32 holds; got {point}.")
         return point
 
 
@@ -72,6 +74,8 @@ class Within(traitlets.TraitType):
         whole = isinstance(self.low, int) and isinstance(self.high, int)
         try:
             number = operator.index(value) if whole else float(value)
+        except OverflowError:
+            raise ValueError(f"{self.name} must be from {self.low} to {self.high}; got {value!r}.") from None
         except (TypeError, ValueError):
             kind = "an int" if whole else "a number"
             raise TypeError(
@@ -108,5 +112,7 @@ def _floats(name: str, value, count: int) -> tuple[float, ...]:
         value = [value]
     try:
         return tuple(float(v) for v in value)
+    except OverflowError:
+        raise ValueError(f"{name} must be {count} numbers that a float can hold.") from None
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be {count} numbers in one row; got {value!r}.") from None

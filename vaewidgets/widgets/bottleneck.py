@@ -10,6 +10,7 @@ import traitlets
 
 from vaewidgets.data import Images, check_images
 from vaewidgets.images import to_uint8
+from vaewidgets.looking import looking
 
 from ._model import name_of
 from ._panel import Panel, format_point, note_html
@@ -105,7 +106,7 @@ class Bottleneck(Panel):
     def _on_row(self, _=None) -> None:
         with self.report(from_page=False), self._lock:
             x = self.images.images[self.row]
-            with torch.no_grad():
+            with looking(self.model):
                 q = self.model.encode(x[None])
                 z = (q if isinstance(q, torch.Tensor) else q.mu)[0]
                 y = self.model.decode(z[None])[0]

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 import traitlets
 
+from vaewidgets.looking import looks
+
 from ._drawing import Drawing, frame_of
 from ._figure import map_figure, move_points, prior_circles, set_axes, span
 from ._model import Encoded, device_of
@@ -253,7 +255,7 @@ class DrawPad(Panel):
             if self.zoom.value:
                 self._draw_axes()
 
-    @torch.no_grad()
+    @looks
     def _read(self) -> list[float] | None:
         """Encode and decode the image; return logvar."""
         if self.image is None:

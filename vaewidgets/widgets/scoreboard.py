@@ -15,6 +15,7 @@ from vaewidgets.data import Dataset, Images, check_images
 from vaewidgets.evidence import ladder
 from vaewidgets.images import to_uint8
 from vaewidgets.likelihoods import Bernoulli
+from vaewidgets.looking import looking
 from vaewidgets.objectives import binarize
 
 from ._model import name_of
@@ -320,7 +321,7 @@ class Scoreboard(TellingPanel):
             model, x = self._vaes[self.model], self.images.images[self.row][None]
             if isinstance(model.likelihood, Bernoulli):
                 x = binarize(x, torch.Generator().manual_seed(self.seed))
-            with model_lock(model), torch.no_grad():
+            with model_lock(model), looking(model):
                 self.rungs = ladder(model, x, KS, seed=self.seed)
                 q = model.encode(x)
                 flat = model.latent_dim == 2
