@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 import os
 import tempfile
-from contextlib import contextmanager
+import warnings
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .files import read_npz
-from .folders import Folder, natural, read_folder
+from .arrays import MOST_CLASSES, as_images, as_labels
+from .files import other_arrays, read_npz
+from .folders import Folder, read_folder
+from .pixels import Range, check_white, from_bytes, to_pixels
 from .quoting import brief, tame
+from .report import Report
 
 #: The environment variable that names a torchvision root (a folder that holds MNIST/raw).
 DATA_VARIABLE = "VAEWIDGETS_DATA"
 
 _TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
-#: Every class has a name: one large label would be as many of them.
-_MOST_CLASSES = 2**16
+_PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+#: Bytes of the largest of them, unpacked, and some more.
+_LARGEST_PART = 2**26
 _FASHION = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 
 
@@ -71,12 +76,15 @@ class Dataset:
     classes : tuple of str
         The name of each label; empty without labels.
     name : str
+    report : Report or None
+        What `load_data` read, left out and assumed; ``print(data.report)``. None if it did not make this.
     """
 
     train: Images
     test: Images
     classes: tuple[str, ...]
     name: str
+    report: Report | None = None
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.train.images.shape[1:]))
@@ -95,8 +103,11 @@ def load_data(
     size: int | tuple[int, int] | None = None,
     channels: int | None = None,
     on_error: str = "refuse",
+    white: float | None = None,
 ) -> Dataset:
     """Load a named dataset or a folder of images, or take arrays, as tensors in memory.
+
+    What was read, left out and assumed is `Dataset.report`; what of that is likely a mistake is a warning.
 
     Parameters
     ----------
@@ -105,13 +116,17 @@ def load_data(
           network. The last 360 are the test set: in the file's order, so mostly by other writers.
         - "mnist", "fashion-mnist": 28 x 28, the published 60,000 / 10,000 split, through torchvision.
         - the path of a folder: images (.png .jpg .jpeg .bmp .gif .webp .tif .tiff), or one folder of images
-          per class, in natural order (2 before 10); or train/ and test/, each laid out like that, which
-          are then the two splits. Its name is the dataset's (see `vaewidgets.folders`).
+          per class, in natural order (2 before 10); or train/ and test/ (or val/, or as splits are usually
+          called), each laid out like that, which are then the two splits. Its name is the dataset's (see
+          `vaewidgets.folders`).
         - the path of an .npz that holds ``images`` and perhaps ``labels`` (see `vaewidgets.files`).
         - an array or tensor of shape (N, H, W), (N, C, H, W), (N, H, W, 1) or (N, H, W, 3), C being 1 (grey)
-          or 3 (colour): bytes, or floats in [0, 1].
+          or 3 (colour): bytes, floats in [0, 1], or with `white` any numbers.
+
+        A path may begin with ~, the home folder.
     labels : array of N ints from 0, or of N names, optional
-        Only with an array; an .npz may hold names too. Names become classes in natural order (2 before 10).
+        Only with an array, and without gaps; a list, an array or a column of a data frame. An .npz may hold
+        names too. Names become classes in natural order (2 before 10).
     root : path, optional
         torchvision root for MNIST; else ``$VAEWIDGETS_DATA``, else the user's cache folder.
     download : bool
@@ -128,6 +143,9 @@ def load_data(
         None: 1 if every file is stored in grey, else 3. Transparency is put on black.
     on_error : "refuse" or "skip"
         Raise for the first file that cannot be read, or leave such files out and warn which.
+    white : float, optional
+        The number that is white, in every image: 1 of bytes that are zeros and ones, 4095 of a camera's 12
+        bits. None: 255 of bytes, 1 of floats, 65535 of files of 16 bits. Only with images of your own.
 
     Returns
     -------
@@ -142,13 +160,26 @@ def load_data(
         A file or folder that is not there or may not be opened.
     RuntimeError
         MNIST is not there and could not be fetched; the message says what to do.
+
+    Warns
+    -----
+    UserWarning
+        No pixel is half as bright as white; files, frames or arrays that are left out; a folder or axes that
+        seem to be taken for what they are not.
     """
+    check_white(white)
     is_path, known = isinstance(source, (str, os.PathLike)), ("digits", *_TORCHVISION)
     if is_path and labels is not None:
         raise ValueError(f"labels go with an array; {os.fspath(source)!r} brings its own.")
+    is_named = is_path and source in known
+    if is_named and white is not None:
+        raise ValueError(f"white goes with images of your own; {source!r} knows which number is white.")
+    if is_path and not is_named:
+        expanded = os.path.expanduser(source)
+        source = Path(expanded) if isinstance(source, os.PathLike) else expanded
     # A folder that happens to be called "digits" is still reached as a Path, or as "./digits".
-    if is_path and source not in known and os.path.isdir(source):
-        found = read_folder(source, size, channels, on_error)
+    if is_path and not is_named and os.path.isdir(source):
+        found = read_folder(source, size, channels, on_error, white)
         with _naming(source):
             return _folder(source, found, test_fraction, seed)
     if size is not None or channels is not None or on_error != "refuse":
@@ -157,17 +188,21 @@ def load_data(
     if isinstance(source, os.PathLike) or (is_path and source.endswith(".npz")):
         images, labels = read_npz(source)
         with _naming(source):
-            return _arrays(images, labels, test_fraction, seed, Path(source).stem)
-    if is_path and source == "digits":
-        return _digits()
-    if is_path and source in _TORCHVISION:
-        return _torchvision(source, root, download)
-    if is_path:
+            data = _arrays(
+                images, labels, test_fraction, seed, Path(source).stem, white, other_arrays(source)
+            )
+    elif is_named:
+        return _digits() if source == "digits" else _torchvision(source, root, download)
+    elif is_path:
         raise ValueError(
             f"Unknown dataset {source!r}: expected one of {', '.join(known)}, a folder of images that is "
             "there, an .npz file, or an array."
         )
-    return _arrays(source, labels, test_fraction, seed, name)
+    else:
+        data = _arrays(source, labels, test_fraction, seed, name, white)
+    for doubt in data.report.doubts:
+        warnings.warn(doubt, stacklevel=2)
+    return data
 
 
 def check_images(images, image_shape=None, support=(0.0, 1.0)) -> None:
@@ -207,9 +242,9 @@ def name_classes(labels, names: tuple[str, ...] = ()) -> tuple[str, ...]:
     if labels is None or not len(labels):
         return ()
     low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= _MOST_CLASSES:
+    if low < 0 or high >= MOST_CLASSES:
         raise ValueError(
-            f"labels must be class indices from 0 to {_MOST_CLASSES - 1:,}; got some from {low} to {high}."
+            f"labels must be class indices from 0 to {MOST_CLASSES - 1:,}; got some from {low} to {high}."
         )
     return tuple(tame(names[c]) if c < len(names) else str(c) for c in range(high + 1))
 
@@ -224,17 +259,19 @@ def load_test_images(name: str | None) -> Images | None:
     folder = _root(None)
     if not (folder / _TORCHVISION[name] / "raw").is_dir():
         return None
-    return _read_split(_torchvision_class(name), folder, train=False)
+    return _read_splits(_torchvision_class(name), folder, False)[0]
 
 
 def _digits() -> Dataset:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    images = torch.from_numpy(digits.images).float().unsqueeze(1) / 16
+    images, found = to_pixels(torch.from_numpy(digits.images).unsqueeze(1), white=16)
     labels = torch.from_numpy(digits.target).long()
     whole = Images(images, labels, tuple("0123456789"))
-    return Dataset(whole.take(slice(-360)), whole.take(slice(-360, None)), whole.classes, "digits")
+    split = "the last 360 of the file are held out"
+    report = Report(len(whole), (), (found,), split, whole.classes)
+    return Dataset(whole.take(slice(-360)), whole.take(slice(-360, None)), whole.classes, "digits", report)
 
 
 def _torchvision(name: str, root, download: bool) -> Dataset:
@@ -246,8 +283,14 @@ def _torchvision(name: str, root, download: bool) -> Dataset:
                 f"{cls.__name__}/raw, or allow download=True; load_data('digits') needs nothing."
             )
         _download(cls, name, folder)
-    train, test = (_read_split(cls, folder, train) for train in (True, False))
-    return Dataset(train, test, train.classes, name)
+    train, test = _read_splits(cls, folder, True, False)
+    low = min(split.images.min().item() for split in (train, test))
+    high = max(split.images.max().item() for split in (train, test))
+    found = Range("bytes", 255, 255 * low, 255 * high, stated=True)
+    report = Report(
+        len(train) + len(test), (), (found,), _counted("as published", train, test), train.classes
+    )
+    return Dataset(train, test, train.classes, name, report)
 
 
 def _torchvision_class(name: str):
@@ -261,20 +304,43 @@ def _torchvision_class(name: str):
     return getattr(torchvision.datasets, _TORCHVISION[name])
 
 
-def _read_split(cls, folder: Path, train: bool) -> Images:
+def _read_splits(cls, folder: Path, *training: bool) -> list[Images]:
+    """Read the training split for each True, the test split for each False."""
+    raw = folder / cls.__name__ / "raw"
+    packed = any(not _part(raw, name).exists() and _part(raw, name, ".gz").exists() for name in _PARTS)
     try:
-        split = cls(folder, train=train, download=False)
+        with _unpacked(raw) if packed else nullcontext(folder) as root:
+            splits = [cls(root, train=train, download=False) for train in training]
     except Exception as error:  # torchvision raises whatever its parser meets in a damaged file
         raise RuntimeError(
-            f"{folder / cls.__name__ / 'raw'} is incomplete or damaged ({error}). "
-            "Move it away and load again."
+            f"{raw} is incomplete or damaged ({error}). Move it away and load again."
         ) from error
     classes = _FASHION if cls.__name__ == "FashionMNIST" else tuple("0123456789")
-    return Images(split.data.unsqueeze(1).float() / 255, split.targets.long(), classes)
+    return [Images(from_bytes(split.data.unsqueeze(1)), split.targets.long(), classes) for split in splits]
+
+
+def _part(raw: Path, name: str, ending: str = "") -> Path:
+    return raw / f"{name}-ubyte{ending}"
+
+
+@contextmanager
+def _unpacked(raw: Path):
+    """Give a torchvision root with the same files, unpacked; nothing is written beside them."""
+    with tempfile.TemporaryDirectory(prefix="vaewidgets-") as root:
+        target = Path(root, *raw.parts[-2:])
+        target.mkdir(parents=True)
+        for name in _PARTS:
+            plain = _part(raw, name)
+            with open(plain, "rb") if plain.exists() else gzip.open(_part(raw, name, ".gz")) as source:
+                content = source.read(_LARGEST_PART + 1)
+            if len(content) > _LARGEST_PART:
+                raise ValueError(f"{name} unpacks to more than {_LARGEST_PART:,} bytes")
+            _part(target, name).write_bytes(content)
+        yield Path(root)
 
 
 def _root(root) -> Path:
-    return Path(root or os.environ.get(DATA_VARIABLE) or _cache_folder())
+    return Path(os.path.expanduser(root or os.environ.get(DATA_VARIABLE) or _cache_folder()))
 
 
 def _download(cls, name: str, folder: Path) -> None:
@@ -309,44 +375,47 @@ def _naming(path):
 
 def _folder(folder, found: Folder, test_fraction: float, seed: int) -> Dataset:
     if found.held_out is None:
-        parts = _random_parts(len(found.images), test_fraction, seed)
+        parts, split = _random_parts(len(found.images), test_fraction, seed), f"at random, seed {seed}"
     else:
         held_out = torch.from_numpy(found.held_out)
-        parts = ~held_out, held_out
+        parts, split = (~held_out, held_out), " and ".join(f"{name}/" for name in found.splits)
     labels = None if found.labels is None else torch.from_numpy(found.labels)
-    name = os.path.basename(os.path.abspath(folder))
-    return _dataset(torch.from_numpy(found.images), labels, parts, found.classes, name)
-
-
-def _arrays(source, labels, test_fraction: float, seed: int, name: str) -> Dataset:
-    images = _as_images(source)
-    parts = _random_parts(len(images), test_fraction, seed)
-    classes = ()
-    if labels is not None:
-        labels, classes = _as_labels(labels)
-    whole = Images(images, labels)
-    return _dataset(whole.images, whole.labels, parts, classes, name)
-
-
-def _as_labels(labels) -> tuple[Tensor, tuple[str, ...]]:
-    """Return class indices and the name of each class."""
-    labels = np.asarray(labels)
-    if labels.dtype.kind in "US":
-        names = np.char.decode(labels, "utf-8", "replace") if labels.dtype.kind == "S" else labels
-        classes = sorted(set(names.ravel().tolist()), key=natural)
-        index = {name: i for i, name in enumerate(classes)}
-        numbers = np.array([index[name] for name in names.ravel().tolist()], np.int64)
-        return torch.from_numpy(numbers.reshape(names.shape)), tuple(classes)
-    if labels.dtype.kind not in "iub" or (labels < 0).any():
-        least = f" from {labels.min()} up" if labels.dtype.kind == "i" else ""
-        raise ValueError(
-            f"labels must be integers from 0 up, one per image, or names; got {labels.dtype}{least}."
+    train, test = (
+        Images(
+            from_bytes(torch.from_numpy(found.images)[part]),
+            None if labels is None else labels[part],
+            found.classes,
         )
-    largest = int(labels.max()) if labels.size else -1
-    if largest >= _MOST_CLASSES:
-        raise ValueError(f"labels must be class indices below {_MOST_CLASSES:,}; got {largest}.")
-    classes = tuple(map(str, range(largest + 1)))
-    return torch.from_numpy(labels.astype(np.int64)), classes
+        for part in parts
+    )
+    split = _counted(split, train, test)
+    report = Report(len(found.images), found.left_out, found.pixels, split, found.classes, found.doubts)
+    return Dataset(train, test, found.classes, os.path.basename(os.path.abspath(folder)), report)
+
+
+def _arrays(
+    source, labels, test_fraction: float, seed: int, name: str, white: float | None, others: list[str] = ()
+) -> Dataset:
+    images, found, doubts = as_images(source, white)
+    parts, classes = _random_parts(len(images), test_fraction, seed), ()
+    if labels is not None:
+        labels, classes = as_labels(labels)
+    whole = Images(images, labels, classes)
+    train, test = map(whole.take, parts)
+    left_out = ()
+    if others:
+        names = brief(", ".join(map(repr, others)))
+        left_out = (f"{len(others)} arrays of other names ({names})",)
+        doubts += (
+            f"Left out {names}: of an .npz one array of images is read (images, x or arr_0) and one of "
+            "labels (labels, y or arr_1).",
+        )
+    split = _counted(f"at random, seed {seed}", train, test)
+    return Dataset(train, test, classes, name, Report(len(whole), left_out, (found,), split, classes, doubts))
+
+
+def _counted(origin: str, train: Images, test: Images) -> str:
+    return f"{origin}: {len(train):,} to train on, {len(test):,} held out"
 
 
 def _random_parts(n: int, test_fraction: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -358,55 +427,3 @@ def _random_parts(n: int, test_fraction: float, seed: int) -> tuple[Tensor, Tens
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     held_out = min(max(1, round(test_fraction * n)), n - 1)
     return order[held_out:], order[:held_out]
-
-
-def _dataset(images: Tensor, labels: Tensor | None, parts, classes: tuple[str, ...], name: str) -> Dataset:
-    """Take the training and the test images, given by index or mask, out of `images`."""
-    train, test = (
-        Images(_bytes_to_floats(images[part]), None if labels is None else labels[part], classes)
-        for part in parts
-    )
-    return Dataset(train, test, classes, name)
-
-
-def _bytes_to_floats(images: Tensor) -> Tensor:
-    return images.float().div_(255) if images.dtype == torch.uint8 else images
-
-
-def _as_images(source) -> Tensor:
-    try:
-        if isinstance(source, Tensor):
-            array = source.detach().cpu()
-        else:
-            array = np.asarray(source)
-            # torch takes neither reversed strides nor foreign byte orders, and warns of read-only memory.
-            array = torch.as_tensor(array.astype(array.dtype.newbyteorder("="), order="C"))
-    except (TypeError, ValueError) as error:
-        of = f" of {source.dtype}" if isinstance(source, np.ndarray) else ""
-        hint = " Those of a list must have one size." if isinstance(source, (list, tuple)) else ""
-        raise TypeError(
-            f"expected a dataset name or an array of images; got {type(source).__name__}{of}.{hint}"
-        ) from error
-    if array.dim() == 3:
-        array = array.unsqueeze(1)
-    elif array.dim() == 4 and array.shape[-1] in (1, 3) and array.shape[1] not in (1, 3):
-        array = array.permute(0, 3, 1, 2)
-    if array.dim() != 4:
-        raise ValueError(f"images must have shape (N, H, W) or (N, C, H, W); got {tuple(array.shape)}.")
-    if array.shape[1] not in (1, 3):
-        rest = {array.shape[1]: "[:, :3]", array.shape[-1]: "[..., :3]"}.get(4)
-        hint = f" Of red, green, blue and transparency images{rest} are the first three." if rest else ""
-        raise ValueError(
-            "images must have 1 channel (grey) or 3 (colour), first or last of an image's axes; got shape "
-            f"{tuple(array.shape)}.{hint}"
-        )
-    if array.dtype == torch.uint8:
-        return _bytes_to_floats(array)
-    if array.dtype == torch.bool:
-        return array.float()
-    if not array.is_floating_point():
-        raise TypeError(
-            f"images must be bytes (uint8) or floats in [0, 1]; got {array.dtype}. Levels of 0..255 become "
-            'bytes by images.astype("uint8").'
-        )
-    return array.float().contiguous()

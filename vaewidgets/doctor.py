@@ -186,7 +186,7 @@ def labextensions(folders: list[str] | None = None) -> Finding:
 def data() -> Finding:
     """Say whether MNIST is on this machine; nothing in the course needs it."""
     # data.DATA_VARIABLE, without its torch.
-    root = os.environ.get("VAEWIDGETS_DATA")
+    root = os.path.expanduser(os.environ.get("VAEWIDGETS_DATA", ""))
     if not root:
         from platformdirs import user_cache_path
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .quoting import brief
+from .quoting import brief, tame
 
 #: Bytes of all images together, as float32.
 LARGEST = 8 * 2**30
@@ -40,12 +40,10 @@ def read_npz(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
         Not an .npz, damaged, no images in it, arrays of pickled objects, or more than `LARGEST`.
     FileNotFoundError
     """
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     try:
         with zipfile.ZipFile(path) as archive:
-            names = {name.removesuffix(".npy"): name for name in archive.namelist()}
-            images = next((names[key] for key in _IMAGES if key in names), None)
-            labels = next((names[key] for key in _LABELS if key in names), None)
+            images, labels, names = _members(archive)
             if images is None:
                 raise ValueError(
                     f"no array called images in it, only {brief(', '.join(sorted(names)) or 'nothing')}"
@@ -59,6 +57,20 @@ def read_npz(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
         raise ValueError(f"{path} cannot be read as an .npz of images: {brief(error)}.") from error
     except Exception as error:  # zlib.error and struct.error share no base with the others
         raise ValueError(f"{path} is damaged: {brief(error)}.") from error
+
+
+def other_arrays(path: str | os.PathLike) -> list[str]:
+    """Name the arrays of an .npz that `read_npz` does not read."""
+    with zipfile.ZipFile(os.path.expanduser(path)) as archive:
+        *read, names = _members(archive)
+    return sorted(tame(name) for name, member in names.items() if member not in read)
+
+
+def _members(archive: zipfile.ZipFile) -> tuple[str | None, str | None, dict[str, str]]:
+    """Return which members hold images and labels, and all members by the names of their arrays."""
+    names = {name.removesuffix(".npy"): name for name in archive.namelist()}
+    images, labels = (next((names[key] for key in keys if key in names), None) for keys in (_IMAGES, _LABELS))
+    return images, labels, names
 
 
 def _read(archive: zipfile.ZipFile, name: str, allowed: int) -> np.ndarray:
