@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
-from .recipes import FREE, NAMED
+from .recipes import FREE, NAMED, white_of
 
 _DRAWS = 10_000
 
@@ -113,7 +113,9 @@ def _held_out(args, models: dict):
     if source is None:
         return None, None, None, "the files name no dataset, so no images; --dataset names one"
     try:
-        data = load_data(source, root=args.data, download=False)
+        whites = (white_of(get_info(model), source) for model in models.values())
+        white = next(filter(None, whites), None)
+        data = load_data(source, root=args.data, download=False, white=white)
     except RuntimeError as error:
         if args.dataset is not None:
             raise

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from .recipes import NAMED
+from .recipes import NAMED, white_of
 
 #: Samples of `held_out_iwae` unless asked otherwise: seconds for MNIST; papers take 5,000.
 SAMPLES = 50
@@ -188,14 +188,16 @@ def _held_out(args, model) -> _HeldOut:
 
 
 def _load(source: str, args, model):
+    from .checkpoints import get_info
     from .data import load_data
 
     # A folder's images are brought to the size that the model takes, as they were for its training.
-    is_folder = source not in NAMED and os.path.isdir(source)
+    is_folder = source not in NAMED and os.path.isdir(os.path.expanduser(source))
     channels, *size = model.image_shape
     shape = {"size": tuple(size), "channels": channels} if is_folder else {}
+    white = white_of(get_info(model), source)
     try:
-        return load_data(source, root=args.data, download=False, **shape)
+        return load_data(source, root=args.data, download=False, white=white, **shape)
     except RuntimeError as error:
         raise RuntimeError(
             f"{error} Here root= is --data; "

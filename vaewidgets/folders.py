@@ -156,6 +156,7 @@ def read_folder(
         raise ValueError(f"on_error must be 'refuse' or 'skip'; got {on_error!r}.")
     others: list[Path] = []
     everything, classes, splits = _find(Path(os.path.expanduser(folder)), others)
+    classes, splits = tuple(map(_valid, classes)), tuple(map(_valid, splits))
     left_out: list[ValueError] = []
 
     headers = dict(_each(everything, _header, on_error, left_out))
@@ -182,8 +183,7 @@ def read_folder(
     return Folder(
         np.stack([image for image, _ in decoded.values()]),
         np.array([file.label for file in decoded], np.int64) if classes else None,
-        # A name that is no valid Unicode would break the page that shows it.
-        tuple(name.encode("utf-8", "replace").decode() for name in classes),
+        classes,
         np.array([file.held_out for file in decoded]) if splits else None,
         splits,
         found,
@@ -305,7 +305,7 @@ def _account(
         doubts.append(f"Left out {len(broken)} of {total} images: " + " ".join(map(str, broken[:3])) + more)
     if unread:
         endings = sorted({path.suffix.lower() or "no ending" for path in unread})
-        kinds = ", ".join(endings[:5]) + (", ..." if len(endings) > 5 else "")
+        kinds = _valid(", ".join(endings[:5]) + (", ..." if len(endings) > 5 else ""))
         why.append(f"{_count(unread)} of a format that is not read ({kinds})")
         doubts.append(
             f"Left out {_count(unread)} of a format that is not read ({kinds}): {_names(unread)}. Only "
@@ -327,6 +327,11 @@ def _account(
     if companions:
         why.append(f"{_count(companions)} of text or data")
     return why, doubts
+
+
+def _valid(name: str) -> str:
+    """Return a name that can be printed: what is no valid Unicode would break the page that shows it."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _count(things: list) -> str:

@@ -48,13 +48,13 @@ def _sigma(text: str) -> float | str:
 
 #: What else is asked for, with its default. Of these, --resume lets the last two differ from the first time.
 OWN = {
-    "model": "vae", "size": None, "channels": None, "skip_corrupt": False, "seed": 0, "holdout": 0,
-    "final": False, "half": False, "atlas": "test", "threads": None, "device": "auto",
+    "model": "vae", "size": None, "channels": None, "white": None, "skip_corrupt": False, "seed": 0,
+    "holdout": 0, "final": False, "half": False, "atlas": "test", "threads": None, "device": "auto",
 }  # fmt: skip
 FREE = ("threads", "device")
 _OWN_KINDS = {
-    "model": str, "size": [int], "channels": int, "skip_corrupt": bool, "seed": int, "holdout": int,
-    "final": bool, "half": bool, "atlas": str, "threads": int, "device": str,
+    "model": str, "size": [int], "channels": int, "white": float, "skip_corrupt": bool, "seed": int,
+    "holdout": int, "final": bool, "half": bool, "atlas": str, "threads": int, "device": str,
 }  # fmt: skip
 
 #: A new keyword of theirs becomes an option by one more line here.
@@ -110,6 +110,12 @@ def add_arguments(parser) -> None:
     parser.add_argument("--data", metavar="ROOT", help="folder that holds MNIST/raw; else $VAEWIDGETS_DATA")
     parser.add_argument("--size", type=int, nargs="+", metavar="N", help="of a folder's images: N, or H W")
     parser.add_argument("--channels", type=int, choices=(1, 3), help="make a folder's images grey, or colour")
+    parser.add_argument(
+        "--white",
+        type=float,
+        metavar="NUMBER",
+        help="which number is white in the images: 1 of zeros and ones, 4095 of 12 bits",
+    )
     parser.add_argument(
         "--skip-corrupt", action="store_true", default=None, help="leave out files that cannot be read"
     )
@@ -187,9 +193,20 @@ def dataset_name(source: str) -> str:
     """Name a dataset as files may: of a folder or an .npz the last part of its path."""
     if source in NAMED:
         return source
-    name = os.path.basename(os.path.abspath(source))
+    name = os.path.basename(os.path.abspath(os.path.expanduser(source)))
     # A folder that is called mnist is not MNIST.
     return f"./{name}" if name in NAMED else name
+
+
+def white_of(info: dict, source: str) -> float | None:
+    """Return which number was said to be white in `source` when a model was trained on it; None if none was.
+
+    `info` is out of a file, and may hold anything.
+    """
+    recipe = info.get("recipe")
+    white = recipe.get("white") if isinstance(recipe, dict) else None
+    known = source not in NAMED and dataset_name(source) == info.get("dataset")
+    return white if known and type(white) in (int, float) and 0 < white < math.inf else None
 
 
 def resume_path(out: Path) -> Path:

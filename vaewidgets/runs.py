@@ -27,6 +27,8 @@ from .training import fit
 #: By what ``--model`` calls them.
 KINDS = {"vae": VAE, "ae": Autoencoder, "cvae": ConditionalVAE}
 
+_OPTIONS = {"on_error='skip'": "--skip-corrupt", "size=": "--size", "root=": "--data", "white=": "--white"}
+
 #: Characters of the names of all classes that go into a file's header, which is bounded itself.
 MOST_NAMES = 2**16
 
@@ -119,25 +121,33 @@ def train(args, out: Path, state: resume.State | None) -> int:
 
 
 def load(args, quiet: bool):
-    """Load the dataset; files that were skipped are named on standard error."""
-    folder = {}
+    """Load the dataset; say what was made of it, and on standard error what of that is in doubt."""
+    chosen = {}
     if args.size is not None:
-        folder["size"] = args.size[0] if len(args.size) == 1 else tuple(args.size)
+        chosen["size"] = args.size[0] if len(args.size) == 1 else tuple(args.size)
     if args.channels is not None:
-        folder["channels"] = args.channels
+        chosen["channels"] = args.channels
+    if args.white is not None:
+        chosen["white"] = args.white
     if args.skip_corrupt:
-        folder["on_error"] = "skip"
+        chosen["on_error"] = "skip"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         try:
-            data = load_data(args.dataset, root=args.data, **folder)
+            data = load_data(args.dataset, root=args.data, **chosen)
         except (ValueError, RuntimeError) as error:
-            words = {"on_error='skip'": "--skip-corrupt", "size=": "--size", "root=": "--data"}
-            hints = [f"{word} is {option}" for word, option in words.items() if word in str(error)]
-            raise type(error)(f"{error} Here {', '.join(hints)}." if hints else str(error)) from error
+            raise type(error)(_with_hints(error)) from error
     for warning in () if quiet else caught:
-        print(f"vaewidgets train: {warning.message}", file=sys.stderr)
+        print(f"vaewidgets train: {_with_hints(warning.message)}", file=sys.stderr)
+    if not quiet:
+        print(data.report)
     return data
+
+
+def _with_hints(said) -> str:
+    """Add to what `load_data` says how the command line calls the arguments that it names."""
+    hints = [f"{word} is {option}" for word, option in _OPTIONS.items() if word in str(said)]
+    return f"{said} Here {', '.join(hints)}." if hints else str(said)
 
 
 def split(data, holdout: int, final: bool) -> Splits:
