@@ -143,6 +143,303 @@ def test_other_layouts_are_explained(tmp_path, paths, words):
     refused(tmp_path, words)
 
 
+SPLITS = [
+    ("train", "val"),
+    ("train", "valid"),
+    ("training", "validation"),
+    ("Training", "Testing"),
+    ("TRAIN", "Dev"),
+    ("trn", "tst"),
+    ("train", "eval"),
+    ("train", "evaluation"),
+    ("train", "holdout"),
+    ("train", "held-out"),
+    ("training_set", "test_set"),
+    ("Training Set", "Validation Set"),
+    ("trainset", "testset"),
+    ("seg_train", "seg_test"),
+    ("train2017", "val2017"),
+    ("train_images", "test_images"),
+    ("images_train", "images_val"),
+    ("TrainingData", "PublicTest"),
+]
+
+
+@pytest.mark.parametrize("classes", [("",), ("cat", "dog")])
+@pytest.mark.parametrize("train, held_out", SPLITS)
+def test_folders_that_are_called_like_a_split_are_one(tmp_path, train, held_out, classes):
+    for label, name in enumerate(classes):
+        for i in range(3):
+            put(tmp_path / train / name / f"{i}.png", level(200 + label))
+        put(tmp_path / held_out / name / "x.png", level(250 + label))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = vw.load_data(tmp_path)
+    n = len(classes)
+    assert data.classes == (classes if n == 2 else ())
+    assert (data.train.images[:, 0, 0, 0] * 255).round().tolist() == [200, 200, 200, 201, 201, 201][: 3 * n]
+    assert (data.test.images[:, 0, 0, 0] * 255).round().tolist() == [250, 251][:n]
+    assert f"split: {train}/ and {held_out}/: {3 * n} to train on, {n} held out" in str(data.report)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train"],
+        ["test"],
+        ["val", "test"],
+        ["train", "training"],
+        ["training_set"],
+    ],
+)
+def test_parts_of_a_split_that_is_not_whole_are_no_classes(tmp_path, names):
+    for name in names:
+        for i in range(3):
+            put(tmp_path / name / f"{i}.png")
+    refused(tmp_path, f"holds only {', '.join(map(repr, sorted(names)[:1]))}.*parts of a split.*rename them")
+    assert len(vw.load_data(tmp_path / names[0]).train) == 2
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train", "val", "test"],
+        ["train", "val", "extra"],
+        ["trainA", "trainB", "testA", "testB"],
+        ["train2017", "val2017", "test2017"],
+    ],
+)
+def test_a_split_of_more_than_two_parts_is_refused(tmp_path, names):
+    for name in names:
+        put(tmp_path / name / "a.png")
+    refused(tmp_path, "which are a split, beside other folders: .*Move the others away, or rename")
+
+
+@pytest.mark.parametrize("name", ["train", "valid", "Test set", "dev"])
+def test_a_class_that_is_called_like_a_split_is_doubted(tmp_path, name):
+    for folder in (name, "plane"):
+        put(tmp_path / folder / "a.png")
+    with pytest.warns(UserWarning, match=f"'{name}' was taken for a class, though parts of a split are"):
+        assert len(vw.load_data(tmp_path).classes) == 2
+
+
+@pytest.mark.parametrize(
+    "names", [("trains", "tests"), ("strain", "contest"), ("test tube", "train station")]
+)
+def test_classes_whose_names_only_contain_such_a_word_are_classes(tmp_path, names):
+    for name in names:
+        put(tmp_path / name / "a.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert vw.load_data(tmp_path).classes == tuple(sorted(names))
+
+
+# What is left out
+
+
+@pytest.mark.parametrize(
+    "names, words",
+    [
+        (
+            ["IMG_1.HEIC", "IMG_2.heic"],
+            r"Left out 2 files of a format that is not read \(\.heic\): 'IMG_1.HEIC'",
+        ),
+        (["a.avif"], r"1 file of a format that is not read \(\.avif\): 'a\.avif'\. Only \.png"),
+        (["a.dcm", "b.npy", "c.pgm", "d.mp4", "e.svg", "f.psd"], r"6 files .*\(\.dcm, .*, \.\.\.\)"),
+        (["scan"], r"1 file of a format that is not read \(no ending\): 'scan'"),
+        (["cats.zip"], r"\(\.zip\)"),
+        (
+            [".a.png", ".b.JPG"],
+            "Left out 2 files that would be read if the name did not begin with a dot: '.a",
+        ),
+    ],
+)
+@pytest.mark.parametrize("where", ["", "cats", "train", "train/cats"])
+def test_what_is_not_read_beside_what_is_is_named(tmp_path, names, words, where):
+    for inner in {"": [""], "cats": ["cats"], "train": ["train", "test"]}.get(
+        where, ["train/cats", "test/cats"]
+    ):
+        for i in range(3):
+            put(tmp_path / inner / f"{i}.png", picture(seed=i))
+    for name in names:
+        put(tmp_path / where / name, b"something")
+    with pytest.warns(UserWarning, match=words) as warned:
+        data = vw.load_data(tmp_path)
+    assert [Path(w.filename) for w in warned] == [Path(__file__)]
+    assert data.report.doubts == (str(warned[0].message),)
+    assert data.report.read == len(data.train) + len(data.test) == (3 if where in ("", "cats") else 6)
+    assert f"{len(names)} file" in data.report.left_out[0]
+
+
+def test_debris_of_systems_and_companions_are_no_surprise_and_are_counted(tmp_path):
+    for name in ("cats", "dogs"):
+        for i in range(3):
+            put(tmp_path / name / f"{i}.png", picture(seed=i))
+    debris = (
+        ".DS_Store", "Thumbs.db", "desktop.ini", "cats/._0.png", "cats/0.png:Zone.Identifier",
+        "__MACOSX/cats/._0.png", "@eaDir/cats/0.png", ".ipynb_checkpoints/0.png", "dogs/.cache/0.png",
+    )  # fmt: skip
+    for name in (*debris, "README.md", "LICENSE", "labels.csv", "cats/0.json"):
+        put(tmp_path / name, b"something")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = vw.load_data(tmp_path)
+    assert data.classes == ("cats", "dogs") and data.report.read == 6
+    assert data.report.left_out == ("9 files hidden, or left behind by a system", "4 files of text or data")
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp", "tif", "png"])
+def test_frames_after_the_first_are_not_left_out_in_silence(tmp_path, kind):
+    frames = [picture(8, 8, 3, seed) for seed in range(5)]
+    for name in "ab":
+        put(tmp_path / f"{name}.{kind}", frames[0], save_all=True, append_images=frames[1:])
+    put(tmp_path / f"c.{kind}", frames[0])
+    with pytest.warns(UserWarning, match=rf"Of 2 files with several frames only the first .*'a\.{kind}', 'b"):
+        data = vw.load_data(tmp_path)
+    assert data.report.read == 3 and data.report.left_out == ("all frames but the first of 2 files",)
+
+
+def test_the_second_picture_in_a_jpeg_is_not_left_out_in_silence(tmp_path):
+    content = encoded(picture(8, 8, 3), "MPO", save_all=True, append_images=[picture(8, 8, 3, 1)])
+    for name in "ab":
+        put(tmp_path / f"{name}.jpg", content)
+    with pytest.warns(UserWarning, match="Of 2 files with several frames"):
+        vw.load_data(tmp_path)
+
+
+def test_the_report_counts_what_was_skipped(tmp_path):
+    for i in range(3):
+        put(tmp_path / f"{i}.png")
+    put(tmp_path / "bad.png", b"junk")
+    with pytest.warns(UserWarning, match="Left out 1 of 4"):
+        report = vw.load_data(tmp_path, on_error="skip").report
+    assert report.read == 3 and report.left_out == ("1 file that cannot be read",)
+
+
+def test_the_report_in_words(tmp_path):
+    for name in ("cats\n\u202e", "dogs"):
+        for i in range(5):
+            put(tmp_path / name / f"{i}.png", level(255 - i))
+    put(tmp_path / "dogs" / "x.heic", b"something")
+    with pytest.warns(UserWarning, match="heic"):
+        report = vw.load_data(tmp_path, seed=3).report
+    assert str(report).splitlines() == [
+        "read: 10 images",
+        "left out: 1 file of a format that is not read (.heic)",
+        "pixels: bytes from 251 to 255; white is 255 (assumed)",
+        "split: at random, seed 3: 8 to train on, 2 held out",
+        "classes: 2 (cats\ufffd\ufffd, dogs)",
+        "in doubt: 1, each warned of; report.doubts has them in full",
+    ]
+
+
+# Which number is white
+
+
+def deep(high: int) -> Image.Image:
+    return Image.fromarray(np.linspace(0, high, 20).round().astype("uint16").reshape(4, 5))
+
+
+@pytest.mark.parametrize(
+    "image, name, white, words",
+    [
+        (level(1), "a.png", 1, r"is 1 where white is 255 \(bytes\)"),
+        (level(16), "a.bmp", 16, r"is 16 where white is 255 .*is it 16\?"),
+        (Image.new("RGB", (5, 4), (1, 0, 1)), "a.tif", 1, "is 1 where white is 255"),
+        (Image.new("LA", (5, 4), (1, 255)), "a.png", 1, "is 1 where white is 255"),
+        (deep(1), "a.png", 1, r"is 1 where white is 65535 \(16-bit levels\)"),
+        (deep(255), "a.png", 255, "is 255 where white is 65535"),
+        (deep(1023), "a.tif", 1023, "is 1023 where white is 65535"),
+        (deep(4095), "a.png", 4095, r"is 4095 where white is 65535 .*is it 4095\?"),
+    ],
+)
+@pytest.mark.parametrize("size", [None, 2])
+def test_files_that_use_few_of_their_levels_are_doubted_and_white_may_be_stated(
+    tmp_path, image, name, white, words, size
+):
+    for i in range(2):
+        put(tmp_path / f"{i}{name}", image)
+    with pytest.warns(UserWarning, match=f"The brightest pixel {words}"):
+        vw.load_data(tmp_path, size=size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = vw.load_data(tmp_path, size=size, white=white)
+    assert data.train.images.max() > (0.8 if size else 0.999)
+
+
+def test_a_stated_white_keeps_the_levels_and_the_means_of_areas(tmp_path):
+    for i in range(2):
+        put(tmp_path / "deep" / f"{i}.png", deep(4095))
+    found = folders.read_folder(tmp_path / "deep", white=4095)
+    expected = np.round(np.linspace(0, 4095, 20).round() / 4095 * 255)
+    assert found.images[0].ravel().tolist() == expected.tolist()
+    checks = Image.fromarray(np.tile(np.array([0, 1], "uint8"), (4, 4)))
+    for i in range(2):
+        put(tmp_path / "masks" / f"{i}.png", checks)
+    masks = folders.read_folder(tmp_path / "masks", size=2, white=1)
+    assert set(masks.images.ravel()) <= {127, 128}, "a mean of zeros and ones became a zero or a one"
+
+
+def test_files_of_one_bit_are_black_and_white_whatever_is_stated(tmp_path):
+    for i in range(2):
+        put(tmp_path / f"{i}.png", Image.fromarray(np.eye(5, dtype=bool)))
+    for white in (None, 1, 255):
+        found = folders.read_folder(tmp_path, white=white)
+        assert set(found.images.ravel()) == {0, 255} and not found.doubts
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("mode, value", [("I", 1000), ("F", 0.25)])
+def test_files_of_32_bits_may_state_their_white(tmp_path, mode, value):
+    for i in range(2):
+        put(tmp_path / f"{i}.tif", Image.new(mode, (5, 4), value))
+    data = vw.load_data(tmp_path, white=4 * value)
+    assert data.train.images.unique().tolist() == pytest.approx([64 / 255])
+    refused(tmp_path, r"0\.tif' cannot be read as an image: white=.* allows pixels from 0", white=value / 2)
+
+
+def test_a_white_that_the_files_cannot_have_is_refused(tmp_path):
+    for i in range(2):
+        put(tmp_path / f"{i}.png", level(200))
+    refused(tmp_path, "white=4095 is more than its bytes can be, at most 255", white=4095)
+    refused(tmp_path, "white=100 allows pixels from 0 to 100; got some from 200 to 200", white=100)
+
+
+def test_each_split_and_each_kind_of_file_is_looked_at_by_itself(tmp_path):
+    put(tmp_path / "split" / "train" / "a.png", level(255))
+    put(tmp_path / "split" / "val" / "a.png", level(1))
+    with pytest.warns(UserWarning, match="The brightest pixel in 'val' is 1 where white is 255"):
+        report = vw.load_data(tmp_path / "split").report
+    assert [str(one) for one in report.pixels] == [
+        "bytes from 255 to 255 (train); white is 255 (assumed)",
+        "bytes from 1 to 1 (val); white is 255 (assumed)",
+    ]
+    put(tmp_path / "kinds" / "a.png", level(255))
+    put(tmp_path / "kinds" / "b.png", deep(4095))
+    with pytest.warns(UserWarning, match="brightest pixel is 4095 where white is 65535"):
+        vw.load_data(tmp_path / "kinds")
+
+
+def tiff_of_12_bits(levels: list[int]) -> bytes:
+    """One row of an even number of pixels, two in three bytes."""
+    pairs = zip(levels[::2], levels[1::2], strict=True)
+    content = b"".join(bytes([a >> 4, (a & 15) << 4 | b >> 8, b & 255]) for a, b in pairs)
+    tags = [(256, len(levels)), (257, 1), (258, 12), (259, 1), (262, 1), (277, 1), (278, 1)]
+    after = 10 + 12 * (len(tags) + 2) + 4
+    tags[5:5] = [(273, after)]
+    tags.append((279, len(content)))
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + table + bytes(4) + content
+
+
+def test_a_tiff_that_says_it_has_12_bits_has_12(tmp_path):
+    for i in range(2):
+        put(tmp_path / f"{i}.tif", tiff_of_12_bits([0, 1024, 2048, 4095]))
+    found = folders.read_folder(tmp_path)
+    assert found.images[0].ravel().tolist() == [0, 64, 128, 255] and not found.doubts
+    assert found.pixels[0].kind == "12-bit levels" and found.pixels[0].white == 4095
+
+
 def test_hidden_and_other_files_are_ignored_and_suffixes_have_any_case(tmp_path):
     for name in ("a.PNG", "b.Jpg", "c.jpeg", "d.bmp", "e.GIF", "f.webp", "g.tif", "h.TIFF"):
         put(tmp_path / name, level(9))
