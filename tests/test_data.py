@@ -1,15 +1,24 @@
 """load_data: what comes out is float32 in [0, 1] exactly once, split honestly, or an error that helps."""
 
+import gzip
 import os
+import struct
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torchvision
 from oracles import generator
+from PIL import Image
 
 import vaewidgets as vw
+from vaewidgets import data as loading
+from vaewidgets import doctor, recipes
+from vaewidgets.data import load_test_images
+from vaewidgets.files import read_npz
+from vaewidgets.folders import read_folder
 
 
 def grey(n=20, h=4, w=5, seed=0):
@@ -298,6 +307,140 @@ def test_a_damaged_folder_is_named(tmp_path):
         (raw / f"{name}-ubyte").write_bytes(b"\0\0\x08\x03 not a file of images")
     with pytest.raises(RuntimeError, match=r"MNIST.raw is incomplete or damaged .*Move it away"):
         vw.load_data("mnist", root=tmp_path)
+
+
+# MNIST as it is published: packed
+
+
+def idx(values: np.ndarray) -> bytes:
+    """Write bytes as MNIST's files do: a magic number, the shape, the values."""
+    return struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape) + values.tobytes()
+
+
+def put_mnist(raw, packed=(), n=6):
+    """Write a small MNIST, and return its images and labels; the parts named in `packed` as .gz."""
+    raw.mkdir(parents=True)
+    rng, made = np.random.default_rng(0), {}
+    for part in ("train", "t10k"):
+        images, labels = rng.integers(0, 256, (n, 28, 28), "uint8"), np.arange(n, dtype="uint8")
+        for kind, values in (("images-idx3", images), ("labels-idx1", labels)):
+            name = f"{part}-{kind}-ubyte"
+            if name in packed or packed == "all":
+                (raw / f"{name}.gz").write_bytes(gzip.compress(idx(values)))
+            else:
+                (raw / name).write_bytes(idx(values))
+        made[part] = torch.from_numpy(images)[:, None] / 255, torch.from_numpy(labels).long()
+    return made
+
+
+@pytest.mark.parametrize("packed", ["all", ("train-images-idx3-ubyte",), ("t10k-labels-idx1-ubyte",), ()])
+@pytest.mark.parametrize("name, folder", [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")])
+def test_files_that_are_still_packed_are_read(tmp_path, monkeypatch, packed, name, folder):
+    made = put_mnist(tmp_path / folder / "raw", packed)
+    before = sorted(tmp_path.rglob("*"))
+    data = vw.load_data(name, root=tmp_path, download=False)
+    for split, (images, labels) in ((data.train, made["train"]), (data.test, made["t10k"])):
+        assert torch.equal(split.images, images) and torch.equal(split.labels, labels)
+    assert sorted(tmp_path.rglob("*")) == before, "something was written beside the user's files"
+    assert (data.report.read, data.report.split) == (12, "as published: 6 to train on, 6 held out")
+    monkeypatch.setenv("VAEWIDGETS_DATA", str(tmp_path))
+    assert torch.equal(load_test_images(name).images, made["t10k"][0])
+
+
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        (lambda packed: packed[:40], "ended before"),
+        (lambda packed: b"<html>not found</html>", "[Nn]ot a gzip"),
+        (lambda packed: gzip.compress(bytes(3000)), ""),
+    ],
+)
+def test_a_packed_file_that_is_damaged_is_named(tmp_path, damage, words):
+    raw = tmp_path / "MNIST" / "raw"
+    put_mnist(raw, "all")
+    path = raw / "train-images-idx3-ubyte.gz"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(RuntimeError, match=rf"MNIST.raw is incomplete or damaged \(.*{words}"):
+        vw.load_data("mnist", root=tmp_path)
+
+
+def test_a_packed_file_that_unpacks_to_any_size_is_refused(tmp_path, monkeypatch):
+    put_mnist(tmp_path / "MNIST" / "raw", "all")
+    monkeypatch.setattr(loading, "_LARGEST_PART", 1000)
+    with pytest.raises(RuntimeError, match="train-images-idx3 unpacks to more than 1,000 bytes"):
+        vw.load_data("mnist", root=tmp_path)
+
+
+# The home folder
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_tilde_is_the_home_folder_in_every_path(home, kind, monkeypatch):
+    (home / "pictures").mkdir()
+    for i in range(4):
+        Image.fromarray(np.full((4, 5), 200 + i, "uint8")).save(home / "pictures" / f"{i}.png")
+    np.savez(home / "a.npz", images=np.full((4, 3, 3), 200, "uint8"))
+    assert vw.load_data(kind("~/pictures")).name == "pictures"
+    assert len(read_folder(kind("~/pictures")).images) == 4
+    assert vw.load_data(kind("~/a.npz")).name == "a"
+    assert len(read_npz(kind("~/a.npz"))[0]) == 4
+    put_mnist(home / "data" / "MNIST" / "raw")
+    assert len(vw.load_data("mnist", root=kind("~/data"), download=False).train) == 6
+    monkeypatch.setenv("VAEWIDGETS_DATA", "~/data")
+    assert len(vw.load_data("mnist", download=False).train) == 6
+    assert len(load_test_images("mnist")) == 6
+    assert doctor.data().detail == f"MNIST in {home / 'data'}"
+    assert recipes.dataset_name("~") == home.name
+    assert list((home / "elsewhere").iterdir()) == []
+
+
+def test_what_is_not_in_the_home_folder_is_named_with_its_place(home):
+    with pytest.raises(FileNotFoundError, match=home.name):
+        vw.load_data("~/absent.npz")
+    with pytest.raises(ValueError, match=f"Unknown dataset .*{home.name}.*absent"):
+        vw.load_data("~/absent")
+
+
+# The report
+
+
+def test_the_reports_of_the_named_datasets(digits, mnist):
+    assert str(digits.report).splitlines() == [
+        "read: 1,797 images",
+        "left out: nothing",
+        "pixels: floats from 0 to 16; white is 16 (stated)",
+        "split: the last 360 of the file are held out",
+        "classes: 10 (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)",
+    ]
+    assert str(mnist.report).splitlines()[2:4] == [
+        "pixels: bytes from 0 to 255; white is 255 (stated)",
+        "split: as published: 60,000 to train on, 10,000 held out",
+    ]
+
+
+def test_the_report_of_an_array():
+    report = vw.load_data(grey(), ["b", "a"] * 10, test_fraction=0.25, seed=7).report
+    lines = str(report).splitlines()
+    assert lines[:2] == ["read: 20 images", "left out: nothing"]
+    assert lines[2].startswith("pixels: floats from ") and lines[2].endswith("white is 1 (assumed)")
+    assert lines[3:] == ["split: at random, seed 7: 15 to train on, 5 held out", "classes: 2 (a, b)"]
+    assert str(vw.load_data(grey()).report).endswith("classes: none, so no labels")
+    many = vw.load_data(grey(), range(20)).report
+    assert str(many).endswith("classes: 20 (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...)")
+
+
+def test_a_dataset_that_somebody_makes_has_no_report():
+    images = vw.Images(grey()[:, None])
+    assert vw.Dataset(images, images, (), "mine").report is None
 
 
 def test_a_torchvision_that_does_not_import_is_explained(monkeypatch, tmp_path):

@@ -56,6 +56,28 @@ def test_positional_arrays_and_no_labels(tmp_path):
     assert labels is None
 
 
+@pytest.mark.parametrize(
+    "others, words",
+    [
+        ({"targets": np.zeros(4, int)}, "Left out 'targets': of an .npz one array of images is read"),
+        ({"x": np.zeros((9, 3, 3)), "label": np.zeros(9)}, "Left out 'label', 'x'"),
+        ({"test_images": np.zeros((2, 3, 3), "uint8")}, "'test_images'"),
+        ({"a\nb": np.zeros(1)}, "Left out 'a\\ufffdb'"),
+    ],
+)
+def test_other_arrays_are_not_left_out_in_silence(tmp_path, others, words):
+    np.savez(tmp_path / "a.npz", images=np.full((4, 3, 3), 255, "uint8"), **others)
+    with pytest.warns(UserWarning, match=words) as warned:
+        report = vw.load_data(tmp_path / "a.npz").report
+    assert [Path(w.filename) for w in warned] == [Path(__file__)]
+    assert report.doubts == (str(warned[0].message),) and report.left_out[0].startswith(f"{len(others)} arr")
+
+
+@pytest.mark.filterwarnings("error")
+def test_without_other_arrays_nothing_is_said(good):
+    assert vw.load_data(good).report.left_out == ()
+
+
 def test_labels_of_another_length_are_refused(tmp_path):
     np.savez(tmp_path / "a.npz", images=np.zeros((4, 3, 3), "uint8"), labels=np.zeros(5, int))
     with pytest.raises(ValueError, match="4 images need 4 labels"):

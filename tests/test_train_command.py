@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -312,6 +313,46 @@ def test_files_that_cannot_be_read_are_refused_or_named(tmp_path, out, capsys):
     model = vw.load(out)
     assert model.info["recipe"]["skip_corrupt"] and "--skip-corrupt" in model.info["command"].split()
     assert model.atlas.labels is None and model.atlas.mu.shape == (2, 2), "pictures without labels have a map"
+
+
+def test_what_was_made_of_the_data_is_printed(tmp_path, out, capsys):
+    draw(tmp_path / "things", 10, classes=("train", "val"))
+    (tmp_path / "things" / "val" / "IMG_1.HEIC").write_bytes(b"something")
+    assert train(out, source=str(tmp_path / "things")) == 0
+    printed = capsys.readouterr()
+    report = [
+        "read: 20 images",
+        "left out: 1 file of a format that is not read (.heic)",
+        "split: train/ and val/: 10 to train on, 10 held out",
+        "classes: none, so no labels",
+    ]
+    assert all(line in printed.out.splitlines() for line in report)
+    assert (
+        "vaewidgets train: Left out 1 file of a format that is not read (.heic): 'IMG_1.HEIC'" in printed.err
+    )
+
+
+def test_white_is_an_option_that_the_file_remembers(tmp_path, out, capsys):
+    folder = tmp_path / "masks"
+    for name in "ab":
+        (folder / name).mkdir(parents=True)
+        for i in range(10):
+            bits = np.random.default_rng(i).integers(0, 2, (6, 9), np.uint8)
+            Image.fromarray(bits).save(folder / name / f"{i}.png")
+    assert train(out, source=str(folder)) == 0
+    assert "brightest pixel is 1 where white is 255" in (said := capsys.readouterr().err)
+    assert "Here white= is --white." in said
+    assert train(out, "--white", "1", "--overwrite", source=str(folder)) == 0
+    printed = capsys.readouterr()
+    assert "brightest" not in printed.err
+    assert "pixels: bytes from 0 to 1; white is 1 (stated)" in printed.out
+    info = vw.load(out).info
+    assert info["recipe"]["white"] == 1 and "--white 1.0" in info["command"]
+    # What it is measured on has the same white, without its being said again.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert cli.main(["evaluate", str(out), "--dataset", str(folder), "--iwae", "2"]) == 0
+    assert "zeros and ones" in capsys.readouterr().out
 
 
 def test_an_npz(tmp_path, out):
