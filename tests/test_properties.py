@@ -181,6 +181,7 @@ pixel_arrays = st.one_of(
 )
 
 
+@pytest.mark.filterwarnings("ignore:The brightest pixel")
 @thorough
 @given(pixel_arrays, reals(0.01, 0.99), seeds, st.sampled_from([1, -1]))
 def test_any_array_of_images_is_split_without_loss(array, fraction, seed, direction):

@@ -33,11 +33,13 @@ _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 _BITS, _TILE_WIDTH, _TILE_HEIGHT = 258, 322, 323
 
 # How a folder is called that holds the images to train on, or those that are held out: the word alone, or
-# with one of what usually stands around it (seg_train, training_set, trainA, val2017).
-_AROUND = r"(?:seg|data|dataset|set|images?|imgs?|split|public|private|[ab])"
+# with what usually stands around it (seg_train, training_set, trainA, val2017, 1_train).
+_AROUND = r"(?:seg|data|dataset|set|images?|imgs?|split|public|private|[abx])"
 _SPLIT = re.compile(
-    rf"(?:{_AROUND}[\W_]*)?(?:(?P<train>train|training|trn)|(?P<held_out>test|testing|tst|val|valid|validate|"
-    rf"validation|dev|eval|evaluation|hold[\W_]*out|held[\W_]*out))[\W_]*{_AROUND}?[\W_]*(?:(?:19|20)[0-9][0-9])?"
+    rf"(?:[0-9]+[\W_]+)?(?:{_AROUND}[\W_]*)?"
+    r"(?:(?P<train>train|training|trn|train[\W_]*val)|(?P<held_out>test|testing|tst|val|valid|validate|"
+    r"validation|dev|eval|evaluation|hold[\W_]*out|held[\W_]*out))"
+    rf"[\W_]*{_AROUND}?[\W_]*(?:(?:19|20)[0-9][0-9])?"
 )
 
 # What systems and archive tools leave behind, in lower case; what begins with a dot goes without saying.
@@ -318,7 +320,7 @@ def _account(
             "Save every frame as a file, or pass all of them as one array."
         )
     if hidden:
-        why.append(f"{_count(hidden)} hidden, or left behind by a system")
+        why.append(f"{len(hidden):,} hidden, or left behind by a system")
     if unseen:
         doubts.append(
             f"Left out {_count(unseen)} that would be read if the name did not begin with a dot: "
