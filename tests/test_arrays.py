@@ -100,6 +100,16 @@ def test_labels_with_gaps_or_of_two_kinds_are_refused(labels, words):
         vw.load_data(images(3), labels)
 
 
+def test_what_is_masked_is_refused():
+    pixels = np.ma.masked_greater(images().numpy(), 0.99)
+    with pytest.raises(ValueError, match=r"images holds \d+ masked values, .*images\.filled"):
+        vw.load_data(pixels)
+    with pytest.raises(ValueError, match=r"labels holds 2 masked values, .*labels\.filled"):
+        vw.load_data(images(), np.ma.masked_equal([0, 1, 2, 3, 4] * 2, 3))
+    filled = vw.load_data(pixels.filled(1), np.ma.array([0, 1] * 5))
+    assert filled.report.read == 10 and filled.classes == ("0", "1")
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("kind", [lambda x: x, torch.from_numpy, lambda x: x / 255, lambda x: x.tolist()])
 def test_one_photo_is_no_stack(channels, kind):

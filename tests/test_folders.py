@@ -423,6 +423,22 @@ def test_each_split_and_each_kind_of_file_is_looked_at_by_itself(tmp_path):
         vw.load_data(tmp_path / "kinds")
 
 
+def test_masks_of_zeros_and_ones_among_others_are_doubted(tmp_path):
+    for i in range(4):
+        put(tmp_path / "a" / f"{i}.png", level(200 + i))
+        put(tmp_path / "b" / f"{i}.png", level(i % 2))
+    with pytest.warns(
+        UserWarning, match=r"2 files of zeros and ones among 8 whose white .*'1\.png', '3\.png'"
+    ):
+        report = vw.load_data(tmp_path).report
+    assert len(report.doubts) == 1
+    for i in (1, 3):
+        put(tmp_path / "b" / f"{i}.png", Image.new("1", (5, 4), 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        vw.load_data(tmp_path)
+
+
 def tiff_of_12_bits(levels: list[int]) -> bytes:
     """One row of an even number of pixels, two in three bytes."""
     pairs = zip(levels[::2], levels[1::2], strict=True)

@@ -80,6 +80,7 @@ def as_labels(labels) -> tuple[Tensor, tuple[str, ...]]:
     ValueError
         Labels that are missing, mixed, negative or no labels at all.
     """
+    _refuse_masked(labels, "labels")
     array = np.asarray(labels.detach().cpu() if isinstance(labels, Tensor) else labels)
     if isinstance(labels, (list, tuple)) and array.dtype.kind in "US":
         # numpy writes a number, or the NaN of a gap, that stands among names as one more name.
@@ -132,7 +133,17 @@ def _no_labels(got: str) -> ValueError:
     return ValueError(f"labels must be integers from 0 up, one per image, or names; got {got}.")
 
 
+def _refuse_masked(array, what: str) -> None:
+    # As a plain array it would show what lies under the mask.
+    if np.ma.is_masked(array):
+        raise ValueError(
+            f"{what} holds {int(np.ma.getmaskarray(array).sum()):,} masked values, which are none: say what "
+            f"stands for them by {what}.filled(value), or leave their images out."
+        )
+
+
 def _as_tensor(source) -> Tensor:
+    _refuse_masked(source, "images")
     try:
         if isinstance(source, Tensor):
             return source.detach().cpu()

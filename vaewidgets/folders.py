@@ -179,6 +179,7 @@ def read_folder(
     several = [file.path for file in decoded if headers[file].has_frames]
     why, doubts = _account(others, several, left_out, len(everything))
     doubts += [range_.doubt for range_ in found if range_.doubt]
+    doubts += _masks_among([(file.path, range_) for file, (_, range_) in decoded.items()])
     doubts += _splits_among(classes)
     for doubt in doubts:
         warnings.warn(doubt, stacklevel=3)  # whoever called load_data
@@ -287,6 +288,18 @@ def _splits_among(classes: tuple[str, ...]) -> list[str]:
     return names and [
         f"{', '.join(map(repr, names))} was taken for a class, though parts of a split are called so. If it "
         "is one, let train and test (or val) lie beside each other, and the classes in each of them."
+    ]
+
+
+def _masks_among(ranges: list[tuple[Path, Range]]) -> list[str]:
+    """Doubt files of zeros and ones among bytes that go further: those alone come out black."""
+    levels = [(path, one) for path, one in ranges if one.kind != "bits" and not one.stated]
+    masks = [path for path, one in levels if one.high == 1]
+    if not masks or all(2 * one.high < one.white for _, one in levels):
+        return []
+    return [
+        f"{_count(masks)} of zeros and ones among {len(levels):,} whose white is larger: {_names(masks)}. "
+        "They come out black; store white in them as it is in the others."
     ]
 
 
