@@ -16,6 +16,7 @@ from torch import Tensor
 from .files import read_npz
 from .folders import Folder, natural, read_folder
 from .quoting import brief, tame
+from .reading import safe_open
 
 #: The environment variable that names a torchvision root (a folder that holds MNIST/raw).
 DATA_VARIABLE = "VAEWIDGETS_DATA"
@@ -157,7 +158,7 @@ def load_data(
     if isinstance(source, os.PathLike) or (is_path and source.endswith(".npz")):
         images, labels = read_npz(source)
         with _naming(source):
-            return _arrays(images, labels, test_fraction, seed, Path(source).stem)
+            return _arrays(images, labels, test_fraction, seed, tame(Path(source).stem))
     if is_path and source == "digits":
         return _digits()
     if is_path and source in _TORCHVISION:
@@ -263,10 +264,12 @@ def _torchvision_class(name: str):
 
 def _read_split(cls, folder: Path, train: bool) -> Images:
     try:
+        for file in (folder / cls.__name__ / "raw").iterdir():
+            safe_open(file).close()  # torchvision would wait for a FIFO without end
         split = cls(folder, train=train, download=False)
     except Exception as error:  # torchvision raises whatever its parser meets in a damaged file
         raise RuntimeError(
-            f"{folder / cls.__name__ / 'raw'} is incomplete or damaged ({error}). "
+            f"{folder / cls.__name__ / 'raw'} is incomplete or damaged ({brief(error)}). "
             "Move it away and load again."
         ) from error
     classes = _FASHION if cls.__name__ == "FashionMNIST" else tuple("0123456789")
@@ -314,7 +317,7 @@ def _folder(folder, found: Folder, test_fraction: float, seed: int) -> Dataset:
         held_out = torch.from_numpy(found.held_out)
         parts = ~held_out, held_out
     labels = None if found.labels is None else torch.from_numpy(found.labels)
-    name = os.path.basename(os.path.abspath(folder))
+    name = tame(os.path.basename(os.path.abspath(folder)))
     return _dataset(torch.from_numpy(found.images), labels, parts, found.classes, name)
 
 
@@ -332,11 +335,16 @@ def _as_labels(labels) -> tuple[Tensor, tuple[str, ...]]:
     """Return class indices and the name of each class."""
     labels = np.asarray(labels)
     if labels.dtype.kind in "US":
-        names = np.char.decode(labels, "utf-8", "replace") if labels.dtype.kind == "S" else labels
-        classes = sorted(set(names.ravel().tolist()), key=natural)
+        # A string for each label would take many times the memory of the array.
+        distinct, where = np.unique(labels, return_inverse=True)
+        if len(distinct) > _MOST_CLASSES:
+            raise ValueError(f"labels must name at most {_MOST_CLASSES:,} classes; got {len(distinct):,}.")
+        kind = labels.dtype.kind
+        names = [tame(name.decode("utf-8", "replace") if kind == "S" else name) for name in distinct.tolist()]
+        classes = sorted(set(names), key=natural)
         index = {name: i for i, name in enumerate(classes)}
-        numbers = np.array([index[name] for name in names.ravel().tolist()], np.int64)
-        return torch.from_numpy(numbers.reshape(names.shape)), tuple(classes)
+        numbers = np.array([index[name] for name in names], np.int64)
+        return torch.from_numpy(numbers[where].reshape(labels.shape)), tuple(classes)
     if labels.dtype.kind not in "iub" or (labels < 0).any():
         least = f" from {labels.min()} up" if labels.dtype.kind == "i" else ""
         raise ValueError(

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .quoting import brief
+from .quoting import brief, tame
+from .reading import safe_open
 
 #: The endings, in either case, of the files that are looked at.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -129,8 +130,7 @@ def read_folder(
     return Folder(
         np.stack(list(pixels.values())),
         np.array([file.label for file in pixels], np.int64) if classes else None,
-        # A name that is no valid Unicode would break the page that shows it.
-        tuple(name.encode("utf-8", "replace").decode() for name in classes),
+        tuple(map(tame, classes)),
         np.array([file.held_out for file in pixels]) if is_split else None,
     )
 
@@ -221,11 +221,10 @@ def _open(path: Path):
     from PIL import Image, UnidentifiedImageError
 
     try:
-        # Opening a pipe would wait for its writer.
         if not stat.S_ISREG(os.lstat(path).st_mode):
             raise ValueError("it is a link, which is not followed, or no plain file")
         # Pillow maps an uncompressed TIFF that it opens by name into memory, and garbles it if it is turned.
-        with open(path, "rb") as file, Image.open(file, formats=_FORMATS) as image:
+        with safe_open(path) as file, Image.open(file, formats=_FORMATS) as image:
             # A tile of a TIFF is decoded whole, however little of it lies within the image.
             tags = getattr(image, "tag_v2", {})
             tile = int(tags.get(_TILE_WIDTH, 0)), int(tags.get(_TILE_HEIGHT, 0))

@@ -248,7 +248,7 @@ def _finish(steps, args, out: Path, about: dict, splits: Splits, end: End) -> in
     data = checkpoints.serialise(
         model, out, atlas=atlas, train_atlas=train_atlas, half=args.half, figures=figures, **info
     )
-    place = store({**end.unsaved, out: data})
+    place = store({**end.unsaved, out: data}, args.overwrite or args.resume)
     print(
         f"held-out loss {figures['loss']:.2f} = {-figures['reconstruction']:.2f} for the reconstruction "
         f"+ {figures['kl']:.2f} KL, nats per image, mean over {figures['images']:,} images ({splits.name})"
@@ -289,8 +289,14 @@ def _known(model, images: Images):
     return images.labels if isinstance(model, ConditionalVAE) else None
 
 
-def store(files: Mapping[Path, bytes]) -> Path:
+def store(files: Mapping[Path, bytes], overwrite: bool) -> Path:
     """Write files, the checkpoint last; where that fails, in the system's temporary folder.
+
+    Parameters
+    ----------
+    files : mapping of Path to bytes
+    overwrite : bool
+        False: where a file has come up in the meantime, it stays.
 
     Returns
     -------
@@ -298,7 +304,7 @@ def store(files: Mapping[Path, bytes]) -> Path:
         Of the checkpoint.
     """
     try:
-        writing.write(files)
+        writing.write(files, overwrite)
         return list(files)[-1]
     except OSError as error:
         out, size = list(files)[-1], sum(map(len, files.values()))

@@ -161,7 +161,7 @@ def write_page(
         "classes": named,
     }
     # Plain ASCII is the same text, with the same digests, in whatever charset a server says that it is.
-    write({path: _join(title, data, description.weights).encode("ascii")})
+    write({path: _join(title, data, description.weights).encode("ascii")}, overwrite)
     return path
 
 
