@@ -128,7 +128,9 @@ def _read(file: _Sparing, allowed: int) -> tuple[np.ndarray, np.ndarray | None]:
                 said = _read_header(archive, labels, other)
                 if said.shape != header.shape[:1]:
                     n = header.shape[0]
-                    raise ValueError(f"{n} images need {n} labels in one row; got labels of shape {said.shape}")
+                    raise ValueError(
+                        f"{n} images need {n} labels in one row; got labels of shape {said.shape}"
+                    )
                 _check_total(header, said.size, allowed)
                 return _read_array(member, header), _read_array(other, said)
 

@@ -32,13 +32,13 @@ def safe_open(path: str | os.PathLike) -> io.BufferedReader:
     # To open a device can be enough to make it act, so it is asked what it is before and, as it may have
     # been exchanged, after.
     _check(path, os.stat(path).st_mode)
-    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        _check(path, os.fstat(file.fileno()).st_mode)
+        _check(path, os.fstat(handle).st_mode)
+        return os.fdopen(handle, "rb")
     except BaseException:
-        file.close()
+        os.close(handle)
         raise
-    return file
 
 
 def size_of(file) -> int:

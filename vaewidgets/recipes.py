@@ -7,10 +7,15 @@ import math
 import os
 import shlex
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 from . import writing
+from .quoting import brief
+
+#: By its ending a checkpoint is told from the name of a model that ships.
+SUFFIX = ".safetensors"
 
 NAMED = ("digits", "mnist", "fashion-mnist")
 
@@ -52,6 +57,8 @@ OWN = {
     "final": False, "half": False, "atlas": "test", "threads": None, "device": "auto",
 }  # fmt: skip
 FREE = ("threads", "device")
+#: Of what else may be asked for: what it can be. A state can be of no classifier, which leaves none.
+CHOICES = {"model": ("vae", "ae", "cvae"), "channels": (None, 1, 3), "atlas": ("test", "both", "none")}
 _OWN_KINDS = {
     "model": str, "size": [int], "channels": int, "skip_corrupt": bool, "seed": int, "holdout": int,
     "final": bool, "half": bool, "atlas": str, "threads": int, "device": str,
@@ -92,7 +99,7 @@ def add_arguments(parser) -> None:
     None has a default here: what was asked for must be told from what was not.
     """
     parser.add_argument("dataset", nargs="?", help=f"{', '.join(NAMED)}, a folder of images or an .npz file")
-    parser.add_argument("--model", choices=("vae", "ae", "cvae", "classifier"), help=_MODEL_HELP)
+    parser.add_argument("--model", choices=(*CHOICES["model"], "classifier"), help=_MODEL_HELP)
     parser.add_argument("--out", required=True, metavar="FILE", help="the checkpoint, a .safetensors file")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
     parser.add_argument(
@@ -138,7 +145,7 @@ def add_arguments(parser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--atlas",
-        choices=("test", "both", "none"),
+        choices=CHOICES["atlas"],
         help="test (the default): store where the model puts the images it is measured on, for the map; "
         "both: the first 10,000 that it is trained on, too",
     )
@@ -150,6 +157,13 @@ def run(args) -> int:
     """Train, measure, store: the command itself. Returns its exit status."""
     out = Path(args.out)
     _check_asked(args, out)
+    # Of several processes (torchrun) the first alone writes.
+    with writing.claim(out) if os.environ.get("RANK", "0") == "0" else nullcontext():
+        return _run(args, out)
+
+
+def _run(args, out: Path) -> int:
+    _check_place(args, out)
     # Only now: importing torch takes seconds, and a refusal should not.
     from . import resume
     from .classifier_runs import train as train_classifier
@@ -163,6 +177,8 @@ def run(args) -> int:
             setattr(args, name, default)
     if args.threads is not None and not 1 <= args.threads <= 1024:
         raise ValueError(f"--threads must be at least 1 and at most 1024; got {args.threads}.")
+    if not 0 <= args.seed < 2**63 - 1:
+        raise ValueError(f"--seed must be from 0 to 2**63 - 2; got {args.seed}.")
     return train_classifier(args, out) if args.model == "classifier" else train(args, out, state)
 
 
@@ -204,11 +220,6 @@ def _check_asked(args, out: Path) -> None:
     if args.resume:
         if args.overwrite:
             raise ValueError("--resume goes on with a training, --overwrite begins anew: give one of them.")
-        if not resume_path(out).is_file():
-            raise FileNotFoundError(
-                f"{resume_path(out)}: no such file, so nothing to resume. It lies beside FILE while a "
-                "training is unfinished; without --resume one begins."
-            )
         return
     if args.dataset is None:
         raise ValueError(f"name what to train on: {', '.join(NAMED)}, a folder of images or an .npz file.")
@@ -219,6 +230,22 @@ def _check_asked(args, out: Path) -> None:
         )
     if args.patience is not None and not args.holdout:
         raise ValueError("--patience waits for progress on images held out: say how many with --holdout N.")
+
+
+def _check_place(args, out: Path) -> None:
+    """Refuse to begin where a training has been, and to go on where none has."""
+    if args.resume:
+        if not resume_path(out).is_file():
+            raise FileNotFoundError(
+                f"{resume_path(out)}: no such file, so nothing to resume. It lies beside FILE while a "
+                "training is unfinished; without --resume one begins."
+            )
+        writing.check_free(out, True)
+        return
+    if out.suffix != SUFFIX:
+        raise ValueError(
+            f"--out must end in {SUFFIX}, by which evaluate and export know a file; got {out.name}."
+        )
     writing.check_free(out, args.overwrite)
     if resume_path(out).exists() and not args.overwrite:
         raise FileExistsError(
@@ -235,8 +262,13 @@ def _take_over(args, state) -> None:
     options = [option for option in OPTIONS if option.owner != "fit_classifier"]
     kinds = {o.name: [int] if o.several else o.kind for o in options} | _OWN_KINDS
     for name, kind in kinds.items():
-        if name not in known or not _is_kind(known[name], kind):
-            raise ValueError(f"{state.path} is damaged: {name} in its recipe is {known.get(name)!r}.")
+        fits = (
+            name in known and _is_kind(known[name], kind) and known[name] in CHOICES.get(name, [known[name]])
+        )
+        if not fits:
+            raise ValueError(
+                f"{state.path} is damaged: {name} in its recipe is {brief(repr(known.get(name)))}."
+            )
         asked, stored = getattr(args, name), known[name]
         if asked is None:
             setattr(args, name, stored)
@@ -262,9 +294,13 @@ def _take_over(args, state) -> None:
 def _is_kind(value, kind) -> bool:
     """Tell whether JSON gave what an option of that kind can be; None is an option not given."""
     if isinstance(kind, list):
-        return value is None or (isinstance(value, list) and all(type(v) is int for v in value))
+        return value is None or (
+            isinstance(value, list) and all(_is_kind(v, int) and v is not None for v in value)
+        )
     kinds = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}.get(kind, (int, float, str))
-    return value is None or type(value) in kinds
+    # Of a number beyond, which no option needs, Python makes no float.
+    in_range = type(value) not in (int, float) or abs(value) < 2**63
+    return value is None or (type(value) in kinds and in_range)
 
 
 def check_fits(args, *functions: Callable) -> None:

@@ -20,6 +20,7 @@ from .devices import Team, pick_device
 from .driving import Progress, Signals, drive
 from .metrics import encode_all, held_out_elbo
 from .models import VAE, Autoencoder
+from .quoting import brief
 from .recipes import check_fits, command, dataset_name, given, recipe, resume_path
 from .steps import Diverged
 from .training import fit
@@ -175,8 +176,8 @@ def _begin(args, splits: Splits, classes: int, state: resume.State | None, about
     resume.check_size(state, kind.__name__, config)
     try:
         steps = fit(kind(**config, seed=args.seed), images, **keywords)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{state.path} describes a training that cannot be run: {error}") from error
+    except (TypeError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
+        raise ValueError(f"{state.path} describes a training that cannot be run: {brief(error)}.") from error
     notes = []
     if not resume.restore(steps, state):
         notes.append(
@@ -296,18 +297,20 @@ def store(files: Mapping[Path, bytes], overwrite: bool) -> Path:
     ----------
     files : mapping of Path to bytes
     overwrite : bool
-        False: where a file has come up in the meantime, it stays.
+        False: where a checkpoint has come up in the meantime, it stays.
 
     Returns
     -------
     Path
         Of the checkpoint.
     """
+    out = list(files)[-1]
     try:
-        writing.write(files, overwrite)
-        return list(files)[-1]
+        writing.write({path: data for path, data in files.items() if path != out})
+        writing.write({out: files[out]}, overwrite)
+        return out
     except OSError as error:
-        out, size = list(files)[-1], sum(map(len, files.values()))
+        size = sum(map(len, files.values()))
         said = f"cannot write {out} ({size:,} bytes): {error}."
     try:
         folder = Path(tempfile.mkdtemp(prefix="vaewidgets-"))

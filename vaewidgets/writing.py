@@ -150,6 +150,11 @@ def claim(path: str | os.PathLike):
             handle = os.open(name, flags, 0o600)
         except FileExistsError:
             raise taken from None
+        except OSError as error:
+            raise OSError(
+                f"{path} cannot be written: {error.strerror}. Name a file in another folder, or make this "
+                "one writable."
+            ) from error
         if not fcntl:
             break
         try:
@@ -180,7 +185,7 @@ def _exists(path) -> FileExistsError:
 
 
 def _put_new(path: Path, place: Path, scratch: str) -> None:
-    """Give a file its name unless there is one of that name: one call of the system, which nobody precedes."""
+    """Give a file its name unless there is one of that name: one call of the system does both."""
     try:
         os.link(scratch, place)
     except FileExistsError:
