@@ -630,10 +630,10 @@ def test_bytes_that_are_no_state(interrupted, capsys):
 def no_space_in(monkeypatch, *folders):
     write = writing.write
 
-    def full(files):
+    def full(files, *more):
         if any(path.parent in folders for path in files):
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(files)
+        write(files, *more)
 
     monkeypatch.setattr(writing, "write", full)
 
