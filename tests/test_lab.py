@@ -157,8 +157,10 @@ def test_the_command_for_jupyterlab(monkeypatch, tmp_path):
     assert command[:4] == [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={tmp_path}"]
     assert "--ServerApp.ip=127.0.0.1" in command
     assert not {"--no-browser", "--allow-root"} & set(command)
-    command = lab.lab_command(tmp_path, browser=False, port=9999, extra=["--LabApp.x=1", "--debug"])
-    assert {"--no-browser", "--ServerApp.port=9999", "--LabApp.x=1", "--debug"} <= set(command)
+    command = lab.lab_command(
+        tmp_path, browser=False, port=9999, extra=["--LabApp.default_url=/lab/x", "--debug"]
+    )
+    assert {"--no-browser", "--ServerApp.port=9999", "--LabApp.default_url=/lab/x", "--debug"} <= set(command)
     monkeypatch.setattr(lab, "is_root", lambda: True)
     assert "--allow-root" in lab.lab_command(tmp_path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
+import re
 import shlex
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -22,6 +23,8 @@ NAMED = ("digits", "mnist", "fashion-mnist")
 
 class Option(NamedTuple):
     """One keyword of `VAE`, `fit` or `fit_classifier` as an option; its default is the keyword's own.
+
+    The help states it, as the functions are not imported for it: that would take seconds.
 
     A classifier takes those of the first two that `Classifier` and `fit_classifier` have too.
 
@@ -66,30 +69,50 @@ _OWN_KINDS = {
 
 #: A new keyword of theirs becomes an option by one more line here.
 OPTIONS = (
-    Option("VAE", "latent_dim", int, "number of latent coordinates"),
-    Option("VAE", "trunk", str, "linear, mlp or conv"),
-    Option("VAE", "hidden", int, "layer widths from image to latent, or channels of the convolutions", True),
-    Option("VAE", "likelihood", str, "bernoulli, continuous-bernoulli or gaussian"),
-    Option("VAE", "sigma", _sigma, "of the gaussian: a number, learned or optimal"),
-    Option("VAE", "activation", str, "relu, silu, gelu, tanh or softplus"),
-    Option("fit", "epochs", int, "times that every image is seen"),
-    Option("fit", "batch_size", int, "images in a step"),
-    Option("fit", "lr", float, "learning rate of Adam"),
-    Option("fit", "schedule", str, "constant or cosine"),
-    Option("fit", "weight_decay", float, "decoupled weight decay"),
-    Option("fit", "beta", float, "weight of the KL"),
-    Option("fit", "kl_warmup", float, "epochs over which the KL's weight rises to beta"),
-    Option("fit", "free_bits", float, "nats that each latent dimension may cost for free"),
-    Option("fit", "iwae", int, "train the importance-weighted bound with so many samples"),
-    Option("fit", "patience", int, "stop after so many epochs without progress on the --holdout images"),
-    Option("fit", "precision", str, "float32, or bfloat16 for the matrix products"),
-    Option("fit", "binarize", str, "dynamic: draw zeros and ones from the greys for every batch"),
-    Option("fit_classifier", "reject", float, "of a classifier: pictures of no class for each real image"),
+    Option("VAE", "latent_dim", int, "number of latent coordinates (default: 2)"),
+    Option("VAE", "trunk", str, "linear, mlp or conv (default: mlp)"),
+    Option(
+        "VAE",
+        "hidden",
+        int,
+        "layer widths from image to latent, or channels of the convolutions (default: 512 256; "
+        "of a classifier 16 32)",
+        True,
+    ),
+    Option("VAE", "likelihood", str, "bernoulli, continuous-bernoulli or gaussian (default: bernoulli)"),
+    Option("VAE", "sigma", _sigma, "of the gaussian: a number, learned or optimal (default: none)"),
+    Option("VAE", "activation", str, "relu, silu, gelu, tanh or softplus (default: relu)"),
+    Option("fit", "epochs", int, "times that every image is seen (default: 20)"),
+    Option("fit", "batch_size", int, "images in a step (default: 128)"),
+    Option("fit", "lr", float, "learning rate of Adam (default: 0.001; of a classifier 0.003)"),
+    Option("fit", "schedule", str, "constant or cosine (default: constant)"),
+    Option("fit", "weight_decay", float, "decoupled weight decay (default: 0)"),
+    Option("fit", "beta", float, "weight of the KL (default: 1)"),
+    Option("fit", "kl_warmup", float, "epochs over which the KL's weight rises to beta (default: 0)"),
+    Option("fit", "free_bits", float, "nats that each latent dimension may cost for free (default: 0)"),
+    Option("fit", "iwae", int, "train the importance-weighted bound with so many samples (default: none)"),
+    Option(
+        "fit",
+        "patience",
+        int,
+        "stop after so many epochs without progress on the --holdout images (default: none)",
+    ),
+    Option("fit", "precision", str, "float32, or bfloat16 for the matrix products (default: float32)"),
+    Option(
+        "fit", "binarize", str, "dynamic: draw zeros and ones from the greys for every batch (default: none)"
+    ),
+    Option(
+        "fit_classifier",
+        "reject",
+        float,
+        "of a classifier: pictures of no class for each real image (default: 0.1)",
+    ),
 )
 
 
 _MODEL_HELP = (
-    "ae: an autoencoder, no KL; cvae: a VAE that is told the label; classifier: the judge of what they paint"
+    "ae: an autoencoder, no KL; cvae: a VAE that is told the label; classifier: the judge of what they paint "
+    "(default: vae)"
 )
 
 
@@ -98,7 +121,9 @@ def add_arguments(parser) -> None:
 
     None has a default here: what was asked for must be told from what was not.
     """
-    parser.add_argument("dataset", nargs="?", help=f"{', '.join(NAMED)}, a folder of images or an .npz file")
+    parser.add_argument(
+        "dataset", nargs="?", metavar="SOURCE", help=f"{', '.join(NAMED)}, a folder of images or an .npz file"
+    )
     parser.add_argument("--model", choices=(*CHOICES["model"], "classifier"), help=_MODEL_HELP)
     parser.add_argument("--out", required=True, metavar="FILE", help="the checkpoint, a .safetensors file")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
@@ -112,11 +137,22 @@ def add_arguments(parser) -> None:
         type=float,
         default=5.0,
         metavar="MINUTES",
-        help="write FILE.resume so often; 0: never",
+        help="write FILE.resume so often; 0: never (default: %(default)g)",
     )
     parser.add_argument("--data", metavar="ROOT", help="folder that holds MNIST/raw; else $VAEWIDGETS_DATA")
-    parser.add_argument("--size", type=int, nargs="+", metavar="N", help="of a folder's images: N, or H W")
-    parser.add_argument("--channels", type=int, choices=(1, 3), help="make a folder's images grey, or colour")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="of a folder's images: N, or H W (default: their own)",
+    )
+    parser.add_argument(
+        "--channels",
+        type=int,
+        choices=(1, 3),
+        help="make a folder's images grey, or colour (default: as stored)",
+    )
     parser.add_argument(
         "--skip-corrupt", action="store_true", default=None, help="leave out files that cannot be read"
     )
@@ -128,12 +164,13 @@ def add_arguments(parser) -> None:
             metavar=option.kind.__name__.strip("_").upper().replace("STR", "NAME"),
             help=option.help,
         )
-    parser.add_argument("--seed", type=int, help="of the first weights, the order and the noise")
+    parser.add_argument("--seed", type=int, help="of the first weights, the order and the noise (default: 0)")
     parser.add_argument(
         "--holdout",
         type=int,
         metavar="N",
-        help="do not train on the last N training images and measure on them: the test set is for the end",
+        help="do not train on the last N training images and measure on them: the test set is for the end "
+        "(default: 0)",
     )
     parser.add_argument(
         "--final", action="store_true", default=None,
@@ -150,7 +187,9 @@ def add_arguments(parser) -> None:
         "both: the first 10,000 that it is trained on, too",
     )
     parser.add_argument("--device", metavar="NAME", help="auto (the default), cpu, cuda or mps")
-    parser.add_argument("--threads", type=int, metavar="N", help="processor threads for torch")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="processor threads (default: torch's choice)"
+    )
 
 
 def run(args) -> int:
@@ -159,7 +198,19 @@ def run(args) -> int:
     _check_asked(args, out)
     # Of several processes (torchrun) the first alone writes.
     with writing.claim(out) if os.environ.get("RANK", "0") == "0" else nullcontext():
-        return _run(args, out)
+        try:
+            return _run(args, out)
+        except (TypeError, ValueError) as error:
+            raise type(error)(as_options(str(error))) from error
+
+
+def as_options(text: str) -> str:
+    """Return what a function says of its keywords in words of the command: ``lr must`` as ``--lr must``."""
+    for name in (*(option.name for option in OPTIONS), "seed", "holdout"):
+        word = f"--{name.replace('_', '-')}"
+        text = re.sub(rf"""(?<![\w/.-]){name}=(?:"([\w-]+)"|([\w.]+))""", rf"{word} \1\2", text)
+        text = re.sub(rf"(?:(?<=^)|(?<=each value of )){name}(?= (?:must|is|counts)\b)", word, text)
+    return text
 
 
 def _run(args, out: Path) -> int:

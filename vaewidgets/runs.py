@@ -20,7 +20,7 @@ from .devices import Team, pick_device
 from .driving import Progress, Signals, drive
 from .metrics import encode_all, held_out_elbo
 from .models import VAE, Autoencoder
-from .quoting import brief
+from .quoting import brief, tame_lines
 from .recipes import check_fits, command, dataset_name, given, recipe, resume_path
 from .steps import Diverged
 from .training import fit
@@ -137,7 +137,7 @@ def load(args, quiet: bool):
             hints = [f"{word} is {option}" for word, option in words.items() if word in str(error)]
             raise type(error)(f"{error} Here {', '.join(hints)}." if hints else str(error)) from error
     for warning in () if quiet else caught:
-        print(f"vaewidgets train: {warning.message}", file=sys.stderr)
+        print(f"vaewidgets train: {tame_lines(str(warning.message))}", file=sys.stderr)
     return data
 
 
