@@ -219,6 +219,12 @@ def stated_classes(model) -> tuple[str, ...]:
     return tuple(map(tame, names)) if stated else ()
 
 
+def stated_dataset(model) -> str | None:
+    """Return the name of the dataset that a model's info states; None if it states none."""
+    name = get_info(model).get("dataset")
+    return tame(name) if isinstance(name, str) else None
+
+
 def same_classes(one, other) -> bool:
     """Tell whether the infos of two models say that both were trained on the same classes."""
     known, dataset = stated_classes(one), get_info(one).get("dataset")

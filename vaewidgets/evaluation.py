@@ -159,13 +159,13 @@ class _Column(NamedTuple):
 
 def _held_out(args, model) -> _HeldOut:
     """Load the held-out images: those of the model's file, or the test split of ``--dataset``."""
-    from .checkpoints import get_info
+    from .checkpoints import get_info, stated_dataset
 
     info = get_info(model)
     figures = info.get("figures") if isinstance(info.get("figures"), dict) else {}
     source, split = args.dataset, "test"
     if source is None:
-        source, split = info.get("dataset"), figures.get("split", "test")
+        source, split = stated_dataset(model), figures.get("split", "test")
         # A path that it names is not followed: a file comes from anyone.
         if source not in NAMED:
             raise ValueError(

@@ -18,7 +18,7 @@ from .reading import safe_open, size_of
 LARGEST = 8 * 2**30
 #: A small file can unpack to any size: beyond so many bytes, to no more than so many times its own. Images
 #: shrink by a factor of ten or so, a quarter of it where they become float32.
-_MODEST, _RATIO = 2**26, 100
+_MODEST, _RATIO = 2**24, 100
 #: Bytes that are asked of a file, or of a member, at once; the directory of an archive is one such piece.
 _PIECE = 2**18
 #: Characters of an array's header, as numpy limits it, and some.
