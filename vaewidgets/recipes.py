@@ -201,7 +201,7 @@ def run(args) -> int:
         try:
             return _run(args, out)
         except (TypeError, ValueError) as error:
-            raise type(error)(as_options(str(error))) from error
+            raise ValueError(as_options(str(error))) from error
 
 
 def as_options(text: str) -> str:
@@ -209,6 +209,8 @@ def as_options(text: str) -> str:
     for name in (*(option.name for option in OPTIONS), "seed", "holdout"):
         word = f"--{name.replace('_', '-')}"
         text = re.sub(rf"""(?<![\w/.-]){name}=(?:"([\w-]+)"|([\w.]+))""", rf"{word} \1\2", text)
+        if "_" in name:  # no word of a sentence
+            text = re.sub(rf"(?<![\w/.-]){name}(?![\w/]|\.\w)", word, text)
         text = re.sub(rf"(?:(?<=^)|(?<=each value of )){name}(?= (?:must|is|counts)\b)", word, text)
     return text
 
