@@ -393,7 +393,8 @@ def test_a_real_server_is_local_and_locked_and_runs_our_kernel(server):
     assert ask(f"{address}/api/contents", token, Host="evil.example")[0] == 403, (
         "a foreign name of this machine"
     )
-    assert ask(f"{address}/api/kernels", method="POST", Origin="http://evil.example")[0] == 403
+    # What comes from a foreign origin is not even told that there is something.
+    assert ask(f"{address}/api/kernels", method="POST", Origin="http://evil.example")[0] == 404
     assert ask(f"{address}/api/contents", token, Origin="http://evil.example")[0] == 200, (
         "no browser shares it"
     )
