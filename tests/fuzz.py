@@ -46,8 +46,8 @@ NUMBERS = (
 )  # fmt: skip
 WORDS = (
     "", "x", "../../etc/passwd", "/etc/passwd", "\0", "\ud800", "\u202egnp", "<img src=x onerror=alert(1)>",
-    
-    "\x1b[2J\x1b]0;x\x07", "\u061ca\u200fb\x9b", "__class__", "__metadata__", "model.mu.weight", "F32", "I64", "U8", "BF16", "F8_E5M2", "x" * 70_000,
+    "\x1b[2J\x1b]0;x\x07", "\u061ca\u200fb\x9b", "__class__", "__metadata__",
+    "model.mu.weight", "F32", "I64", "U8", "BF16", "F8_E5M2", "x" * 70_000,
 )  # fmt: skip
 
 
