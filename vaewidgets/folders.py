@@ -130,7 +130,8 @@ def read_folder(
     return Folder(
         np.stack(list(pixels.values())),
         np.array([file.label for file in pixels], np.int64) if classes else None,
-        tuple(map(tame, classes)),
+        # A name that is no valid Unicode would break the page that shows it.
+        tuple(tame(name.encode("utf-8", "replace").decode()) for name in classes),
         np.array([file.held_out for file in pixels]) if is_split else None,
     )
 
