@@ -8,8 +8,10 @@ import io
 import json
 import os
 import random
+import re
 import resource
 import signal
+import stat
 import struct
 import sys
 import tempfile
@@ -33,6 +35,8 @@ MIB = 2**20
 BOUNDS = {"checkpoint": 50, "state": 50, "npz": 50, "image": 700}
 #: A message longer than this is not read.
 LONGEST_MESSAGE = 1500
+#: What may not reach a terminal out of a file: it acts on it, or turns what follows.
+RAW = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 #: Seconds after which a load counts as hanging.
 PATIENCE = 60
 
@@ -42,7 +46,8 @@ NUMBERS = (
 )  # fmt: skip
 WORDS = (
     "", "x", "../../etc/passwd", "/etc/passwd", "\0", "\ud800", "\u202egnp", "<img src=x onerror=alert(1)>",
-    "__class__", "__metadata__", "model.mu.weight", "F32", "I64", "U8", "BF16", "F8_E5M2", "x" * 70_000,
+    "\x1b[2J\x1b]0;x\x07", "\u061ca\u200fb\x9b", "__class__", "__metadata__",
+    "model.mu.weight", "F32", "I64", "U8", "BF16", "F8_E5M2", "x" * 70_000,
 )  # fmt: skip
 
 
@@ -285,6 +290,50 @@ def npy(rng, array) -> bytes:
     return start + header + payload[: rng.choice([len(payload)] * 9 + [len(payload) // 2])]
 
 
+#: What compresses to next to nothing, after the start of an array's file.
+FILLING = 24 * MIB
+
+
+def npz_bomb(rng) -> bytes:
+    """A zip archive of a few kilobytes that promises, or unpacks to, far more; or has very many members."""
+    images = npy(random.Random(0), np.zeros((4, 4, 4), "u1"))
+    start, labels, filling = images, None, 0
+    way = rng.randrange(5)
+    if way == 0:  # a header that goes on and on
+        start, filling = (
+            b"\x93NUMPY\2\0" + struct.pack("<I", rng.choice((2**16, FILLING, 2**32 - 1))),
+            FILLING,
+        )
+    elif way == 1:  # pixels, of which each could be an image
+        n = FILLING // 16
+        shape = rng.choice(((n, 4, 4), (16 * n, 1, 1), (1, 16 * n, 1), (n // 2, 2, 4, 4)))
+        start, filling = npy_start("|u1", shape), FILLING
+    elif way == 2:  # labels without width, or without end
+        descr, shape = rng.choice((("|S0", (2**29,)), ("<U0", (4,)), ("|S1", (FILLING,)), ("<U99999", (4,))))
+        labels, filling = npy_start(descr, shape), FILLING
+    elif way == 3:  # no pixels at all, in any number of images
+        start = npy_start("<f4", rng.choice(((2**40, 0, 4), (0, 4, 4), (2**62, 4, 0))))
+    buffer = io.BytesIO()
+    # To make one of the third kind, LZMA, takes more memory than any loader may.
+    method = rng.choice((zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2))
+    with zipfile.ZipFile(buffer, "w", method, compresslevel=1) as archive:
+        for name, content in (("images", start), ("labels", labels)):
+            if content is not None:
+                with archive.open(f"{name}.npy", "w") as member:
+                    member.write(content)
+                    if labels is None or name == "labels":
+                        for _ in range(filling // MIB):
+                            member.write(bytes(MIB))
+        for i in range(rng.choice((100, 6000)) if way == 4 else 0):
+            archive.writestr(f"{i:060}", b"")
+    return buffer.getvalue()
+
+
+def npy_start(descr: str, shape: tuple) -> bytes:
+    header = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape!r}, }}\n".encode()
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header
+
+
 def npz(rng) -> bytes:
     """A zip archive with members that may lie, of names that may, in a directory that may."""
     # Mostly one thing is wrong, so that it is the one that is found.
@@ -333,6 +382,8 @@ def npz(rng) -> bytes:
 
 
 def spoil_npz(rng, _) -> bytes:
+    if rng.random() < 0.02:
+        return npz_bomb(rng)
     data = npz(rng)
     if rng.random() < 0.35:
         data = rng.choice(BYTES)(rng, data)
@@ -469,7 +520,11 @@ class Folder:
             path, data = self.root / f"{name}.{self.kind}", spoil(rng, base)
             if self.kind == "npz":
                 path = path.with_suffix(".npz")
-        path.write_bytes(data)
+        if self.kind != "image" and rng.random() < 0.01:
+            data = None
+            rng.choice((os.mkfifo, os.mkdir, lambda place: os.symlink("/dev/zero", place)))(path)
+        else:
+            path.write_bytes(data)
         return path
 
     def read(self, path: Path) -> None:
@@ -535,6 +590,11 @@ def complain(error: Exception, path: Path) -> str:
     places = (path, path.parent) if path.parent.name == "good" else (path,)
     if not any(str(place) in message or repr(str(place)) in message for place in places):
         return f"does not name the file: {message!r}"
+    said = message
+    for place in places:
+        said = said.replace(repr(str(place)), "").replace(str(place), "")
+    if raw := RAW.search(said):
+        return f"would send a terminal {raw[0]!r}: {message!r}"
     if message.rstrip().endswith((": .", ":", "()")):
         return f"gives no reason: {message!r}"
     if len(message) > LONGEST_MESSAGE:
@@ -545,6 +605,12 @@ def complain(error: Exception, path: Path) -> str:
             return f"hides a {type(cause).__name__}: {message!r}"
         cause = cause.__cause__ or cause.__context__
     return ""
+
+
+def state_of(path: Path) -> tuple:
+    """Of a file what it holds, of anything else what it is."""
+    there = path.lstat()
+    return there.st_mtime_ns, path.read_bytes() if stat.S_ISREG(there.st_mode) else there.st_mode
 
 
 def peak() -> float:
@@ -582,7 +648,7 @@ def run(kind: str, first: int, last: int, root: Path) -> dict:
     for seed in range(first, last):
         path = folder.put(seed)
         os.pwrite(progress, b"%8d" % seed, 0)
-        before = (path.stat().st_mtime_ns, path.read_bytes())
+        before = state_of(path)
         signal.alarm(PATIENCE)
         was_refused, problem = judge(folder, path)
         signal.alarm(0)
@@ -593,8 +659,10 @@ def run(kind: str, first: int, last: int, root: Path) -> dict:
         if peak() - begin > BOUNDS[kind]:
             problem = f"brought the peak of memory {peak() - begin:.0f} MiB up, {BOUNDS[kind]} are the bound"
             begin = peak()
-        if not path.exists() or (path.stat().st_mtime_ns, path.read_bytes()) != before:
+        if not os.path.lexists(path) or state_of(path) != before:
             problem = "was changed"
+        if path.is_dir():
+            path.rmdir()
         path.unlink(missing_ok=True)
         if folder.listing() != start:
             problem = "left something behind, or changed another file"

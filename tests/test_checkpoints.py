@@ -523,6 +523,47 @@ def test_random_damage_is_refused_or_harmless(path, saved, seed):
     assert any(outcomes) and not all(outcomes), "damage of one kind only"
 
 
+# Files that change while they are read
+
+
+@pytest.mark.parametrize("at", ["before the header", "before the weights"])
+@pytest.mark.parametrize("change", ["cut", "replaced"])
+def test_a_file_that_changes_while_it_is_read_is_whole_or_refused(path, monkeypatch, at, change):
+    other = path.with_name("other")
+    vw.save(small(hidden=(2000,)), path)  # more than is read ahead
+    vw.save(small(latent_dim=5), other)
+    name = "read_header" if at == "before the header" else "read_tensors"
+    original = getattr(checkpoints, name)
+
+    def then(*args):
+        os.replace(other, path) if change == "replaced" else os.truncate(path, 100)
+        return original(*args)
+
+    monkeypatch.setattr(checkpoints, name, then)
+    if change == "cut":
+        with pytest.raises(ValueError, match="cut short"):
+            vw.load(path)
+    else:
+        assert vw.load(path).latent_dim == 2, "what was opened is what is read"
+
+
+def test_a_page_never_replaces_a_file_that_came_up_while_it_was_made(tmp_path, monkeypatch):
+    from vaewidgets.widgets import page
+
+    path, describe = tmp_path / "x.html", page._describe
+
+    def slow(model):
+        path.write_text("dear")
+        return describe(model)
+
+    monkeypatch.setattr(page, "_describe", slow)
+    with pytest.raises(FileExistsError, match="exists already"):
+        page.to_html(small(), path)
+    assert path.read_text() == "dear" and os.listdir(tmp_path) == ["x.html"]
+    page.to_html(small(), path, overwrite=True)
+    assert path.read_text() != "dear"
+
+
 # Models that ship
 
 

@@ -38,7 +38,7 @@ def test_the_doctor_finishes_when_a_check_breaks(monkeypatch):
     broken.__name__ = "data"
     monkeypatch.setattr(doctor, "data", broken)
     findings = doctor.examine()
-    assert len(findings) == 8
+    assert len(findings) == 9
     assert [(f.subject, "no such disk" in f.detail) for f in findings if f.status == "problem"] == [
         ("data", True)
     ]

@@ -1,7 +1,9 @@
 """Files from outside: clear errors, nothing executed, no memory taken on a promise."""
 
 import io
+import os
 import pickle
+import socket
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 import torch
 
 import vaewidgets as vw
-from vaewidgets import files
+from vaewidgets import checkpoints, files, resume, writing
 from vaewidgets.files import read_npz
 
 
@@ -194,3 +196,249 @@ def test_what_is_wrong_with_the_content_names_the_file_and_stays_short(tmp_path)
         with pytest.raises(ValueError, match=rf"{name}\.npz'? cannot be .*{words}") as caught:
             vw.load_data(tmp_path / f"{name}.npz")
         assert len(str(caught.value)) < 700
+
+
+# --- what is no ordinary file, changes while it is read, or unpacks to far more ------------------------
+
+posix = pytest.mark.skipif(os.name != "posix", reason="FIFOs and devices of POSIX")
+LOADERS = {".npz": vw.load_data, ".safetensors": vw.load, ".resume": resume.read}
+
+
+def special(path: Path, kind: str) -> Path:
+    if kind == "a FIFO":
+        os.mkfifo(path)
+    elif kind == "a socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+    elif kind == "a device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    return path
+
+
+@posix
+@pytest.mark.parametrize("kind", ["a FIFO", "a socket", "a device", "a folder"])
+@pytest.mark.parametrize("ending", LOADERS)
+def test_what_is_no_ordinary_file_is_not_waited_for(tmp_path, monkeypatch, ending, kind):
+    if (ending, kind) == (".npz", "a folder"):
+        pytest.skip("a folder of images")
+    monkeypatch.chdir(tmp_path)  # the name of a socket must be short
+    with pytest.raises(OSError, match=f"m{ending} is {kind}"):
+        LOADERS[ending](special(Path(f"m{ending}"), kind))
+
+
+@posix
+def test_a_file_that_becomes_a_fifo_before_it_is_opened_is_not_waited_for(tmp_path, monkeypatch):
+    path, opened = tmp_path / "m.safetensors", os.open
+    path.touch()
+
+    def exchange(name, flags):
+        path.unlink()
+        os.mkfifo(path)
+        return opened(name, flags)
+
+    monkeypatch.setattr(os, "open", exchange)
+    with pytest.raises(OSError, match="is a FIFO"):
+        vw.load(path)
+
+
+@posix
+def test_a_fifo_among_the_files_of_mnist_is_not_waited_for(tmp_path):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    os.mkfifo(raw / "train-images-idx3-ubyte")
+    with pytest.raises(RuntimeError, match="is a FIFO"):
+        vw.load_data("mnist", root=tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["cut", "replaced"])
+def test_an_npz_that_changes_while_it_is_read_is_whole_or_refused(good, tmp_path, monkeypatch, kind):
+    images = read_npz(good)[0]
+    other = tmp_path / "other.npz"
+    np.savez(other, images=np.zeros((3, 2, 2), "uint8"))
+    opened = files.safe_open
+
+    def change(path):
+        file = opened(path)
+        os.replace(other, path) if kind == "replaced" else os.truncate(path, 100)
+        return file
+
+    monkeypatch.setattr(files, "safe_open", change)
+    if kind == "cut":
+        with pytest.raises(ValueError, match="cannot be read"):
+            read_npz(good)
+    else:
+        assert np.array_equal(read_npz(good)[0], images)
+
+
+def bomb(path: Path, method: int, *members: tuple[str, bytes, int]) -> Path:
+    """An archive of members that begin so and go on with so many spaces."""
+    with zipfile.ZipFile(path, "w", method) as file:
+        for name, start, spaces in members:
+            with file.open(f"{name}.npy", "w") as member:
+                member.write(start)
+                for _ in range(spaces // 2**20):
+                    member.write(b" " * 2**20)
+    return path
+
+
+LONG_HEADER = b"\x93NUMPY\x02\x00" + (2**26).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize(
+    "method, start, words",
+    [
+        (zipfile.ZIP_DEFLATED, LONG_HEADER, "header of 67,108,864 characters"),
+        (zipfile.ZIP_BZIP2, LONG_HEADER, "compressed in another way"),
+        (zipfile.ZIP_LZMA, LONG_HEADER, "compressed in another way"),
+        (zipfile.ZIP_DEFLATED, npy_header((2**14, 64, 64)), "unpacks to 67,108,864 bytes, more than 100"),
+        (zipfile.ZIP_DEFLATED, npy_header((2**26, 1, 1)), "unpacks to 67,108,864 bytes, more than 100"),
+    ],
+)
+def test_what_unpacks_to_far_more_takes_no_memory(tmp_path, method, start, words):
+    path = bomb(tmp_path / "bomb.npz", method, ("images", start, 2**26))
+    assert peak_of(lambda: read_npz(path)) < 2**21
+    with pytest.raises(ValueError, match=words):
+        read_npz(path)
+
+
+def peak_of(call) -> int:
+    """The most bytes that a call which raises ValueError had."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError):
+            call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "dtype, shape", [("|S0", (2**29,)), ("<U0", (4,)), ("<U9", (2**20,)), ("<i8", (4, 1))]
+)
+def test_labels_that_are_no_row_of_one_for_each_image_are_refused_by_their_header(tmp_path, dtype, shape):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        file.writestr("images.npy", npy_header((4, 3, 3)) + bytes(36))
+        file.writestr("labels.npy", npy_header(shape, dtype) + bytes(np.dtype(dtype).itemsize * 4))
+    assert peak_of(lambda: read_npz(tmp_path / "a.npz")) < 2**20
+    with pytest.raises(ValueError, match=r"holds no array|promises|4 images need 4 labels in one row"):
+        read_npz(tmp_path / "a.npz")
+
+
+def test_an_archive_of_very_many_members_is_refused_before_they_are_listed(tmp_path):
+    with zipfile.ZipFile(tmp_path / "many.npz", "w") as file:
+        for i in range(4000):
+            file.writestr(f"{i:050}.npy", b"")
+    assert (tmp_path / "many.npz").stat().st_size > 3 * files._PIECE / 2
+    assert peak_of(lambda: read_npz(tmp_path / "many.npz")) < 3 * files._PIECE
+    with pytest.raises(ValueError, match="its directory is larger"):
+        read_npz(tmp_path / "many.npz")
+
+
+def test_names_of_labels_take_little_more_memory_than_their_array(tmp_path):
+    n = 200_000
+    np.savez(tmp_path / "a.npz", images=np.zeros((n, 1, 1), "uint8"), labels=np.tile(["ant", "bee"], n // 2))
+    tracemalloc.start()
+    data = vw.load_data(tmp_path / "a.npz")
+    assert tracemalloc.get_traced_memory()[1] < 75 * n
+    tracemalloc.stop()
+    assert data.classes == ("ant", "bee") and data.train.labels.float().mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_names_from_a_file_are_tame_where_they_enter(tmp_path):
+    wild = "\x1b[2J\u202ea\u200fb"
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 3, 3), "uint8"), labels=[wild, "b"])
+    data = vw.load_data(tmp_path / "a.npz")
+    assert data.classes == ("b", "\ufffd[2J\ufffda\ufffdb") == data.train.classes
+    np.savez(tmp_path / "b.npz", **{wild: np.zeros(3)})
+    with pytest.raises(ValueError, match="only \ufffd\\[2J\ufffda\ufffdb"):
+        vw.load_data(tmp_path / "b.npz")
+    model = vw.VAE(2, (1, 3, 3), hidden=(2,), seed=0)
+    vw.save(model, tmp_path / "m", classes=[wild], dataset=wild)
+    model = vw.load(tmp_path / "m")
+    assert checkpoints.stated_classes(model) == ("\ufffd[2J\ufffda\ufffdb",)
+    assert checkpoints.stated_dataset(model) == "\ufffd[2J\ufffda\ufffdb"
+    vw.save(model, tmp_path / "again")
+    assert vw.load(tmp_path / "again").info["dataset"] == wild, "what is stored is what was given"
+
+
+# --- saving ------------------------------------------------------------------------------------------
+
+
+@posix
+@pytest.mark.parametrize("kind", ["a FIFO", "a socket", "a folder"])
+def test_only_ordinary_files_are_replaced(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    before = special(Path("m"), kind).lstat()
+    for refuse in (lambda: writing.write({Path("m"): b"new"}), lambda: writing.check_free("m", True)):
+        with pytest.raises(OSError, match=f"m is {kind}"):
+            refuse()
+    assert Path("m").lstat().st_ino == before.st_ino and os.listdir() == ["m"]
+
+
+@posix
+def test_a_file_that_is_replaced_hands_its_permissions_on(tmp_path):
+    path = tmp_path / "m"
+    path.touch()
+    for mode in (0o600, 0o640, 0o444):
+        path.chmod(mode)
+        writing.write({path: b"new"})
+        assert (path.stat().st_mode & 0o777, path.read_bytes()) == (mode, b"new")
+
+
+@posix
+def test_a_link_stays_and_its_file_is_replaced(tmp_path):
+    (tmp_path / "disk").mkdir()
+    place, link = tmp_path / "disk" / "m", tmp_path / "link"
+    place.write_bytes(b"old")
+    link.symlink_to(place)
+    with pytest.raises(FileExistsError):
+        writing.write({link: b"new"}, False)
+    writing.write({link: b"new"})
+    assert link.is_symlink() and place.read_bytes() == b"new" and os.listdir(place.parent) == ["m"]
+    place.unlink()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for path, words in ((link, "which is not there"), (tmp_path / "loop", "leads back to itself")):
+        for refuse in (lambda p: writing.write({p: b"new"}), lambda p: writing.check_free(p, True)):
+            with pytest.raises(OSError, match=words):
+                refuse(path)
+        assert path.is_symlink()
+    assert os.listdir(place.parent) == []
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_without_overwrite_a_file_that_came_up_meanwhile_lives(tmp_path, monkeypatch, links):
+    if not links:
+
+        def link(*_):
+            raise PermissionError("no hard links on this drive")
+
+        monkeypatch.setattr(os, "link", link)
+    first, second = tmp_path / "a", tmp_path / "b"
+    second.write_bytes(b"dear")
+    with pytest.raises(FileExistsError, match="b exists already"):
+        writing.write({first: b"new", second: b"new"}, False)
+    assert second.read_bytes() == b"dear" and os.listdir(tmp_path) == ["b"], "none is written"
+    writing.write({first: b"new"}, False)
+    assert first.read_bytes() == b"new" and sorted(os.listdir(tmp_path)) == ["a", "b"]
+    assert first.stat().st_mode & 0o777 == second.stat().st_mode & 0o777
+
+
+def test_one_at_a_time_claims_a_file_by_any_of_its_names(tmp_path):
+    path, link = tmp_path / "m", tmp_path / "link"
+    path.write_bytes(b"old")
+    link.symlink_to(path)
+    with (
+        writing.claim(path),
+        pytest.raises(FileExistsError, match="being written by another process"),
+        writing.claim(link),
+    ):
+        pytest.fail("claimed twice")
+    with writing.claim(link):
+        pass
+    assert sorted(os.listdir(tmp_path)) == ["link", "m"]
+    (tmp_path / ".m.lock").touch()  # of a process that was killed
+    with writing.claim(path):
+        pass
+    assert not (tmp_path / ".m.lock").exists()

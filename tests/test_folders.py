@@ -808,12 +808,14 @@ def test_a_file_or_folder_that_may_not_be_opened_is_named(tmp_path, monkeypatch)
     for i in range(3):
         put(tmp_path / "x" / f"{i}.png")
 
-    def forbidden(path, mode):
+    opened = folders.safe_open
+
+    def forbidden(path):
         if path.name == "1.png":
             raise PermissionError(13, "Permission denied")
-        return open(path, mode)
+        return opened(path)
 
-    monkeypatch.setattr(folders, "open", forbidden, raising=False)
+    monkeypatch.setattr(folders, "safe_open", forbidden)
     refused(tmp_path, r"1\.png' cannot be read as an image: .*Permission denied")
     with pytest.warns(UserWarning, match="Left out 1 of 3"):
         vw.load_data(tmp_path, on_error="skip")
@@ -842,6 +844,12 @@ def test_names_that_are_no_unicode_reach_no_page(tmp_path):
         shutil.copy(put(tmp_path.parent / "source.png"), folder + b"/%d.png" % i)
     data = vw.load_data(tmp_path)
     assert [name.encode() for name in data.classes] == [b"??"]
+
+
+def test_names_that_act_on_a_terminal_are_tame(tmp_path):
+    for i in range(2):
+        put(tmp_path / "\x1b[2J\u202e" / f"{i}.png")
+    assert vw.load_data(tmp_path).classes == ("\ufffd[2J\ufffd",)
 
 
 def test_nothing_is_written(tmp_path):

@@ -60,6 +60,7 @@ def test_what_the_judge_looks_for_is_found(tmp_path):
     bad = {
         "does not name the file": unlike(lambda path: ValueError("no")),
         "gives no reason": unlike(lambda path: ValueError(f"{path} is damaged: .")),
+        "would send a terminal '\\x1b'": unlike(lambda path: ValueError(f"{path} \x1b[2J is damaged")),
         "characters long": unlike(lambda path: ValueError(f"{path} {'x' * 9000}")),
         "TypeError": unlike(lambda path: TypeError(f"{path} is of another kind")),
         "SystemExit": unlike(lambda path: SystemExit(1)),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from vaewidgets import cli, lab
+from vaewidgets import cli, doctor, lab
 
 
 @pytest.fixture
@@ -157,8 +157,10 @@ def test_the_command_for_jupyterlab(monkeypatch, tmp_path):
     assert command[:4] == [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={tmp_path}"]
     assert "--ServerApp.ip=127.0.0.1" in command
     assert not {"--no-browser", "--allow-root"} & set(command)
-    command = lab.lab_command(tmp_path, browser=False, port=9999, extra=["--LabApp.x=1", "--debug"])
-    assert {"--no-browser", "--ServerApp.port=9999", "--LabApp.x=1", "--debug"} <= set(command)
+    command = lab.lab_command(
+        tmp_path, browser=False, port=9999, extra=["--LabApp.default_url=/lab/x", "--debug"]
+    )
+    assert {"--no-browser", "--ServerApp.port=9999", "--LabApp.default_url=/lab/x", "--debug"} <= set(command)
     monkeypatch.setattr(lab, "is_root", lambda: True)
     assert "--allow-root" in lab.lab_command(tmp_path)
 
@@ -173,6 +175,16 @@ def test_the_command_for_jupyterlab(monkeypatch, tmp_path):
         "--IdentityProvider.token=''",
         "--ServerApp.disable_check_xsrf=True",
         "--ServerApp.allow_origin=*",
+        "--ServerApp.allow_remote_access=True",
+        "--ServerApp.identity_provider_class=x.Open",
+        "--PasswordIdentityProvider.hashed_password=x",
+        "--ServerApp.tornado_settings={'headers': {}}",
+        "--LabApp.serverapp_config={'ip': '0.0.0.0'}",
+        "--ServerApp.root_dir=/",
+        "--config=evil.py",
+        "--debug=--ip",
+        "-f",
+        "0.0.0.0",
     ],
 )
 def test_options_that_open_the_server_are_refused(tmp_path, monkeypatch, capsys, word):
@@ -197,7 +209,7 @@ def test_lab_copies_where_it_is_told_and_from_a_wheel(tmp_path, course, monkeypa
 
 def test_the_command_line_waits_for_nothing_it_does_not_need(tmp_path):
     code = (
-        "import sys; from vaewidgets import cli, lab; lab.launch = lambda command: 0; "
+        "import sys; from vaewidgets import cli, doctor, lab; lab.launch = lambda command: 0; "
         "status = cli.main(['lab', '--no-browser']); "
         "print(status, {'torch', 'plotly', 'ipywidgets', 'numpy', 'sklearn'} & set(sys.modules))"
     )
@@ -207,7 +219,102 @@ def test_the_command_line_waits_for_nothing_it_does_not_need(tmp_path):
     assert done.stdout.splitlines()[-1] == "0 set()"
 
 
+@pytest.mark.parametrize(
+    "extra",
+    [
+        ["--debug"],
+        ["--log-level", "DEBUG"],
+        ["--ServerApp.browser=firefox"],
+        ["--ServerApp.terminals_enabled", "False"],
+    ],
+)
+def test_options_that_open_nothing_are_passed_on_before_what_is_pinned(tmp_path, extra):
+    command = lab.lab_command(tmp_path, extra=extra)
+    at = command.index(extra[0])
+    assert command[at : at + len(extra)] == extra
+    # Of two words for one option the later one counts.
+    assert at + len(extra) <= min(command.index(word) for word in lab._PINNED)
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(lab, "launch", lambda command: pytest.fail("launched"))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert cli.main(["lab", str(tmp_path / "mine"), "--port", port]) == 1
+    assert f"--port {port} cannot be used: " in capsys.readouterr().err
+    assert not (tmp_path / "mine").exists(), "refused before anything is copied"
+    commands = []
+    monkeypatch.setattr(lab, "launch", lambda command: commands.append(command) or 0)
+    assert cli.main(["lab", str(tmp_path / "mine"), "--port", port]) == 0
+    assert {f"--ServerApp.port={port}", "--ServerApp.port_retries=0"} <= set(commands[0])
+
+
+@pytest.mark.parametrize("name", lab._CONFIGURATIONS)
+@pytest.mark.parametrize("line", ["c.ServerApp.token = ''", "c.IdentityProvider.token = ''"])
+def test_a_configuration_that_takes_the_token_away_is_refused(tmp_path, monkeypatch, capsys, name, line):
+    monkeypatch.setattr(lab, "launch", lambda command: pytest.fail("launched"))
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path / "config"))
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / f"{name}.py").write_text(line)
+    assert cli.main(["lab", str(tmp_path / "mine")]) == 1
+    assert f"{name} sets {line.split()[0][2:]} to nothing" in capsys.readouterr().err
+    assert not (tmp_path / "mine").exists()
+    (tmp_path / "config" / f"{name}.py").write_text(line.replace("''", "'secret'"))
+    lab.check_start(None)
+
+
+def test_a_token_file_without_a_token_is_refused(tmp_path, monkeypatch):
+    monkeypatch.delenv("JUPYTER_TOKEN", raising=False)
+    monkeypatch.setenv("JUPYTER_TOKEN_FILE", str(tmp_path / "token"))
+    (tmp_path / "token").write_text(" \n")
+    with pytest.raises(ValueError, match="holds no token"):
+        lab.check_start(None)
+    (tmp_path / "token").write_text("secret")
+    lab.check_start(None)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="HOME is of POSIX")
+def test_a_home_that_cannot_be_written_is_said_before_anything_starts(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(lab, "launch", lambda command: pytest.fail("launched"))
+    for name in list(os.environ):
+        if name.startswith(("JUPYTER", "IPYTHON", "XDG")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert doctor.home().status == "ok", "what is missing will be made"
+    (tmp_path / "home").write_text("a file")
+    finding = doctor.home()
+    assert (
+        finding.status == "problem" and str(tmp_path / "home") in finding.detail and "HOME" in finding.remedy
+    )
+    assert cli.main(["lab", str(tmp_path / "mine")]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["home"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="FIFOs of POSIX")
+def test_a_fifo_in_place_of_a_notebook_is_not_waited_for(tmp_path, course):
+    (tmp_path / "mine").mkdir()
+    os.mkfifo(tmp_path / "mine" / "00-start.ipynb")
+    assert lab.copy_notebooks(tmp_path / "mine", course)[1] == [tmp_path / "mine" / "00-start.ipynb"]
+
+
 # --- a real server -----------------------------------------------------------------------------------
+
+
+HOSTILE = """
+c.ServerApp.ip = "0.0.0.0"
+c.ServerApp.allow_remote_access = True
+c.ServerApp.allow_origin = "*"
+c.ServerApp.allow_origin_pat = ".*"
+c.ServerApp.allow_credentials = True
+c.ServerApp.disable_check_xsrf = True
+c.ServerApp.local_hostnames = ["evil.example"]
+c.ServerApp.tornado_settings = {"headers": {"Access-Control-Allow-Origin": "*"}}
+c.ServerApp.identity_provider_class = "nowhere.Open"
+c.PasswordIdentityProvider.hashed_password = "sha1:x:y"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +327,10 @@ def server(tmp_path_factory):
     (spec / "kernel.json").write_text(
         '{"argv": ["/nowhere/python"], "display_name": "stale", "language": "python"}'
     )
+    # Nor what a configuration file says against what is promised.
+    (home / "config").mkdir()
+    for name in ("jupyter_server_config.py", "jupyter_lab_config.py"):
+        (home / "config" / name).write_text(HOSTILE)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
     environment |= {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     command = [sys.executable, "-m", "vaewidgets", "lab", str(home / "mine"), "--no-browser"]
@@ -258,14 +369,17 @@ def listens(address):
     return True
 
 
-def ask(address, token=None, method="GET"):
+def ask(address, token=None, method="GET", **headers):
     """Return the status and the text of an answer; no proxy may see a loopback address."""
     request = urllib.request.Request(address, method=method, data=b"{}" if method == "POST" else None)
     if token:
         request.add_header("Authorization", f"token {token}")
+    for name, value in headers.items():
+        request.add_header(name, value)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=120) as answer:
+            assert answer.headers.get("Access-Control-Allow-Origin") != "*"
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, ""
@@ -276,6 +390,11 @@ def test_a_real_server_is_local_and_locked_and_runs_our_kernel(server):
     address, token, home, process = server
     assert re.match(r"http://(127\.0\.0\.1|localhost):\d+$", address)
     assert ask(f"{address}/api/contents")[0] == 403, "the token is on"
+    assert ask(f"{address}/api/contents", token, Host="evil.example")[0] == 403, (
+        "a foreign name of this machine"
+    )
+    # What comes from a foreign origin is not even told that there is something.
+    assert ask(f"{address}/api/kernels", method="POST", Origin="http://evil.example")[0] == 404
     status, text = ask(f"{address}/api/contents", token)
     shipped = {path.name for path in lab._notebook_files(lab.shipped_notebooks()[0])}
     assert status == 200 and all(name in text for name in shipped)

@@ -5,6 +5,7 @@ import functools
 import inspect
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -671,10 +672,10 @@ def test_bytes_that_are_no_state(interrupted, capsys):
 def no_space_in(monkeypatch, *folders):
     write = writing.write
 
-    def full(files):
+    def full(files, *more):
         if any(path.parent in folders for path in files):
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(files)
+        write(files, *more)
 
     monkeypatch.setattr(writing, "write", full)
 
@@ -809,3 +810,131 @@ def test_two_processes_that_are_refused_do_not_wait_for_each_other(out):
         said = process.stderr.read()
     assert process.returncode != 0 and b"exists already" in said
     assert out.read_text() == "dear"
+
+
+# --- a place that two trainings want ------------------------------------------------------------------
+
+
+@posix
+def test_of_two_trainings_of_one_file_the_second_is_refused_before_it_trains(out, capsys, monkeypatch):
+    with start("digits", "--out", out, *QUICK, "--epochs", "1000000") as process:
+        wait_for_steps(process)
+        with monkeypatch.context() as patch:
+            patch.setattr(runs, "train", lambda *_: pytest.fail("trained"))
+            for more in ((), ("--overwrite",), ("--model", "classifier")):
+                assert train(out, *more) == 1
+                assert "being written by another process" in capsys.readouterr().err
+            assert go_on(out) == 1
+            assert "being written by another process" in capsys.readouterr().err
+        process.send_signal(signal.SIGTERM)
+        process.stderr.read()
+    assert process.returncode == 143
+    assert sorted(path.name for path in out.parent.iterdir()) == [out.name, state_of(out).name]
+
+
+def test_a_file_that_came_up_while_it_trained_lives(tmp_path, out, capsys, monkeypatch):
+    spare, measure = tmp_path / "spare", runs._measure
+    spare.mkdir()
+    monkeypatch.setattr(runs.tempfile, "tempdir", str(spare))
+
+    def slow(*args):
+        out.write_text("dear")
+        return measure(*args)
+
+    monkeypatch.setattr(runs, "_measure", slow)
+    assert train(out) == 1
+    assert out.read_text() == "dear"
+    (stored,) = spare.rglob("m.safetensors")
+    assert f"It lies in {stored.parent} instead" in capsys.readouterr().err
+    assert vw.load(stored).info["dataset"] == "digits"
+
+
+@pytest.mark.parametrize("name", ["m", "m.pt", "m.safetensors.bak", "m.SAFETENSORS"])
+def test_an_ending_that_cannot_be_opened_again_is_refused_before_training(
+    tmp_path, name, capsys, monkeypatch
+):
+    monkeypatch.setattr(runs, "train", lambda *_: pytest.fail("trained"))
+    assert train(tmp_path / name) == 1
+    assert re.search(rf"--out must end in \.safetensors, .* got {re.escape(name)}\.", capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda own: own["recipe"].update(model="x"), "model in its recipe is 'x'"),
+        (lambda own: own["recipe"].update(model="classifier"), "model in its recipe is 'classifier'"),
+        (lambda own: own["recipe"].update(atlas="all"), "atlas in its recipe is 'all'"),
+        (lambda own: own["recipe"].update(channels=2), "channels in its recipe is 2"),
+        (lambda own: own["recipe"].update(epochs=10**400), "epochs in its recipe is 1000"),
+        (lambda own: own["recipe"].update(hidden=[10**400]), "hidden in its recipe is"),
+        (lambda own: own["recipe"].update(schedule="x\x1b"), "schedule"),
+        (lambda own: own["recipe"].update(device="\x1b[2J"), "device"),
+        (lambda own: own.update(fingerprint="\x1b[2J"), "SHA-256 should be \ufffd\\[2J"),
+        (lambda own: own.update(device="\x1b[2J\u202e"), "of another device \\(\ufffd\\[2J\ufffd"),
+        (lambda own: own.update(versions={"\x1b[2J": "\u202e"}), "other versions: {'\ufffd"),
+        (lambda own: own.update(dataset="\x1b[2J"), "is not in this folder"),
+    ],
+)
+def test_a_crafted_state_is_refused_and_reaches_no_terminal_raw(
+    interrupted, capsys, monkeypatch, change, words
+):
+    state = state_of(interrupted)
+    data = state.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    tensors = json.loads(data[8 : 8 + length])
+    own = json.loads(tensors["__metadata__"]["vaewidgets"])
+    change(own)
+    text = json.dumps(tensors | {"__metadata__": {"vaewidgets": json.dumps(own)}}).encode()
+    state.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+
+    def trained(*_):
+        raise RuntimeError("it trains")
+
+    monkeypatch.setattr(runs, "_train", trained)
+    assert go_on(interrupted) == 1
+    said = capsys.readouterr().err
+    assert re.search(words, said), said
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", said), repr(said)
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--lr", "0"], "--lr must be a positive number"),
+        (["--latent-dim", "0"], "--latent-dim must be between 1"),
+        (["--hidden", "0"], "each value of --hidden must be"),
+        (["--batch-size", "0"], "--batch-size must be a whole number"),
+        (["--trunk", "x"], "--trunk must be one of"),
+        (["--seed", str(2**70)], "--seed must be from 0"),
+        (["--seed", "-1"], "--seed must be from 0"),
+        (["--iwae", "5", "--beta", "2"], "--iwae 5 takes no"),
+    ],
+)
+def test_what_is_refused_is_named_as_it_was_asked_for(out, capsys, words, said):
+    assert train(out, *words) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"vaewidgets train: {said}"), error
+    assert not re.search(r"\b\w+_\w+\b|\w=", error), error
+
+
+def test_the_help_states_the_default_of_each_keyword(capsys):
+    defaults = {}
+    for function in (runs.fit, vw.VAE, vw.judging.fit_classifier):
+        for name, parameter in inspect.signature(function).parameters.items():
+            defaults.setdefault(name, parameter.default)
+    for option in recipes.OPTIONS:
+        value = defaults[option.name]
+        text = " ".join(map(str, value)) if isinstance(value, tuple) else value
+        text = "none" if text is None else f"{text:g}" if isinstance(text, float) else str(text)
+        stated = re.search(r"\(default: ([^;)]*)(?:; of a classifier (.*))?\)$", option.help)
+        assert stated[1] == text, option.name
+        judge = {"hidden": vw.Classifier, "lr": vw.judging.fit_classifier}.get(option.name)
+        assert (stated[2] is None) == (judge is None)
+        if judge:
+            value = inspect.signature(judge).parameters[option.name].default
+            assert stated[2] == (" ".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}")
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    said = capsys.readouterr().out
+    assert "SOURCE" in said and "(default: 5)" in said and "(default: vae)" in said

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .folders import natural
 from .pixels import Range, to_pixels
-from .quoting import brief
+from .quoting import brief, tame
 
 #: Every class has a name: one large label would be as many of them.
 MOST_CLASSES = 2**16
@@ -88,13 +88,16 @@ def as_labels(labels) -> tuple[Tensor, tuple[str, ...]]:
     if array.dtype.kind in "OT":
         array = _from_objects(array)
     if array.dtype.kind in "US":
-        names = np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array
-        found, indices = np.unique(names, return_inverse=True)
-        order = sorted(range(len(found)), key=lambda i: natural(str(found[i])))
-        rank = np.empty(len(found), np.int64)
-        rank[order] = np.arange(len(found))
-        classes = tuple(str(found[i]) for i in order)
-        return torch.from_numpy(rank[indices].reshape(names.shape)), classes
+        # A string for each label would take many times the memory of the array.
+        found, indices = np.unique(array, return_inverse=True)
+        if len(found) > MOST_CLASSES:
+            raise ValueError(f"labels must name at most {MOST_CLASSES:,} classes; got {len(found):,}.")
+        kind = array.dtype.kind
+        names = [tame(name.decode("utf-8", "replace") if kind == "S" else name) for name in found.tolist()]
+        classes = sorted(set(names), key=natural)
+        index = {name: i for i, name in enumerate(classes)}
+        numbers = np.array([index[name] for name in names], np.int64)
+        return torch.from_numpy(numbers[indices].reshape(array.shape)), tuple(classes)
     if array.dtype.kind not in "iub" or (array < 0).any():
         detail = f"{array.dtype}{f' from {array.min()} up' if array.dtype.kind == 'i' else ''}"
         if array.dtype.kind == "f" and np.isnan(array).any():

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .classifier import Classifier
 from .conditional import ConditionalVAE
 from .models import VAE, Autoencoder
-from .quoting import brief
+from .quoting import brief, tame
+from .reading import safe_open, size_of
 from .writing import write
 
 FORMAT = 1
@@ -151,10 +154,16 @@ def load(path: str | os.PathLike) -> Model:
     ValueError
         Not a checkpoint of ours, damaged, of a future version, or weights that do not fit its own
         description. Nothing in the file is executed, and sizes are checked before memory is taken.
-    FileNotFoundError
+    OSError
+        It is not there, may not be read, or is no ordinary file.
     """
     path = Path(path)
-    tensors, header = read_header(path)
+    with safe_open(path) as file:
+        return _load(path, file)
+
+
+def _load(path: Path, file) -> Model:
+    tensors, header, text = read_header(path, file)
     if not isinstance(header, dict) or type(header.get("format")) is not int or header["format"] < 1:
         raise ValueError(
             f"{path} is a safetensors file but no vaewidgets checkpoint: it has no header of ours."
@@ -171,24 +180,15 @@ def load(path: str | os.PathLike) -> Model:
     if found != expected:
         raise misfit(path, "description", found, expected)
     parts = _check_atlases(path, tensors, model)
-    try:
-        with safe_open(path, "pt") as file:
-
-            def read(name: str, dtype: torch.dtype) -> Tensor:
-                # get_tensor hands out the mapped file: without a copy, writing to it changes the model.
-                return file.get_tensor(name).to(dtype, copy=True)
-
-            state = {name.removeprefix(_WEIGHTS): read(name, torch.float32) for name in expected}
-            read_atlases = {
-                attribute: {
-                    name: read(prefix + name, torch.int64 if name == "labels" else torch.float32)
-                    for name in parts[attribute]
-                }
-                for attribute, prefix in _ATLASES.items()
-            }
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is damaged or cut short: {brief(error)}.") from error
-    model.load_state_dict(state, assign=True)
+    read = read_tensors(path, file, tensors, text)
+    _set_weights(model, {name.removeprefix(_WEIGHTS): read[name].to(torch.float32) for name in expected})
+    read_atlases = {
+        attribute: {
+            name: read[prefix + name].to(torch.int64 if name == "labels" else torch.float32)
+            for name in parts[attribute]
+        }
+        for attribute, prefix in _ATLASES.items()
+    }
     model.info = header["info"]
     for attribute, atlas in read_atlases.items():
         if atlas:
@@ -235,7 +235,13 @@ def stated_classes(model) -> tuple[str, ...]:
     """Return the names of the classes that a model's info states; () if it states none."""
     names = get_info(model).get("classes")
     stated = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
-    return tuple(names) if stated else ()
+    return tuple(map(tame, names)) if stated else ()
+
+
+def stated_dataset(model) -> str | None:
+    """Return the name of the dataset that a model's info states; None if it states none."""
+    name = get_info(model).get("dataset")
+    return tame(name) if isinstance(name, str) else None
 
 
 def same_classes(one, other) -> bool:
@@ -245,32 +251,82 @@ def same_classes(one, other) -> bool:
     return named or (dataset is not None and dataset == get_info(other).get("dataset"))
 
 
-def read_header(path: Path) -> tuple[dict, object]:
-    """Return the tensors' descriptions and our JSON, without reading a weight.
+def read_header(path: Path, file) -> tuple[dict, object, bytes]:
+    """Return the tensors' descriptions, our JSON, and the bytes of both; no weight is read.
 
     Raises
     ------
     ValueError
         Not a safetensors file, cut short, or a header that is too large or cannot be read.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(8)
-        length = int.from_bytes(start, "little")
-        if len(start) < 8 or not 2 <= length <= min(_HEADER_LIMIT, size - 8):
-            pickled = length > _HEADER_LIMIT and start.startswith((b"PK", b"\x80"))
-            hint = " It looks like a pickled PyTorch file, which vaewidgets never opens." if pickled else ""
-            raise ValueError(f"{path} is not a safetensors file, or is cut short.{hint}")
-        text = file.read(length)
+    start = file.read(8)
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or not 2 <= length <= min(_HEADER_LIMIT, size_of(file) - 8):
+        pickled = length > _HEADER_LIMIT and start.startswith((b"PK", b"\x80"))
+        hint = " It looks like a pickled PyTorch file, which vaewidgets never opens." if pickled else ""
+        raise ValueError(f"{path} is not a safetensors file, or is cut short.{hint}")
+    text = file.read(length)
     try:
         tensors = json.loads(text)
         metadata = tensors.pop("__metadata__", {})
         for name, entry in tensors.items():
             if entry["dtype"] not in _DTYPES | {"U8", "I64"} or not isinstance(entry["shape"], list):
                 raise ValueError(f"tensor {name} has dtype {entry['dtype']}")
-        return tensors, json.loads(metadata.get("vaewidgets", "null"))
+        return tensors, json.loads(metadata.get("vaewidgets", "null")), start + text
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} has a header that cannot be read: {brief(error)}.") from error
+
+
+def read_tensors(path: Path, file, entries: dict, header: bytes) -> dict[str, Tensor]:
+    """Return the tensors that follow the header of an open safetensors file, in memory of their own.
+
+    Parameters
+    ----------
+    path : Path
+        Only names the file in errors.
+    file : file
+        Where `read_header` left it.
+    entries, header : dict, bytes
+        What `read_header` returned: descriptions and bytes.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, or was cut short while it was read.
+    OSError
+        It cannot be read, or does not fit into memory.
+    """
+    try:
+        tensors = from_bytes(header + file.read())
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or cut short: {brief(error)}.") from error
+    except MemoryError as error:
+        raise OSError(f"{path} does not fit into memory: it has {size_of(file):,} bytes.") from error
+    # Of a name that is there twice, each parser may have taken another one.
+    if {name: list(t.shape) for name, t in tensors.items()} != {n: e["shape"] for n, e in entries.items()}:
+        raise ValueError(f"{path} is damaged: it describes a tensor twice.")
+    return tensors
+
+
+class _WithoutInit(TorchFunctionMode):
+    """Leaves new weights as they are: drawing those of a meta tensor takes longer than all the rest."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
+def _set_weights(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Do what ``load_state_dict(state, assign=True)`` does, whose time grows with the square of the depth."""
+    modules = dict(model.named_modules())
+    for name, tensor in state.items():
+        owner, _, own = name.rpartition(".")
+        module = modules[owner]
+        if own in module._parameters:
+            tensor = nn.Parameter(tensor, requires_grad=module._parameters[own].requires_grad)
+        setattr(module, own, tensor)
 
 
 def empty_model(path: Path, header: dict, tensors: int):
@@ -291,7 +347,7 @@ def empty_model(path: Path, header: dict, tensors: int):
     if any(isinstance(value, list) and len(value) > tensors for value in config.values()):
         raise ValueError(f"{path} does not fit its own description: more layers than its {tensors} tensors.")
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutInit():
             return KINDS[kind](**config)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ValueError(f"{path} describes a model that cannot be built: {brief(error)}.") from error

@@ -72,7 +72,7 @@ def train(args, out: Path) -> int:
     data = checkpoints.serialise(
         model, out, atlas=None, train_atlas=None, half=args.half, figures=figures, **info
     )
-    place = store({out: data})
+    place = store({out: data}, args.overwrite)
     print(as_sentence(figures))
     print(f"wrote {place} ({len(data) / 1e6:.3f} MB)")
     if place != out:

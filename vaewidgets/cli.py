@@ -18,6 +18,7 @@ from .bench import cockpit as bench_cockpit
 from .bench import drag as bench_drag
 from .bench import room as bench_room
 from .bench import train as bench_train
+from .quoting import tame_lines
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,11 +41,19 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return args.run(args)
     except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
-        print(f"vaewidgets {args.command}: {error}", file=sys.stderr)
+        print(f"vaewidgets {args.command}: {_said(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"vaewidgets {args.command}: stopped", file=sys.stderr)
         return 130
+
+
+def _said(error: Exception) -> str:
+    """Return what an error says, as a terminal may be sent it and in words of the command line."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        text = f"{error.filename}: {error.strerror}."
+    return tame_lines(text.replace("overwrite=True (--overwrite on the command line)", "--overwrite"))
 
 
 def _split_extra(argv: list[str]) -> tuple[list[str], list[str]]:
@@ -73,12 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     lab.add_argument("--student", metavar="NAME", help="of a workshop: make DIR/NAME, or go on in it")
     lab.add_argument("--no-browser", dest="browser", action="store_false", help="only print the address")
-    lab.add_argument("--port", type=_port, help="8888, or the next free one, if not given")
+    lab.add_argument("--port", type=_port, help="must be free (default: 8888, or the next that is)")
     lab.set_defaults(run=_lab)
 
     copy = commands.add_parser("copy", help="copy the notebooks; never overwrite a file")
     where = copy.add_mutually_exclusive_group(required=True)
-    where.add_argument("folder", nargs="?", metavar="DIR")
+    where.add_argument("folder", nargs="?", metavar="DIR", help="made if it does not exist")
     where.add_argument("--workshop", metavar="DIR", help="prepare DIR/student-01, student-02, ...")
     copy.add_argument("--students", type=int, metavar="N", help="of a workshop: so many folders")
     copy.add_argument("--solutions", action="store_true", help="with the solved exercises, for the teacher")
@@ -196,7 +205,9 @@ def _lab(args) -> int:
         folder = Path(args.folder or lab.DEFAULT_FOLDER)
     folder = folder.resolve()
     options = dict(browser=args.browser, port=args.port, extra=args.extra)
-    lab.lab_command(folder, **options)  # what it refuses, it refuses before anything is copied
+    # What is refused, is refused before anything is copied.
+    lab.lab_command(folder, **options)
+    lab.check_start(args.port)
     with _warnings_as_lines(args.command):
         if args.workshop is not None:
             folder = _open_student(args.workshop, args.student)
@@ -268,7 +279,7 @@ def _warnings_as_lines(command: str):
         warnings.simplefilter("always")
         yield
     for warning in caught:
-        print(f"vaewidgets {command}: {warning.message}", file=sys.stderr)
+        print(f"vaewidgets {command}: {tame_lines(str(warning.message))}", file=sys.stderr)
 
 
 def _files(count: int) -> str:

@@ -100,10 +100,10 @@ def _recipe(model) -> str | None:
 
 def _held_out(args, models: dict):
     """Return the dataset's name, its test images and labels (None where they are not at hand), and a note."""
-    from .checkpoints import get_info
+    from .checkpoints import get_info, stated_dataset
     from .data import load_data
 
-    named = {get_info(model).get("dataset") for model in models.values()}
+    named = {stated_dataset(model) for model in models.values()}
     if args.dataset is None and (len(named) > 1 or not named <= {*NAMED, None}):
         raise ValueError(
             f"the models were trained on {', '.join(sorted(map(str, named)))}; say what to measure them on: "

@@ -19,6 +19,7 @@ from .files import other_arrays, read_npz
 from .folders import Folder, read_folder
 from .pixels import Range, check_white, from_bytes, to_pixels
 from .quoting import brief, tame
+from .reading import safe_open
 from .report import Report
 
 #: The environment variable that names a torchvision root (a folder that holds MNIST/raw).
@@ -189,7 +190,7 @@ def load_data(
         images, labels = read_npz(source)
         with _naming(source):
             data = _arrays(
-                images, labels, test_fraction, seed, Path(source).stem, white, other_arrays(source)
+                images, labels, test_fraction, seed, tame(Path(source).stem), white, other_arrays(source)
             )
     elif is_named:
         return _digits() if source == "digits" else _torchvision(source, root, download)
@@ -309,11 +310,13 @@ def _read_splits(cls, folder: Path, *training: bool) -> list[Images]:
     raw = folder / cls.__name__ / "raw"
     packed = any(not _part(raw, name).exists() and _part(raw, name, ".gz").exists() for name in _PARTS)
     try:
+        for file in raw.iterdir():
+            safe_open(file).close()  # torchvision would wait for a FIFO without end
         with _unpacked(raw) if packed else nullcontext(folder) as root:
             splits = [cls(root, train=train, download=False) for train in training]
     except Exception as error:  # torchvision raises whatever its parser meets in a damaged file
         raise RuntimeError(
-            f"{raw} is incomplete or damaged ({error}). Move it away and load again."
+            f"{raw} is incomplete or damaged ({brief(error)}). Move it away and load again."
         ) from error
     classes = _FASHION if cls.__name__ == "FashionMNIST" else tuple("0123456789")
     return [Images(from_bytes(split.data.unsqueeze(1)), split.targets.long(), classes) for split in splits]
@@ -390,7 +393,7 @@ def _folder(folder, found: Folder, test_fraction: float, seed: int) -> Dataset:
     )
     split = _counted(split, train, test)
     report = Report(len(found.images), found.left_out, found.pixels, split, found.classes, found.doubts)
-    return Dataset(train, test, found.classes, os.path.basename(os.path.abspath(folder)), report)
+    return Dataset(train, test, found.classes, tame(os.path.basename(os.path.abspath(folder))), report)
 
 
 def _arrays(

@@ -15,6 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from .quoting import tame
+
 #: A kernel with torch, torchvision and a panel takes about 0.9 GB.
 MEMORY_NEEDED = 1.5e9
 
@@ -45,7 +47,7 @@ class Finding(NamedTuple):
 def examine() -> list[Finding]:
     """Look at everything; a check that itself fails is a problem found, never a traceback."""
     findings = []
-    for check in (versions, torch_pair, kernel, labextensions, data, memory, webgl, chromium):
+    for check in (versions, torch_pair, kernel, labextensions, home, data, memory, webgl, chromium):
         try:
             findings.append(check())
         except Exception as error:  # the doctor must finish its round on any patient
@@ -183,6 +185,16 @@ def labextensions(folders: list[str] | None = None) -> Finding:
     return Finding("ok", "JupyterLab", found)
 
 
+def home() -> Finding:
+    """Look whether Jupyter and IPython can write where they must, which is in the home folder mostly."""
+    from . import lab
+
+    if place := lab.unwritable():
+        remedy = "Make it writable, or set HOME to a folder that is, before you start vaewidgets lab."
+        return Finding("problem", "home", f"{place} cannot be written: JupyterLab will not start", remedy)
+    return Finding("ok", "home", "Jupyter's and IPython's folders can be written")
+
+
 def data() -> Finding:
     """Say whether MNIST is on this machine; nothing in the course needs it."""
     # data.DATA_VARIABLE, without its torch.
@@ -252,7 +264,7 @@ def _ask(python: str, code: str) -> tuple[int, str]:
 
 
 def _last_line(text: str) -> str:
-    return text.splitlines()[-1] if text else "no message"
+    return tame(text.splitlines()[-1]) if text else "no message"
 
 
 def _pip(*what: str, python: str = sys.executable) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from .quoting import tame
 from .recipes import NAMED, white_of
 
 #: Samples of `held_out_iwae` unless asked otherwise: seconds for MNIST; papers take 5,000.
@@ -34,7 +35,9 @@ def add_arguments(parser) -> None:
         help="a classifier (mnist-classifier, ..., or a file): count the holes that samplers draw, and print "
         "the scoreboard",
     )
-    parser.add_argument("--draws", type=int, metavar="N", help="of each sampler, under a judge (10,000)")
+    parser.add_argument(
+        "--draws", type=int, metavar="N", help="of each sampler, under a judge (default: 10,000)"
+    )
     parser.add_argument("--data", metavar="ROOT", help="folder that holds MNIST/raw; else $VAEWIDGETS_DATA")
     parser.add_argument(
         "--dataset",
@@ -42,9 +45,9 @@ def add_arguments(parser) -> None:
         help="measure on the test images of this one: digits, mnist, fashion-mnist, a folder of images or an "
         ".npz file. Without it: on the images that the model's file says were held out",
     )
-    parser.add_argument("--images", type=int, metavar="N", help="only the first N images")
+    parser.add_argument("--images", type=int, metavar="N", help="only the first N images (default: all)")
     parser.add_argument(
-        "--iwae", type=int, metavar="K", help=f"samples of the importance-weighted bound ({SAMPLES})"
+        "--iwae", type=int, metavar="K", help=f"samples of the importance-weighted bound (default: {SAMPLES})"
     )
     parser.add_argument(
         "--binarize",
@@ -53,9 +56,13 @@ def add_arguments(parser) -> None:
         help="once (the default): measure a Bernoulli model on zeros and ones too, drawn from the greys",
     )
     parser.add_argument("--json", action="store_true", help="for programs")
-    parser.add_argument("--seed", type=int, default=0, help="of all noise: the same seed, the same numbers")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of all noise: the same seed, the same numbers (default: 0)"
+    )
     parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda or mps")
-    parser.add_argument("--threads", type=int, metavar="N", help="processor threads for torch")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="processor threads (default: torch's choice)"
+    )
 
 
 def run(args, load_model: Callable[[str], object]) -> int:
@@ -101,7 +108,7 @@ def run(args, load_model: Callable[[str], object]) -> int:
     columns = _columns(args, model, held_out.images)
     model.to(device).requires_grad_(False)
     report = {
-        "model": Path(args.model).stem if args.model.endswith(".safetensors") else args.model,
+        "model": tame(Path(args.model).stem) if args.model.endswith(".safetensors") else args.model,
         "kind": type(model).__name__,
         "latent_dim": model.latent_dim,
         "likelihood": model.config["likelihood"],
@@ -152,13 +159,13 @@ class _Column(NamedTuple):
 
 def _held_out(args, model) -> _HeldOut:
     """Load the held-out images: those of the model's file, or the test split of ``--dataset``."""
-    from .checkpoints import get_info
+    from .checkpoints import get_info, stated_dataset
 
     info = get_info(model)
     figures = info.get("figures") if isinstance(info.get("figures"), dict) else {}
     source, split = args.dataset, "test"
     if source is None:
-        source, split = info.get("dataset"), figures.get("split", "test")
+        source, split = stated_dataset(model), figures.get("split", "test")
         # A path that it names is not followed: a file comes from anyone.
         if source not in NAMED:
             raise ValueError(

@@ -91,7 +91,7 @@ def to_onnx(
     if size > LARGEST:
         raise ValueError(f"the weights take {size:,} bytes as float32; an ONNX file holds {LARGEST:,}.")
     graphs = (_encoder(model), _decoder(model))
-    write(dict(zip(paths, (graph.to_bytes(model) for graph in graphs), strict=True)))
+    write(dict(zip(paths, (graph.to_bytes(model) for graph in graphs), strict=True)), overwrite)
     return paths
 
 

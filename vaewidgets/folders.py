@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .pixels import Range, check_inside, check_white
-from .quoting import brief
+from .quoting import brief, tame
+from .reading import safe_open
 
 #: The endings, in either case, of the files that are looked at.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -186,7 +187,8 @@ def read_folder(
     return Folder(
         np.stack([image for image, _ in decoded.values()]),
         np.array([file.label for file in decoded], np.int64) if classes else None,
-        classes,
+        # A name that is no valid Unicode would break the page that shows it.
+        tuple(tame(name.encode("utf-8", "replace").decode()) for name in classes),
         np.array([file.held_out for file in decoded]) if splits else None,
         splits,
         found,
@@ -388,11 +390,10 @@ def _open(path: Path):
     from PIL import Image, UnidentifiedImageError
 
     try:
-        # Opening a pipe would wait for its writer.
         if not stat.S_ISREG(os.lstat(path).st_mode):
             raise ValueError("it is a link, which is not followed, or no plain file")
         # Pillow maps an uncompressed TIFF that it opens by name into memory, and garbles it if it is turned.
-        with open(path, "rb") as file, Image.open(file, formats=_FORMATS) as image:
+        with safe_open(path) as file, Image.open(file, formats=_FORMATS) as image:
             # A tile of a TIFF is decoded whole, however little of it lies within the image.
             tags = getattr(image, "tag_v2", {})
             tile = int(tags.get(_TILE_WIDTH, 0)), int(tags.get(_TILE_HEIGHT, 0))

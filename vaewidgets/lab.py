@@ -2,24 +2,51 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
 from . import trust
+from .reading import safe_open
 
 #: Where an installed package puts its copy unless told otherwise.
 DEFAULT_FOLDER = "vaewidgets-notebooks"
 #: The instructor's folder among the notebooks: no copy for students has it.
 SOLUTIONS = "solutions"
 
-#: JupyterLab's options that decide who can reach the kernel. A kernel runs any code it is sent.
-_GUARDED = {
-    "ip", "sock", "disable_check_xsrf", "allow_remote_access", "allow_unauthenticated_access",
-    "allow_origin", "allow_origin_pat", "token", "password", "hashed_password",
-}  # fmt: skip
+#: What of JupyterLab may be asked for after ``--``, flags and options that take a value: nothing that decides
+#: who reaches the kernel, which runs any code that it is sent.
+FLAGS = ("--debug", "--no-browser")
+OPTIONS = (
+    "--log-level", "--ServerApp.log_level", "--ServerApp.browser", "--ServerApp.open_browser",
+    "--ServerApp.terminals_enabled", "--ServerApp.shutdown_no_activity_timeout",
+    "--ServerApp.max_body_size", "--ServerApp.max_buffer_size", "--ServerApp.port_retries",
+    "--LabApp.default_url", "--LabApp.expose_app_in_browser", "--LabApp.extension_manager",
+    "--LabApp.custom_css", "--FileContentsManager.delete_to_trash",
+    "--MappingKernelManager.cull_idle_timeout", "--MappingKernelManager.cull_interval",
+    "--MappingKernelManager.cull_connected", "--MappingKernelManager.cull_busy",
+    "--ZMQChannelsWebsocketConnection.iopub_data_rate_limit",
+    "--ZMQChannelsWebsocketConnection.iopub_msg_rate_limit",
+)  # fmt: skip
+
+#: What ``vaewidgets lab`` promises, whatever a configuration file says: this machine, no foreign origin, and
+#: a token, for which there is no password in place.
+_PINNED = (
+    "--ServerApp.ip=127.0.0.1", "--ServerApp.sock=", "--ServerApp.disable_check_xsrf=False",
+    "--ServerApp.allow_remote_access=False", "--ServerApp.local_hostnames=localhost",
+    "--ServerApp.allow_origin=", "--ServerApp.allow_origin_pat=", "--ServerApp.allow_credentials=False",
+    "--ServerApp.trust_xheaders=False", "--ServerApp.tornado_settings={}",
+    "--ServerApp.identity_provider_class=jupyter_server.auth.identity.PasswordIdentityProvider",
+    "--PasswordIdentityProvider.hashed_password=",
+)  # fmt: skip
+
+#: The configuration files that JupyterLab and its server read.
+_CONFIGURATIONS = ("jupyter_server_config", "jupyter_lab_config", "jupyter_notebook_config")
 
 
 def shipped_notebooks() -> tuple[Path, bool]:
@@ -117,32 +144,115 @@ def course_in(folder: Path) -> list[Path]:
 
 
 def lab_command(folder: Path, *, browser: bool = True, port: int | None = None, extra=()) -> list[str]:
-    """Build the command that opens JupyterLab on `folder`, on this machine only.
+    """Build the command that opens JupyterLab on `folder`, on this machine only and behind a token.
 
-    Jupyter's token and XSRF protection stay as they are; `extra` goes to JupyterLab word for word,
-    except for the options that would open the server to others.
+    Parameters
+    ----------
+    folder : Path
+    browser : bool
+    port : int, optional
+        This one, or none.
+    extra : sequence of str
+        Goes to JupyterLab word for word.
 
     Raises
     ------
     ValueError
-        `extra` has such an option.
+        `extra` has another word than `FLAGS` and `OPTIONS` with their values.
     """
+    takes_value = False
     for word in extra:
-        name = word.lstrip("-").split("=")[0].split(".")[-1].replace("-", "_").lower()
-        if word.startswith("-") and name in _GUARDED:
+        name, equals, _ = word.partition("=")
+        if not (word in FLAGS or name in OPTIONS or (takes_value and not word.startswith("-"))):
             raise ValueError(
-                f"{word} changes who can reach the server, and vaewidgets lab keeps it to this machine and "
-                "behind its token. For anything else start JupyterLab yourself: jupyter lab " + str(folder)
+                f"{word} is not passed on: it may change who can reach the server, and vaewidgets lab keeps "
+                "it to this machine and behind its token. What may be asked for is "
+                f"{', '.join((*FLAGS, *OPTIONS))}. For anything else start JupyterLab yourself: jupyter lab "
+                f"{folder}"
             )
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", *extra]
-    command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.disable_check_xsrf=False"]
+        takes_value = name in OPTIONS and not equals
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", *extra, *_PINNED]
     if not browser:
         command.append("--no-browser")
     if port is not None:
-        command.append(f"--ServerApp.port={port}")
+        command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     if is_root():
         command.append("--allow-root")
     return command
+
+
+def check_start(port: int | None) -> None:
+    """Refuse what would keep JupyterLab from starting as promised, before anything is done for it.
+
+    Raises
+    ------
+    OSError
+        `port` is taken; Jupyter's folders cannot be written.
+    ValueError
+        A configuration file, or the environment, takes the token away.
+    """
+    if port is not None:
+        with socket.socket() as probe:
+            if os.name == "posix":  # a port that was closed a moment ago is free
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise OSError(
+                    f"--port {port} cannot be used: {error.strerror}. Name another one, or leave --port out "
+                    "for one that is free."
+                ) from error
+    if place := unwritable():
+        raise OSError(
+            f"{place} cannot be written, and JupyterLab keeps there what it runs on. Make it writable, or "
+            "set HOME to a folder that is."
+        )
+    for name, sections in _configurations().items():
+        for section, traits in sections.items():
+            # An empty token is none; anything else is one.
+            if "token" in traits and not str(traits["token"]).strip("'\" "):
+                raise ValueError(
+                    f"{name} sets {section}.token to nothing, which would let everybody in who reaches this "
+                    "machine's ports. Take it out of that file; its folder is one of those that jupyter "
+                    "--paths lists."
+                )
+    token_file = os.environ.get("JUPYTER_TOKEN_FILE")
+    if token_file and not os.environ.get("JUPYTER_TOKEN"):
+        with safe_open(token_file) as file:
+            if not file.read(4096).strip():
+                raise ValueError(f"JUPYTER_TOKEN_FILE names {token_file}, which holds no token. Unset it.")
+
+
+def unwritable() -> str:
+    """Return the first of the folders that Jupyter and IPython write to, and cannot; "" if there is none."""
+    from jupyter_core.paths import jupyter_config_dir, jupyter_data_dir, jupyter_runtime_dir
+
+    ipython = os.environ.get("IPYTHONDIR") or Path.home() / ".ipython"
+    folders = (jupyter_runtime_dir(), jupyter_data_dir(), jupyter_config_dir(), ipython)
+    return next((str(folder) for folder in map(Path, folders) if not can_write(folder)), "")
+
+
+def can_write(folder: Path) -> bool:
+    """Tell whether files can be made in `folder`, or it in what there is of the way to it."""
+    there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    try:
+        # Not only asked: of a read-only or a special file system root has all the rights, and no use of them.
+        with tempfile.TemporaryDirectory(dir=there, prefix=".vaewidgets-"):
+            return True
+    except OSError:
+        return False
+
+
+def _configurations() -> dict[str, dict]:
+    """Return the settings in Jupyter's configuration files, by the name of the file."""
+    from jupyter_core.application import JupyterApp
+
+    found = {}
+    for name in _CONFIGURATIONS:
+        settings = JupyterApp(config_file_name=name, log_level=logging.ERROR)
+        settings.load_config_file()
+        found[name] = dict(settings.config)
+    return found
 
 
 def launch(command: list[str]) -> int:
@@ -195,9 +305,11 @@ def _is_there(target: Path, name: Path) -> bool:
 
 
 def _same(source: Path, target: Path) -> bool:
+    data = source.read_bytes()
     try:
-        return source.read_bytes() == target.read_bytes()
-    except OSError:  # a link to nowhere, a file that may not be read: not ours to judge
+        with safe_open(target) as file:
+            return file.read(len(data) + 1) == data
+    except OSError:  # a link to nowhere, a FIFO, a file that may not be read: not ours to judge
         return False
 
 

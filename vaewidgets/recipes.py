@@ -5,18 +5,26 @@ from __future__ import annotations
 import inspect
 import math
 import os
+import re
 import shlex
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 from . import writing
+from .quoting import brief
+
+#: By its ending a checkpoint is told from the name of a model that ships.
+SUFFIX = ".safetensors"
 
 NAMED = ("digits", "mnist", "fashion-mnist")
 
 
 class Option(NamedTuple):
     """One keyword of `VAE`, `fit` or `fit_classifier` as an option; its default is the keyword's own.
+
+    The help states it, as the functions are not imported for it: that would take seconds.
 
     A classifier takes those of the first two that `Classifier` and `fit_classifier` have too.
 
@@ -52,6 +60,8 @@ OWN = {
     "holdout": 0, "final": False, "half": False, "atlas": "test", "threads": None, "device": "auto",
 }  # fmt: skip
 FREE = ("threads", "device")
+#: Of what else may be asked for: what it can be. A state can be of no classifier, which leaves none.
+CHOICES = {"model": ("vae", "ae", "cvae"), "channels": (None, 1, 3), "atlas": ("test", "both", "none")}
 _OWN_KINDS = {
     "model": str, "size": [int], "channels": int, "white": float, "skip_corrupt": bool, "seed": int,
     "holdout": int, "final": bool, "half": bool, "atlas": str, "threads": int, "device": str,
@@ -59,30 +69,50 @@ _OWN_KINDS = {
 
 #: A new keyword of theirs becomes an option by one more line here.
 OPTIONS = (
-    Option("VAE", "latent_dim", int, "number of latent coordinates"),
-    Option("VAE", "trunk", str, "linear, mlp or conv"),
-    Option("VAE", "hidden", int, "layer widths from image to latent, or channels of the convolutions", True),
-    Option("VAE", "likelihood", str, "bernoulli, continuous-bernoulli or gaussian"),
-    Option("VAE", "sigma", _sigma, "of the gaussian: a number, learned or optimal"),
-    Option("VAE", "activation", str, "relu, silu, gelu, tanh or softplus"),
-    Option("fit", "epochs", int, "times that every image is seen"),
-    Option("fit", "batch_size", int, "images in a step"),
-    Option("fit", "lr", float, "learning rate of Adam"),
-    Option("fit", "schedule", str, "constant or cosine"),
-    Option("fit", "weight_decay", float, "decoupled weight decay"),
-    Option("fit", "beta", float, "weight of the KL"),
-    Option("fit", "kl_warmup", float, "epochs over which the KL's weight rises to beta"),
-    Option("fit", "free_bits", float, "nats that each latent dimension may cost for free"),
-    Option("fit", "iwae", int, "train the importance-weighted bound with so many samples"),
-    Option("fit", "patience", int, "stop after so many epochs without progress on the --holdout images"),
-    Option("fit", "precision", str, "float32, or bfloat16 for the matrix products"),
-    Option("fit", "binarize", str, "dynamic: draw zeros and ones from the greys for every batch"),
-    Option("fit_classifier", "reject", float, "of a classifier: pictures of no class for each real image"),
+    Option("VAE", "latent_dim", int, "number of latent coordinates (default: 2)"),
+    Option("VAE", "trunk", str, "linear, mlp or conv (default: mlp)"),
+    Option(
+        "VAE",
+        "hidden",
+        int,
+        "layer widths from image to latent, or channels of the convolutions (default: 512 256; "
+        "of a classifier 16 32)",
+        True,
+    ),
+    Option("VAE", "likelihood", str, "bernoulli, continuous-bernoulli or gaussian (default: bernoulli)"),
+    Option("VAE", "sigma", _sigma, "of the gaussian: a number, learned or optimal (default: none)"),
+    Option("VAE", "activation", str, "relu, silu, gelu, tanh or softplus (default: relu)"),
+    Option("fit", "epochs", int, "times that every image is seen (default: 20)"),
+    Option("fit", "batch_size", int, "images in a step (default: 128)"),
+    Option("fit", "lr", float, "learning rate of Adam (default: 0.001; of a classifier 0.003)"),
+    Option("fit", "schedule", str, "constant or cosine (default: constant)"),
+    Option("fit", "weight_decay", float, "decoupled weight decay (default: 0)"),
+    Option("fit", "beta", float, "weight of the KL (default: 1)"),
+    Option("fit", "kl_warmup", float, "epochs over which the KL's weight rises to beta (default: 0)"),
+    Option("fit", "free_bits", float, "nats that each latent dimension may cost for free (default: 0)"),
+    Option("fit", "iwae", int, "train the importance-weighted bound with so many samples (default: none)"),
+    Option(
+        "fit",
+        "patience",
+        int,
+        "stop after so many epochs without progress on the --holdout images (default: none)",
+    ),
+    Option("fit", "precision", str, "float32, or bfloat16 for the matrix products (default: float32)"),
+    Option(
+        "fit", "binarize", str, "dynamic: draw zeros and ones from the greys for every batch (default: none)"
+    ),
+    Option(
+        "fit_classifier",
+        "reject",
+        float,
+        "of a classifier: pictures of no class for each real image (default: 0.1)",
+    ),
 )
 
 
 _MODEL_HELP = (
-    "ae: an autoencoder, no KL; cvae: a VAE that is told the label; classifier: the judge of what they paint"
+    "ae: an autoencoder, no KL; cvae: a VAE that is told the label; classifier: the judge of what they paint "
+    "(default: vae)"
 )
 
 
@@ -91,8 +121,10 @@ def add_arguments(parser) -> None:
 
     None has a default here: what was asked for must be told from what was not.
     """
-    parser.add_argument("dataset", nargs="?", help=f"{', '.join(NAMED)}, a folder of images or an .npz file")
-    parser.add_argument("--model", choices=("vae", "ae", "cvae", "classifier"), help=_MODEL_HELP)
+    parser.add_argument(
+        "dataset", nargs="?", metavar="SOURCE", help=f"{', '.join(NAMED)}, a folder of images or an .npz file"
+    )
+    parser.add_argument("--model", choices=(*CHOICES["model"], "classifier"), help=_MODEL_HELP)
     parser.add_argument("--out", required=True, metavar="FILE", help="the checkpoint, a .safetensors file")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
     parser.add_argument(
@@ -105,11 +137,22 @@ def add_arguments(parser) -> None:
         type=float,
         default=5.0,
         metavar="MINUTES",
-        help="write FILE.resume so often; 0: never",
+        help="write FILE.resume so often; 0: never (default: %(default)g)",
     )
     parser.add_argument("--data", metavar="ROOT", help="folder that holds MNIST/raw; else $VAEWIDGETS_DATA")
-    parser.add_argument("--size", type=int, nargs="+", metavar="N", help="of a folder's images: N, or H W")
-    parser.add_argument("--channels", type=int, choices=(1, 3), help="make a folder's images grey, or colour")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="of a folder's images: N, or H W (default: their own)",
+    )
+    parser.add_argument(
+        "--channels",
+        type=int,
+        choices=(1, 3),
+        help="make a folder's images grey, or colour (default: as stored)",
+    )
     parser.add_argument(
         "--white",
         type=float,
@@ -127,12 +170,13 @@ def add_arguments(parser) -> None:
             metavar=option.kind.__name__.strip("_").upper().replace("STR", "NAME"),
             help=option.help,
         )
-    parser.add_argument("--seed", type=int, help="of the first weights, the order and the noise")
+    parser.add_argument("--seed", type=int, help="of the first weights, the order and the noise (default: 0)")
     parser.add_argument(
         "--holdout",
         type=int,
         metavar="N",
-        help="do not train on the last N training images and measure on them: the test set is for the end",
+        help="do not train on the last N training images and measure on them: the test set is for the end "
+        "(default: 0)",
     )
     parser.add_argument(
         "--final", action="store_true", default=None,
@@ -144,18 +188,41 @@ def add_arguments(parser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--atlas",
-        choices=("test", "both", "none"),
+        choices=CHOICES["atlas"],
         help="test (the default): store where the model puts the images it is measured on, for the map; "
         "both: the first 10,000 that it is trained on, too",
     )
     parser.add_argument("--device", metavar="NAME", help="auto (the default), cpu, cuda or mps")
-    parser.add_argument("--threads", type=int, metavar="N", help="processor threads for torch")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="processor threads (default: torch's choice)"
+    )
 
 
 def run(args) -> int:
     """Train, measure, store: the command itself. Returns its exit status."""
     out = Path(args.out)
     _check_asked(args, out)
+    # Of several processes (torchrun) the first alone writes.
+    with writing.claim(out) if os.environ.get("RANK", "0") == "0" else nullcontext():
+        try:
+            return _run(args, out)
+        except (TypeError, ValueError) as error:
+            raise ValueError(as_options(str(error))) from error
+
+
+def as_options(text: str) -> str:
+    """Return what a function says of its keywords in words of the command: ``lr must`` as ``--lr must``."""
+    for name in (*(option.name for option in OPTIONS), "seed", "holdout"):
+        word = f"--{name.replace('_', '-')}"
+        text = re.sub(rf"""(?<![\w/.-]){name}=(?:"([\w-]+)"|([\w.]+))""", rf"{word} \1\2", text)
+        if "_" in name:  # no word of a sentence
+            text = re.sub(rf"(?<![\w/.-]){name}(?![\w/]|\.\w)", word, text)
+        text = re.sub(rf"(?:(?<=^)|(?<=each value of )){name}(?= (?:must|is|counts)\b)", word, text)
+    return text
+
+
+def _run(args, out: Path) -> int:
+    _check_place(args, out)
     # Only now: importing torch takes seconds, and a refusal should not.
     from . import resume
     from .classifier_runs import train as train_classifier
@@ -169,6 +236,8 @@ def run(args) -> int:
             setattr(args, name, default)
     if args.threads is not None and not 1 <= args.threads <= 1024:
         raise ValueError(f"--threads must be at least 1 and at most 1024; got {args.threads}.")
+    if not 0 <= args.seed < 2**63 - 1:
+        raise ValueError(f"--seed must be from 0 to 2**63 - 2; got {args.seed}.")
     return train_classifier(args, out) if args.model == "classifier" else train(args, out, state)
 
 
@@ -221,11 +290,6 @@ def _check_asked(args, out: Path) -> None:
     if args.resume:
         if args.overwrite:
             raise ValueError("--resume goes on with a training, --overwrite begins anew: give one of them.")
-        if not resume_path(out).is_file():
-            raise FileNotFoundError(
-                f"{resume_path(out)}: no such file, so nothing to resume. It lies beside FILE while a "
-                "training is unfinished; without --resume one begins."
-            )
         return
     if args.dataset is None:
         raise ValueError(f"name what to train on: {', '.join(NAMED)}, a folder of images or an .npz file.")
@@ -236,6 +300,22 @@ def _check_asked(args, out: Path) -> None:
         )
     if args.patience is not None and not args.holdout:
         raise ValueError("--patience waits for progress on images held out: say how many with --holdout N.")
+
+
+def _check_place(args, out: Path) -> None:
+    """Refuse to begin where a training has been, and to go on where none has."""
+    if args.resume:
+        if not resume_path(out).is_file():
+            raise FileNotFoundError(
+                f"{resume_path(out)}: no such file, so nothing to resume. It lies beside FILE while a "
+                "training is unfinished; without --resume one begins."
+            )
+        writing.check_free(out, True)
+        return
+    if out.suffix != SUFFIX:
+        raise ValueError(
+            f"--out must end in {SUFFIX}, by which evaluate and export know a file; got {out.name}."
+        )
     writing.check_free(out, args.overwrite)
     if resume_path(out).exists() and not args.overwrite:
         raise FileExistsError(
@@ -252,8 +332,13 @@ def _take_over(args, state) -> None:
     options = [option for option in OPTIONS if option.owner != "fit_classifier"]
     kinds = {o.name: [int] if o.several else o.kind for o in options} | _OWN_KINDS
     for name, kind in kinds.items():
-        if name not in known or not _is_kind(known[name], kind):
-            raise ValueError(f"{state.path} is damaged: {name} in its recipe is {known.get(name)!r}.")
+        fits = (
+            name in known and _is_kind(known[name], kind) and known[name] in CHOICES.get(name, [known[name]])
+        )
+        if not fits:
+            raise ValueError(
+                f"{state.path} is damaged: {name} in its recipe is {brief(repr(known.get(name)))}."
+            )
         asked, stored = getattr(args, name), known[name]
         if asked is None:
             setattr(args, name, stored)
@@ -279,9 +364,13 @@ def _take_over(args, state) -> None:
 def _is_kind(value, kind) -> bool:
     """Tell whether JSON gave what an option of that kind can be; None is an option not given."""
     if isinstance(kind, list):
-        return value is None or (isinstance(value, list) and all(type(v) is int for v in value))
+        return value is None or (
+            isinstance(value, list) and all(_is_kind(v, int) and v is not None for v in value)
+        )
     kinds = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}.get(kind, (int, float, str))
-    return value is None or type(value) in kinds
+    # Of a number beyond, which no option needs, Python makes no float.
+    in_range = type(value) not in (int, float) or abs(value) < 2**63
+    return value is None or (type(value) in kinds and in_range)
 
 
 def check_fits(args, *functions: Callable) -> None:

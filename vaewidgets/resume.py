@@ -11,12 +11,12 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from .checkpoints import empty_model, misfit, read_header
-from .quoting import brief
+from .checkpoints import empty_model, misfit, read_header, read_tensors
+from .quoting import brief, tame_json
+from .reading import safe_open
 from .steps import Snapshot
 
 FORMAT, KIND = 1, "Training"
@@ -28,7 +28,7 @@ _ABOUT = {
 
 
 class State(NamedTuple):
-    """The header of a state file, checked; its tensors are still in the file.
+    """A state file, its header checked.
 
     Attributes
     ----------
@@ -37,14 +37,13 @@ class State(NamedTuple):
         recipe, dataset, command, fingerprint, device and versions of the run.
     numbers : dict
         Of the `Snapshot`.
-    shapes : dict of str to list of int
-        Of the tensors.
+    tensors : dict of str to Tensor
     """
 
     path: Path
     about: dict
     numbers: dict
-    shapes: dict[str, list[int]]
+    tensors: dict[str, Tensor]
 
 
 def fingerprint(images: Tensor, labels: Tensor | None = None) -> str:
@@ -68,15 +67,24 @@ def serialise(snapshot: Snapshot, about: dict) -> bytes:
 
 
 def read(path: Path) -> State:
-    """Read the header of a state file.
+    """Read a state file.
 
     Raises
     ------
     ValueError
         Not a state file of ours, damaged, cut short, or of a future version.
-    FileNotFoundError
+    OSError
+        It is not there, may not be read, or is no ordinary file.
     """
-    tensors, header = read_header(path)
+    with safe_open(path) as file:
+        entries, header, text = read_header(path, file)
+        numbers = _check_header(path, header)
+        tensors = read_tensors(path, file, entries, text)
+    return State(path, {name: tame_json(header[name]) for name in _ABOUT}, numbers, tensors)
+
+
+def _check_header(path: Path, header) -> dict:
+    """Return the numbers of a state file; raise ValueError where it is none."""
     if not isinstance(header, dict) or header.get("kind") != KIND or type(header.get("format")) is not int:
         raise ValueError(
             f"{path} is no state of an unfinished vaewidgets train; --resume takes nothing else."
@@ -94,8 +102,7 @@ def read(path: Path) -> State:
     for name, kind in _ABOUT.items():
         if not isinstance(header.get(name), kind):
             raise ValueError(f"{path} is damaged: its {name} should be a {kind.__name__}.")
-    shapes = {name: entry["shape"] for name, entry in tensors.items()}
-    return State(path, {name: header[name] for name in _ABOUT}, numbers, shapes)
+    return numbers
 
 
 def check_size(state: State, kind: str, config: dict) -> None:
@@ -107,9 +114,9 @@ def check_size(state: State, kind: str, config: dict) -> None:
     """
     # As JSON would give it: lists are what is bounded.
     config = {name: list(v) if isinstance(v, tuple) else v for name, v in config.items()}
-    model = empty_model(state.path, {"kind": kind, "config": config, "info": {}}, len(state.shapes))
+    model = empty_model(state.path, {"kind": kind, "config": config, "info": {}}, len(state.tensors))
     expected = {f"model.{name}": list(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: shape for name, shape in state.shapes.items() if name.startswith("model.")}
+    found = {name: list(t.shape) for name, t in state.tensors.items() if name.startswith("model.")}
     if found != expected:
         raise misfit(state.path, "recipe", found, expected)
 
@@ -125,9 +132,7 @@ def restore(training, state: State) -> bool:
         The state does not fit the training, or is damaged.
     """
     try:
-        with safe_open(state.path, "pt") as file:
-            # get_tensor hands out the mapped file: without a copy, replacing it would pull it away.
-            tensors = {name: file.get_tensor(name).clone() for name in state.shapes}
+        tensors = dict(state.tensors)
         same = next(training.model.parameters()).device.type == state.about["device"]
         if not same:
             training.reseed(state.numbers["seen"])
@@ -137,10 +142,8 @@ def restore(training, state: State) -> bool:
         numbers = {name: own.numbers.get(name) if v is None else v for name, v in state.numbers.items()}
         # Whatever else a snapshot holds is what was asked for, which is the same: the recipe was.
         training.restore(own._replace(tensors=tensors, numbers=numbers))
-    except (SafetensorError, OSError, RuntimeError, TypeError, KeyError, ValueError) as error:
-        raise ValueError(
-            f"{state.path} is damaged, cut short or of another training: {brief(error)}."
-        ) from error
+    except (RuntimeError, TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"{state.path} is damaged or of another training: {brief(error)}.") from error
     return same
 
 

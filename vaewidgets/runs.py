@@ -20,6 +20,7 @@ from .devices import Team, pick_device
 from .driving import Progress, Signals, drive
 from .metrics import encode_all, held_out_elbo
 from .models import VAE, Autoencoder
+from .quoting import brief, tame_lines
 from .recipes import check_fits, command, dataset_name, given, recipe, resume_path
 from .steps import Diverged
 from .training import fit
@@ -138,7 +139,7 @@ def load(args, quiet: bool):
         except (ValueError, RuntimeError) as error:
             raise type(error)(_with_hints(error)) from error
     for warning in () if quiet else caught:
-        print(f"vaewidgets train: {_with_hints(warning.message)}", file=sys.stderr)
+        print(f"vaewidgets train: {tame_lines(_with_hints(warning.message))}", file=sys.stderr)
     if not quiet:
         print(data.report)
     return data
@@ -185,8 +186,8 @@ def _begin(args, splits: Splits, classes: int, state: resume.State | None, about
     resume.check_size(state, kind.__name__, config)
     try:
         steps = fit(kind(**config, seed=args.seed), images, **keywords)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{state.path} describes a training that cannot be run: {error}") from error
+    except (TypeError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
+        raise ValueError(f"{state.path} describes a training that cannot be run: {brief(error)}.") from error
     notes = []
     if not resume.restore(steps, state):
         notes.append(
@@ -258,7 +259,7 @@ def _finish(steps, args, out: Path, about: dict, splits: Splits, end: End) -> in
     data = checkpoints.serialise(
         model, out, atlas=atlas, train_atlas=train_atlas, half=args.half, figures=figures, **info
     )
-    place = store({**end.unsaved, out: data})
+    place = store({**end.unsaved, out: data}, args.overwrite or args.resume)
     print(
         f"held-out loss {figures['loss']:.2f} = {-figures['reconstruction']:.2f} for the reconstruction "
         f"+ {figures['kl']:.2f} KL, nats per image, mean over {figures['images']:,} images ({splits.name})"
@@ -299,19 +300,27 @@ def _known(model, images: Images):
     return images.labels if isinstance(model, ConditionalVAE) else None
 
 
-def store(files: Mapping[Path, bytes]) -> Path:
+def store(files: Mapping[Path, bytes], overwrite: bool) -> Path:
     """Write files, the checkpoint last; where that fails, in the system's temporary folder.
+
+    Parameters
+    ----------
+    files : mapping of Path to bytes
+    overwrite : bool
+        False: where a checkpoint has come up in the meantime, it stays.
 
     Returns
     -------
     Path
         Of the checkpoint.
     """
+    out = list(files)[-1]
     try:
-        writing.write(files)
-        return list(files)[-1]
+        writing.write({path: data for path, data in files.items() if path != out})
+        writing.write({out: files[out]}, overwrite)
+        return out
     except OSError as error:
-        out, size = list(files)[-1], sum(map(len, files.values()))
+        size = sum(map(len, files.values()))
         said = f"cannot write {out} ({size:,} bytes): {error}."
     try:
         folder = Path(tempfile.mkdtemp(prefix="vaewidgets-"))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from . import rejects
-from .checkpoints import get_info, same_classes, stated_classes
+from .checkpoints import get_info, same_classes, stated_classes, stated_dataset
 from .grouping import Grouping, baselines
 from .holes import confidence_of, hole_rate
 from .metrics import features_of
@@ -210,7 +210,7 @@ def check_judge(judge, model, name: str) -> None:
             f"{name} makes images of {made}, but this judge takes {taken} (channels x height x width): one "
             "table is of one image shape."
         )
-    data, judged = (get_info(m).get("dataset") for m in (model, judge))
+    data, judged = map(stated_dataset, (model, judge))
     known, own = map(stated_classes, (model, judge))
     # The name of a folder or a file says little: the same images may lie in either.
     other = data in NAMED and judged in NAMED and data != judged

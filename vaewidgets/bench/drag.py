@@ -323,7 +323,8 @@ def run(args) -> int:
     if args.json is not None:
         settings = {"seconds": args.seconds, "steps": args.steps, "webgl": args.webgl}
         record = {"machine": where, "settings": settings, "designs": [asdict(r) for r in results]}
-        write({Path(args.json): json.dumps(without_nan(record), indent=1, allow_nan=False).encode()})
+        text = json.dumps(without_nan(record), indent=1, allow_nan=False)
+        write({Path(args.json): text.encode()}, args.overwrite)
         print(f"wrote {args.json}")
     return 0
 

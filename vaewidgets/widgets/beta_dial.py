@@ -8,6 +8,7 @@ import anywidget
 import torch
 import traitlets
 
+from vaewidgets.checkpoints import stated_dataset
 from vaewidgets.linear import water_filling
 
 from ._held import HeldPanel
@@ -193,5 +194,5 @@ class BetaDial(HeldPanel):
 
 def _dataset(model) -> str:
     """Name what a model was trained on, as people write it."""
-    name = str(getattr(model, "info", {}).get("dataset", "your images"))
+    name = stated_dataset(model) or "your images"
     return name.upper() if name == "mnist" else name

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vaewidgets.checkpoints import stated_classes
+from vaewidgets.checkpoints import stated_classes, stated_dataset
 from vaewidgets.export import check_finite
 from vaewidgets.quoting import tame
 from vaewidgets.writing import check_free, write
@@ -76,7 +76,7 @@ def to_html(
     """
     path = html_path(path, overwrite=overwrite)
     mu, logvar, labels = getattr(model, "atlas", None) or (None, None, None)
-    dataset = getattr(model, "info", {}).get("dataset")
+    dataset = stated_dataset(model)
     return write_page(
         path,
         model=model,
@@ -161,7 +161,7 @@ def write_page(
         "classes": named,
     }
     # Plain ASCII is the same text, with the same digests, in whatever charset a server says that it is.
-    write({path: _join(title, data, description.weights).encode("ascii")})
+    write({path: _join(title, data, description.weights).encode("ascii")}, overwrite)
     return path
 
 
