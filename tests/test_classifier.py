@@ -256,6 +256,7 @@ def test_the_file_holds_what_was_measured_on_the_stored_weights(out, digits, cap
         "size",
         "channels",
         "skip_corrupt",
+        "white",
         "seed",
         "holdout",
         "final",
@@ -273,7 +274,8 @@ def test_the_file_holds_what_was_measured_on_the_stored_weights(out, digits, cap
 
 def test_evaluate_measures_it_again(out, capsys):
     assert train(out) == 0
-    sentence = capsys.readouterr().out.splitlines()[0]
+    # What was made of the data stands before it.
+    (sentence,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("accuracy")]
     assert cli.main(["evaluate", str(out)]) == 0
     assert capsys.readouterr().out.strip() == sentence.replace("(test)", "(digits, test)")
     assert cli.main(["evaluate", str(out), "--json", "--images", "50"]) == 0

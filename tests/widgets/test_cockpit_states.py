@@ -46,7 +46,9 @@ def check_usable(cockpit) -> None:
     cockpit.close()
 
 
-@both
+@pytest.mark.parametrize(
+    "threaded", [False, pytest.param(True, marks=pytest.mark.extended)], ids=["inline", "threaded"]
+)
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("ask", ASKS)
 def test_an_observer_may_ask_for_anything_at_every_change_of_status(ask, status, threaded):

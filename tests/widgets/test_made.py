@@ -95,10 +95,10 @@ def test_fifty_explorers_leave_memory_and_registry_where_they_were(wire, parts):
 
     blocks_after(5)
     registry = len(_instances)
-    blocks = [blocks_after(1), blocks_after(50), blocks_after(50)]
+    blocks = [blocks_after(1), blocks_after(25), blocks_after(25)]
     assert len(_instances) == registry
     grown = min(later - earlier for earlier, later in itertools.pairwise(blocks))
-    assert grown < 50, f"{grown / 50:.1f} objects are left of each explorer: {blocks}"
+    assert grown < 25, f"{grown / 25:.1f} objects are left of each explorer: {blocks}"
 
 
 class Halfway(Panel):

@@ -370,6 +370,5 @@ def test_a_process_that_ends_while_it_trains_ends_well():
         "while not cockpit.training.step: pass\n"
         "print(cockpit.status)\n"
     )
-    for _ in range(3):
-        ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "running\n", "")
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "running\n", "")
