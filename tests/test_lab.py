@@ -249,6 +249,9 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path, monkeypatc
     monkeypatch.setattr(lab, "launch", lambda command: commands.append(command) or 0)
     assert cli.main(["lab", str(tmp_path / "mine"), "--port", port]) == 0
     assert {f"--ServerApp.port={port}", "--ServerApp.port_retries=0"} <= set(commands[0])
+    again = ["--ServerApp.port_retries=0"]
+    command = lab.lab_command(tmp_path, port=int(port), extra=again)
+    assert command.count(again[0]) == 1, "JupyterLab takes no option twice"
 
 
 @pytest.mark.parametrize("name", lab._CONFIGURATIONS)

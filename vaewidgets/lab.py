@@ -175,7 +175,10 @@ def lab_command(folder: Path, *, browser: bool = True, port: int | None = None, 
     if not browser:
         command.append("--no-browser")
     if port is not None:
-        command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
+        command.append(f"--ServerApp.port={port}")
+        # JupyterLab refuses to be told one thing twice.
+        if not any(word.startswith("--ServerApp.port_retries") for word in extra):
+            command.append("--ServerApp.port_retries=0")
     if is_root():
         command.append("--allow-root")
     return command
