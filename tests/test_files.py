@@ -53,7 +53,7 @@ def test_an_npz_becomes_a_dataset(good):
 
 def test_positional_arrays_and_no_labels(tmp_path):
     np.savez(tmp_path / "a.npz", np.zeros((4, 3, 3), "uint8"))
-    images, labels = read_npz(tmp_path / "a.npz")
+    images, labels, _ = read_npz(tmp_path / "a.npz")
     assert images.shape == (4, 3, 3)
     assert labels is None
 

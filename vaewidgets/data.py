@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .arrays import MOST_CLASSES, as_images, as_labels
-from .files import other_arrays, read_npz
+from .files import read_npz
 from .folders import Folder, read_folder
 from .pixels import Range, check_white, from_bytes, to_pixels
 from .quoting import brief, tame
@@ -187,11 +187,9 @@ def load_data(
         what = repr(os.fspath(source)) if is_path else f"a {type(source).__name__}"
         raise ValueError(f"size, channels and on_error go with a folder of images; {what} is none.")
     if isinstance(source, os.PathLike) or (is_path and source.endswith(".npz")):
-        images, labels = read_npz(source)
+        images, labels, others = read_npz(source)
         with _naming(source):
-            data = _arrays(
-                images, labels, test_fraction, seed, tame(Path(source).stem), white, other_arrays(source)
-            )
+            data = _arrays(images, labels, test_fraction, seed, tame(Path(source).stem), white, others)
     elif is_named:
         return _digits() if source == "digits" else _torchvision(source, root, download)
     elif is_path:

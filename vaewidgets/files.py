@@ -29,7 +29,7 @@ _ROW = 64
 _IMAGES, _LABELS = ("images", "x", "arr_0"), ("labels", "y", "arr_1")
 
 
-def read_npz(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
+def read_npz(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """Read images, and labels if there are any, from a file written by ``numpy.savez``.
 
     Parameters
@@ -42,6 +42,8 @@ def read_npz(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
     -------
     images : ndarray
     labels : ndarray of shape (N,) or None
+    others : list of str
+        The names of the arrays that are not read.
 
     Raises
     ------
@@ -64,13 +66,6 @@ def read_npz(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
             raise ValueError(f"{path} cannot be read as an .npz of images: {brief(error)}.") from error
         except Exception as error:  # zlib.error and struct.error share no base with the others
             raise ValueError(f"{path} is damaged: {brief(error)}.") from error
-
-
-def other_arrays(path: str | os.PathLike) -> list[str]:
-    """Name the arrays of an .npz that `read_npz` does not read."""
-    with safe_open(os.path.expanduser(path)) as file, zipfile.ZipFile(_Sparing(file)) as archive:
-        *read, names = _members(archive)
-    return sorted(tame(name) for name, member in names.items() if member not in read)
 
 
 def _members(archive: zipfile.ZipFile) -> tuple[str | None, str | None, dict[str, str]]:
@@ -123,19 +118,20 @@ class _Header(NamedTuple):
         return self.values * self.dtype.itemsize
 
 
-def _read(file: _Sparing, allowed: int) -> tuple[np.ndarray, np.ndarray | None]:
+def _read(file: _Sparing, allowed: int) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     with zipfile.ZipFile(file) as archive:
         images, labels, names = _members(archive)
         if images is None:
             raise ValueError(
                 f"no array called images in it, only {brief(', '.join(sorted(names)) or 'nothing')}"
             )
+        others = sorted(tame(name) for name, member in names.items() if member not in (images, labels))
         with _open(archive, images) as member:
             header = _read_header(archive, images, member)
             _check_images(header)
             if labels is None:
                 _check_total(header, 0, allowed)
-                return _read_array(member, header), None
+                return _read_array(member, header), None, others
             with _open(archive, labels) as other:
                 said = _read_header(archive, labels, other)
                 if said.shape != header.shape[:1]:
@@ -144,7 +140,7 @@ def _read(file: _Sparing, allowed: int) -> tuple[np.ndarray, np.ndarray | None]:
                         f"{n} images need {n} labels in one row; got labels of shape {said.shape}"
                     )
                 _check_total(header, said.size, allowed)
-                return _read_array(member, header), _read_array(other, said)
+                return _read_array(member, header), _read_array(other, said), others
 
 
 def _open(archive: zipfile.ZipFile, name: str):
