@@ -126,8 +126,7 @@ def serialise(
 
 def _check_structure(model) -> None:
     """Raise ValueError unless `load` would make this very model of its config and its weights."""
-    with torch.device("meta"):
-        made = type(model)(**model.config)
+    made = _without_weights(type(model), model.config)
     parts, expected = (
         {name: f"{type(part).__name__}({part.extra_repr()})" for name, part in each.named_modules() if name}
         for each in (model, made)
@@ -246,9 +245,9 @@ def stated_dataset(model) -> str | None:
 
 def same_classes(one, other) -> bool:
     """Tell whether the infos of two models say that both were trained on the same classes."""
-    known, dataset = stated_classes(one), get_info(one).get("dataset")
+    known, dataset = stated_classes(one), stated_dataset(one)
     named = bool(known) and known == stated_classes(other)
-    return named or (dataset is not None and dataset == get_info(other).get("dataset"))
+    return named or (dataset is not None and dataset == stated_dataset(other))
 
 
 def read_header(path: Path, file) -> tuple[dict, object, bytes]:
@@ -318,6 +317,12 @@ class _WithoutInit(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+def _without_weights(kind: type[Model], config: dict) -> Model:
+    """Build a model that takes no memory for its weights."""
+    with torch.device("meta"), _WithoutInit():
+        return kind(**config)
+
+
 def _set_weights(model: nn.Module, state: dict[str, Tensor]) -> None:
     """Do what ``load_state_dict(state, assign=True)`` does, whose time grows with the square of the depth."""
     modules = dict(model.named_modules())
@@ -347,8 +352,7 @@ def empty_model(path: Path, header: dict, tensors: int):
     if any(isinstance(value, list) and len(value) > tensors for value in config.values()):
         raise ValueError(f"{path} does not fit its own description: more layers than its {tensors} tensors.")
     try:
-        with torch.device("meta"), _WithoutInit():
-            return KINDS[kind](**config)
+        return _without_weights(KINDS[kind], config)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ValueError(f"{path} describes a model that cannot be built: {brief(error)}.") from error
 

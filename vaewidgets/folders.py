@@ -187,8 +187,7 @@ def read_folder(
     return Folder(
         np.stack([image for image, _ in decoded.values()]),
         np.array([file.label for file in decoded], np.int64) if classes else None,
-        # A name that is no valid Unicode would break the page that shows it.
-        tuple(tame(name.encode("utf-8", "replace").decode()) for name in classes),
+        tuple(map(tame, classes)),
         np.array([file.held_out for file in decoded]) if splits else None,
         splits,
         found,

@@ -76,7 +76,7 @@ class Coordinates(widgets.VBox):
 
     def hear(self, serial: int) -> None:
         """Note that the page has what it was given up to this number."""
-        for given in self._given:
+        for given in list(self._given):
             if given.serial <= serial and given.heard is None:
                 given.heard = time.monotonic()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import traitlets
 
+from vaewidgets.checkpoints import stated_dataset
+
 #: How a data set places its digits: the side of the box that holds the ink, and where its centre of mass
 #: comes to lie, both as shares of the image's side. See ``static/drawpad_image.js``.
 FRAMES = {"mnist": (20 / 28, 14.5 / 28), "digits": (1.0, 0.5)}
@@ -19,8 +21,8 @@ def frame_of(model, name: str | None = None) -> list[float]:
         There is no such frame.
     """
     if name is None:
-        dataset = getattr(model, "info", {}).get("dataset")
-        name = dataset if isinstance(dataset, str) and dataset in FRAMES else "mnist"
+        dataset = stated_dataset(model)
+        name = dataset if dataset in FRAMES else "mnist"
     if name not in FRAMES:
         raise ValueError(f"frame must be one of {', '.join(FRAMES)}; got {name!r}.")
     return list(FRAMES[name])

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaewidgets.checkpoints import stated_classes
+from vaewidgets.checkpoints import stated_classes, stated_dataset
 from vaewidgets.conditional import ConditionalVAE
 from vaewidgets.data import Images, check_images, load_test_images, name_classes
 from vaewidgets.looking import looking
@@ -133,7 +133,7 @@ class Encoded:
     def original(self, row: int) -> Tensor | None:
         """Return the image of a row, or None where its dataset is not on this machine."""
         if self.images is None:
-            test = load_test_images(getattr(self.model, "info", {}).get("dataset"))
+            test = load_test_images(stated_dataset(self.model))
             self.images = test.images if test is not None and len(test) == len(self) else ()
         return self.images[row] if len(self.images) else None
 

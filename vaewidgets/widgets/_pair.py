@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vaewidgets.checkpoints import pretrained, same_classes
+from vaewidgets.checkpoints import pretrained, same_classes, stated_dataset
 from vaewidgets.samplers import (
     Sampler,
     aggregate_posterior,
@@ -63,7 +63,7 @@ def check_pair(ae, vae) -> None:
 
 def find_judge(model):
     """Load the classifier that ships for the images of a model."""
-    dataset = getattr(model, "info", {}).get("dataset")
+    dataset = stated_dataset(model)
     if dataset not in ("mnist", "digits"):
         raise ValueError(
             f"no classifier ships for the images of these models (dataset {dataset!r}): give a judge, "

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from vaewidgets.holes import confidence_of, decode_all
-from vaewidgets.looking import looks
+from vaewidgets.looking import looking
 from vaewidgets.samplers import code_spread, fitted_atlas
 
 from ._contours import density_lines
@@ -72,7 +72,6 @@ class Side:
             self.frame = Frame(centre, reach / REACH)
         self._grounds: dict[float, np.ndarray] = {}
 
-    @looks
     def decode(self, points) -> torch.Tensor:
         """Decode points (N, 2) to images (N, C, H, W)."""
         with self.lock:
@@ -82,11 +81,11 @@ class Side:
         """How sure the judge is of each decoded point: best probability among the real classes, (N,)."""
         return confidence_of(self.judge, self.decode(points))
 
-    @looks
     def probabilities(self, point) -> tuple[torch.Tensor, np.ndarray]:
         """Decode one point: its image (C, H, W), and the judge's probabilities, the last "none of these"."""
         image = self.decode([point])
-        return image[0], self.judge.probabilities(image)[0].numpy()
+        with looking(self.judge):
+            return image[0], self.judge.probabilities(image)[0].numpy()
 
     def nearest(self, point) -> Nearest:
         """Find the code that is nearest to a point, in the units of this plane."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaewidgets.checkpoints import pretrained
+from vaewidgets.checkpoints import pretrained, stated_dataset
 from vaewidgets.data import Images, check_images, load_test_images
 from vaewidgets.images import tile, to_uint8
 from vaewidgets.likelihoods import Bernoulli
@@ -66,8 +66,7 @@ def make_stops(models: Mapping | None, images) -> tuple[list[Stop], Images | Non
         _check(beta, model, next(iter(models.values())))
     first = next(iter(models.values()))
     if images is None:
-        info = getattr(first, "info", {})
-        own = load_test_images(info.get("dataset"))
+        own = load_test_images(stated_dataset(first))
         atlas = getattr(first, "atlas", None)
         shown = own if own is not None and atlas is not None and len(own) == len(atlas.mu) else None
         return [_from_header(beta, models[beta]) for beta in sorted(models)], shown

@@ -9,6 +9,7 @@ import ipywidgets as widgets
 import numpy as np
 import traitlets
 
+from vaewidgets.checkpoints import stated_dataset
 from vaewidgets.images import to_uint8
 
 from ._cloud import CLOUD_MODULES, CloudPanel, CloudView, button
@@ -185,7 +186,7 @@ class KLLab(CloudPanel):
     def _build_picker(self) -> widgets.Widget:
         count = len(self._mu)
         labels = [] if self._labels is None else sorted(set(self._labels.tolist()))
-        dataset = getattr(self.model, "info", {}).get("dataset")
+        dataset = stated_dataset(self.model)
         self.label = widgets.Dropdown(
             options=[("any", -1), *((self._codes.classes[label], label) for label in labels)],
             description="digit" if dataset in ("mnist", "digits") else "label", disabled=not labels,

@@ -39,7 +39,8 @@ function spoken(slider, handle) {
 }
 
 // ipywidgets takes what is typed beyond a control's range to its end, and half a number for a whole, without a
-// word. Here it is refused, and `say(text, control)` says why: an empty text makes the control show the value that it has.
+// word. Here it is refused, and `say(text, control)` says why: an empty text makes the control show the value
+// that it has.
 function guard(panel, say) {
   let before = "";
   const check = (control, typed, range, whole) => {
