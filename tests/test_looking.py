@@ -10,7 +10,7 @@ from torch import nn
 import vaewidgets as vw
 from vaewidgets import metrics
 from vaewidgets.evidence import log_joint
-from vaewidgets.looking import looking, teaching
+from vaewidgets.looking import looking, teaching, unwrap
 from vaewidgets.widgets._model import decode_points
 
 LAYERS = {
@@ -209,3 +209,46 @@ def test_save_refuses_what_load_could_not_make(change, tmp_path):
     with pytest.raises(ValueError, match="load would make that, so it is not saved"):
         vw.save(model, tmp_path / "m.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+WRAPPERS = {
+    "DataParallel": nn.DataParallel,
+    "compile": torch.compile,
+    "compiled DataParallel": lambda model: torch.compile(nn.DataParallel(model)),
+    "AveragedModel": torch.optim.swa_utils.AveragedModel,
+}
+TAKEN = {
+    **{name: look for name, look in LOOKS.items() if name != "decode_points"},
+    "elbo": lambda m, x: vw.elbo(m, x, generator=torch.Generator().manual_seed(0)).total,
+    "iwae": lambda m, x: vw.iwae(m, x.round(), k=2, generator=torch.Generator().manual_seed(0)),
+    "Surprises": lambda m, x: torch.as_tensor(vw.Surprises(m, x).order),
+    "BetaDial": lambda m, x: torch.tensor(vw.BetaDial({0.5: m, 1.0: m}, x).stop.kl),
+}
+
+
+@pytest.mark.parametrize("what", TAKEN)
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_what_torch_puts_around_a_model_is_looked_through(wrapper, what, data):
+    x, model = data.test.images[:20], vw.VAE(2, (1, 8, 8), hidden=(8,), seed=0)
+    wrapped = WRAPPERS[wrapper](model)
+    assert torch.equal(TAKEN[what](wrapped, x), TAKEN[what](model, x))
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_a_wrapped_model_is_trained_saved_and_exported_as_the_model_inside(wrapper, data, tmp_path):
+    model = vw.VAE(2, (1, 8, 8), hidden=(8,), seed=0)
+    wrapped = WRAPPERS[wrapper](model)
+    inside = unwrap(wrapped)
+    assert unwrap([wrapped, {"a": (wrapped,)}, "b"]) == [inside, {"a": (inside,)}, "b"]
+    assert inside is model or wrapper == "AveragedModel", "an average has weights of its own"
+    before = [weight.clone() for weight in inside.parameters()]
+    assert all(step.loss > 0 for step in vw.fit(wrapped, data.train.images[:64], epochs=1))
+    assert all(not torch.equal(a, b) for a, b in zip(before, inside.parameters(), strict=True))
+    vw.save(wrapped, tmp_path / "m.safetensors")
+    z = torch.zeros(1, 2)
+    with torch.no_grad():
+        assert torch.equal(vw.load(tmp_path / "m.safetensors").decode(z), inside.decode(z))
+    assert vw.export.to_onnx(wrapped, tmp_path / "m.onnx")[1].exists()
+    panel = vw.TrainingCockpit(wrapped, data, threaded=False)
+    assert panel.model is inside
+    panel.close()

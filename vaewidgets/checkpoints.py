@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from .classifier import Classifier
 from .conditional import ConditionalVAE
+from .looking import unwraps
 from .models import VAE, Autoencoder
 from .quoting import brief, tame
 from .reading import safe_open, size_of
@@ -86,6 +87,7 @@ def save(
     write({Path(path): data})
 
 
+@unwraps
 def serialise(
     model, path: str | os.PathLike, *, atlas: Atlas | None, train_atlas: Atlas | None, half: bool, **info
 ) -> bytes:

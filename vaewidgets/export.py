@@ -80,8 +80,10 @@ def to_onnx(
     paths = onnx_paths(path, overwrite=overwrite)
 
     # Only now: importing torch takes seconds, and a refusal should not.
+    from .looking import unwrap
     from .models import VAE, Autoencoder
 
+    model = unwrap(model)
     # A subclass may encode or decode in another way than its layers say.
     if type(model) not in (VAE, Autoencoder):
         hint = " Fix its label: to_onnx(model.given(3), path)." if hasattr(model, "given") else ""

@@ -14,7 +14,7 @@ from .arguments import check_count, check_knob, check_seed
 from .classifier import Classifier
 from .data import Images, check_images
 from .holes import TAU, Rate, confidence_of, hole_rate
-from .looking import looks
+from .looking import looks, unwraps
 from .optimizer import set_rate
 from .rejects import make_rejects, shuffled, uniform
 
@@ -47,6 +47,7 @@ class ClassifierStep:
         return self.number.item()
 
 
+@unwraps
 def fit_classifier(
     model: Classifier,
     images: Tensor,

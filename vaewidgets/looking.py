@@ -1,4 +1,4 @@
-"""Look at a model without changing it, or teach it, whatever mode it and torch were left in."""
+"""Look at a model without changing it, or teach it, whatever mode and wrapper it and torch were left in."""
 
 from __future__ import annotations
 
@@ -8,6 +8,37 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+#: Modules that hold one model, share its weights and are called in its place, but lack its other methods.
+_AROUND = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
+
+
+def unwrap(value):
+    """Return the model inside what torch puts around one; anything else as it is.
+
+    Parameters
+    ----------
+    value : object
+        A model, perhaps in ``nn.DataParallel`` or its like, or compiled (``torch.compile``); or a list, tuple
+        or dict of such.
+
+    Returns
+    -------
+    object
+        The very model that trains when the wrapper does. Of an ``AveragedModel`` it is the average.
+    """
+    if type(value) in (list, tuple):
+        return type(value)(unwrap(part) for part in value)
+    if type(value) is dict:
+        return {key: unwrap(part) for key, part in value.items()}
+    while isinstance(value, nn.Module):
+        # The class of compiled modules is not public, and importing it takes a second.
+        inner = value.module if isinstance(value, _AROUND) else value._modules.get("_orig_mod")
+        if inner is None:
+            break
+        value = inner
+    return value
 
 
 @contextmanager
@@ -51,9 +82,20 @@ def teaching(model: nn.Module) -> Iterator[None]:
                 module.training = training
 
 
-def looks(function: Callable) -> Callable:
-    """Have a function look at the models among its arguments: see `looking`."""
+def unwraps(function: Callable) -> Callable:
+    """Have a function take the models inside what torch puts around them: see `unwrap`."""
 
+    @functools.wraps(function)
+    def wrapped(*args, **keywords):
+        return function(*unwrap(args), **unwrap(keywords))
+
+    return wrapped
+
+
+def looks(function: Callable) -> Callable:
+    """Have a function look at the models among its arguments: see `looking` and `unwrap`."""
+
+    @unwraps
     @functools.wraps(function)
     def wrapped(*args, **keywords):
         with looking(*args, *keywords.values()):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .likelihoods import Bernoulli
+from .looking import unwraps
 
 #: Pixels decoded at one time by `iwae`: 2 MB in float32, which a processor's cache holds. Eight times as
 #: many took 1.3 times as long, and as few as 2**17 wait for Python.
@@ -52,6 +53,7 @@ def kl(mu: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (mu**2 + torch.expm1(logvar) - logvar)
 
 
+@unwraps
 def elbo(
     model,
     x: Tensor,
@@ -86,6 +88,7 @@ def elbo(
     return Elbo(reconstruction, kl_per_dimension, reconstruction - beta * kl_per_dimension.sum(1))
 
 
+@unwraps
 def autoencoding(model, x: Tensor) -> Elbo:
     """Compute log p(x|z) at the code of each image: what an `Autoencoder` maximises.
 
@@ -104,6 +107,7 @@ def autoencoding(model, x: Tensor) -> Elbo:
     return Elbo(reconstruction, reconstruction.new_zeros(len(x), 0), reconstruction)
 
 
+@unwraps
 def importance_weighted(
     model,
     x: Tensor,
@@ -167,6 +171,7 @@ def floor_kl(kl: Tensor, free_bits: float, mean: Tensor | None = None) -> Tensor
     return torch.where(mean > free_bits, kl, torch.full_like(kl, free_bits))
 
 
+@unwraps
 def iwae(model, x: Tensor, k: int, *, generator: torch.Generator | None = None) -> Tensor:
     """Estimate the importance-weighted bound L_k = log (1/k) sum_i p(x, z_i) / q(z_i|x).
 

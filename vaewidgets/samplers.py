@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .looking import unwraps
+
 #: Numbers of components that `mixture` tries.
 COMPONENTS = (1, 5, 10, 20, 40, 80)
 #: A Gaussian in d dimensions is fitted on at least so many times d + 1 codes.
@@ -151,6 +153,7 @@ def aggregate_posterior(mu: Tensor, logvar: Tensor) -> Sampler:
     return Sampler("aggregate posterior", mu.shape[1], f"q(z|x) of {len(mu):,} images", sample)
 
 
+@unwraps
 def samplers_for(model, atlas=None, *, seed: int = 0) -> list[Sampler]:
     """Build the samplers that a table compares for one model.
 
@@ -188,6 +191,7 @@ def samplers_for(model, atlas=None, *, seed: int = 0) -> list[Sampler]:
     ]
 
 
+@unwraps
 def fitted_atlas(model):
     """Return the atlas whose codes densities are fitted to: of training images if the model has it.
 

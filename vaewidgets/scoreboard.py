@@ -12,6 +12,7 @@ from . import rejects
 from .checkpoints import get_info, same_classes, stated_classes, stated_dataset
 from .grouping import Grouping, baselines
 from .holes import confidence_of, hole_rate
+from .looking import unwraps
 from .metrics import features_of
 from .recipes import NAMED
 from .subject import Figures, Row, Subject
@@ -54,6 +55,7 @@ class Scoreboard(NamedTuple):
         return as_dict(self)
 
 
+@unwraps
 def measure(
     models: Mapping[str, object] | Sequence,
     judge,

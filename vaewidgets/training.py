@@ -18,7 +18,7 @@ from .conditional import ConditionalVAE, with_labels
 from .data import Images
 from .devices import Team, pick_device
 from .keeper import KEEP_EVERY, Keeper, Suspects
-from .looking import looking, teaching
+from .looking import looking, teaching, unwraps
 from .models import Autoencoder
 from .objectives import Elbo, autoencoding, binarize, elbo, floor_kl, importance_weighted
 from .optimizer import make_adam, set_rate
@@ -26,6 +26,7 @@ from .order import Order
 from .steps import Diverged, Snapshot, Step, Terms, summarise
 
 
+@unwraps
 def fit(
     model,
     images: Tensor,

@@ -19,6 +19,8 @@ from contextvars import ContextVar
 from ipywidgets import Widget
 from ipywidgets.widgets.widget import _instances
 
+from vaewidgets.looking import unwrap
+
 #: The panels that are being built here, the outermost first. Other threads build theirs.
 _building: ContextVar[tuple] = ContextVar("building", default=())
 
@@ -26,11 +28,14 @@ _building: ContextVar[tuple] = ContextVar("building", default=())
 def note_made(init: Callable) -> Callable:
     """Have a panel's ``__init__`` note every widget that it makes, and tell the page of them at its end.
 
+    It is given the models inside what torch puts around them (`looking.unwrap`).
+
     If it raises, they are closed, and the page has never heard of them.
     """
 
     @functools.wraps(init)
     def wrapped(self, *args, **keywords) -> None:
+        args, keywords = unwrap(args), unwrap(keywords)
         building = _building.get()
         if any(panel is self for panel in building):  # of a subclass, which notes already
             init(self, *args, **keywords)
