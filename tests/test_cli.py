@@ -1,5 +1,6 @@
 """The command line: what it refuses, and what the doctor finds. test_train_command.py has the training."""
 
+import argparse
 import json
 import os
 import sys
@@ -157,6 +158,33 @@ def test_help_and_version(capsys):
         assert stopped.value.code == 0
     out = capsys.readouterr().out
     assert vw.__version__ in out and "--weight-decay" in out
+
+
+def options(parser, *names):
+    """Every argument of a command and of the commands in it, with the words that lead to it."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, inner in action.choices.items():
+                yield from options(inner, *names, name)
+        elif action.dest not in ("help", "version"):
+            yield names, action
+
+
+OPTIONS = list(options(cli._parser()))
+
+
+@pytest.mark.parametrize("names, action", OPTIONS, ids=lambda it: getattr(it, "dest", None) or "-".join(it))
+def test_help_says_of_every_argument_what_happens_without_it(names, action):
+    text = (action.help or "") % {**vars(action), "prog": "vaewidgets"}
+    if not action.option_strings:
+        assert action.metavar.isupper() and text, "README writes what is to be filled in with capitals"
+    elif action.nargs != 0 and not action.required:
+        assert "(default: " in text
+        said = text.split("(default: ")[1].rstrip(")").split(";")[0].replace(",", "")
+        if isinstance(action.default, (int, float)) and not isinstance(action.default, bool):
+            assert said == "all" if action.dest == "images" else float(said) == action.default
+        elif isinstance(action.default, str):
+            assert said == action.default
 
 
 @pytest.mark.parametrize(

@@ -75,12 +75,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     where = lab.add_mutually_exclusive_group()
     where.add_argument(
-        "folder", nargs="?", metavar="DIR", help="copy the notebooks there first; keep what is there"
+        "folder",
+        nargs="?",
+        metavar="DIR",
+        help="copy the notebooks there first; keep what is there (default: a checkout's own, in place)",
     )
     where.add_argument(
-        "--workshop", metavar="DIR", help="a fresh copy in the next free DIR/student-01, student-02, ..."
+        "--workshop",
+        metavar="DIR",
+        help="a fresh copy in the next free DIR/student-01, student-02, ... (default: no workshop)",
     )
-    lab.add_argument("--student", metavar="NAME", help="of a workshop: make DIR/NAME, or go on in it")
+    lab.add_argument(
+        "--student",
+        metavar="NAME",
+        help="of a workshop: make DIR/NAME, or go on in it (default: the next number)",
+    )
     lab.add_argument("--no-browser", dest="browser", action="store_false", help="only print the address")
     lab.add_argument("--port", type=_port, help="must be free (default: 8888, or the next that is)")
     lab.set_defaults(run=_lab)
@@ -88,8 +97,15 @@ def _parser() -> argparse.ArgumentParser:
     copy = commands.add_parser("copy", help="copy the notebooks; never overwrite a file")
     where = copy.add_mutually_exclusive_group(required=True)
     where.add_argument("folder", nargs="?", metavar="DIR", help="made if it does not exist")
-    where.add_argument("--workshop", metavar="DIR", help="prepare DIR/student-01, student-02, ...")
-    copy.add_argument("--students", type=int, metavar="N", help="of a workshop: so many folders")
+    where.add_argument(
+        "--workshop", metavar="DIR", help="prepare DIR/student-01, student-02, ... (default: no workshop)"
+    )
+    copy.add_argument(
+        "--students",
+        type=int,
+        metavar="N",
+        help="of a workshop, which needs it: so many folders (default: none)",
+    )
     copy.add_argument("--solutions", action="store_true", help="with the solved exercises, for the teacher")
     copy.set_defaults(run=_copy)
 
@@ -183,7 +199,7 @@ def _add_format(formats, name: str, run, *, file: str, **texts) -> None:
     parser.add_argument(
         "--label",
         metavar="LABEL",
-        help="of a model that is told the label: the one to fix, by number or name",
+        help="of a model that is told the label: the one to fix, by number or name (default: none)",
     )
     parser.set_defaults(run=run)
 

@@ -33,17 +33,19 @@ def add_arguments(parser) -> None:
         "--judge",
         metavar="NAME",
         help="a classifier (mnist-classifier, ..., or a file): count the holes that samplers draw, and print "
-        "the scoreboard",
+        "the scoreboard (default: none)",
     )
     parser.add_argument(
         "--draws", type=int, metavar="N", help="of each sampler, under a judge (default: 10,000)"
     )
-    parser.add_argument("--data", metavar="ROOT", help="folder that holds MNIST/raw; else $VAEWIDGETS_DATA")
+    parser.add_argument(
+        "--data", metavar="ROOT", help="folder that holds MNIST/raw (default: $VAEWIDGETS_DATA)"
+    )
     parser.add_argument(
         "--dataset",
         metavar="NAME",
         help="measure on the test images of this one: digits, mnist, fashion-mnist, a folder of images or an "
-        ".npz file. Without it: on the images that the model's file says were held out",
+        ".npz file (default: the images that the model's file says were held out)",
     )
     parser.add_argument("--images", type=int, metavar="N", help="only the first N images (default: all)")
     parser.add_argument(
@@ -53,13 +55,13 @@ def add_arguments(parser) -> None:
         "--binarize",
         choices=("once", "no"),
         default="once",
-        help="once (the default): measure a Bernoulli model on zeros and ones too, drawn from the greys",
+        help="once: measure a Bernoulli model on zeros and ones too, drawn from the greys (default: once)",
     )
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument(
         "--seed", type=int, default=0, help="of all noise: the same seed, the same numbers (default: 0)"
     )
-    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda or mps")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument(
         "--threads", type=int, metavar="N", help="processor threads (default: torch's choice)"
     )

@@ -139,7 +139,9 @@ def add_arguments(parser) -> None:
         metavar="MINUTES",
         help="write FILE.resume so often; 0: never (default: %(default)g)",
     )
-    parser.add_argument("--data", metavar="ROOT", help="folder that holds MNIST/raw; else $VAEWIDGETS_DATA")
+    parser.add_argument(
+        "--data", metavar="ROOT", help="folder that holds MNIST/raw (default: $VAEWIDGETS_DATA)"
+    )
     parser.add_argument(
         "--size",
         type=int,
@@ -157,7 +159,7 @@ def add_arguments(parser) -> None:
         "--white",
         type=float,
         metavar="NUMBER",
-        help="which number is white in the images: 1 of zeros and ones, 4095 of 12 bits",
+        help="which number is white: 1 of zeros and ones, 4095 of 12 bits (default: as the data say)",
     )
     parser.add_argument(
         "--skip-corrupt", action="store_true", default=None, help="leave out files that cannot be read"
@@ -189,10 +191,10 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--atlas",
         choices=CHOICES["atlas"],
-        help="test (the default): store where the model puts the images it is measured on, for the map; "
-        "both: the first 10,000 that it is trained on, too",
+        help="test: store where the model puts the images it is measured on, for the map; "
+        "both: the first 10,000 that it is trained on, too (default: test)",
     )
-    parser.add_argument("--device", metavar="NAME", help="auto (the default), cpu, cuda or mps")
+    parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument(
         "--threads", type=int, metavar="N", help="processor threads (default: torch's choice)"
     )

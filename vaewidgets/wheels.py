@@ -85,16 +85,16 @@ def add_arguments(parser) -> None:
         nargs="+",
         choices=[*PLATFORMS, *_IMPOSSIBLE],
         metavar="NAME",
-        help=f"of the laptops: {', '.join(PLATFORMS)}; this machine's if not given",
+        help=f"of the laptops: {', '.join(PLATFORMS)} (default: this machine's)",
     )
     parser.add_argument(
-        "--python", nargs="+", metavar="3.X", help="of the laptops; this one's version if not given"
+        "--python", nargs="+", metavar="3.X", help="of the laptops (default: this one's version)"
     )
     parser.add_argument(
         "--torch-index-url",
         metavar="URL",
         help="take torch and torchvision from there: for Linux, the index of CPU wheels that PyTorch's "
-        "installation page names spares some 3 GB",
+        "installation page names spares some 3 GB (default: pip's own)",
     )
 
 

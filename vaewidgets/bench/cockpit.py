@@ -54,11 +54,11 @@ def halted():
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what follows ``vaewidgets bench cockpit``."""
-    parser.add_argument("--dataset", choices=("digits", "mnist"), default="mnist", help="default mnist")
-    parser.add_argument("--points", type=int, default=2000, help="test images on the map; default 2000")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of training in each turn; default 10")
-    parser.add_argument("--rounds", type=int, default=3, help="turns; default 3")
-    parser.add_argument("--steps", type=int, default=30, help="moves of the slider; default 30")
+    parser.add_argument("--dataset", choices=("digits", "mnist"), default="mnist", help="(default: mnist)")
+    parser.add_argument("--points", type=int, default=2000, help="test images on the map (default: 2000)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of training in each turn (default: 10)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns (default: 3)")
+    parser.add_argument("--steps", type=int, default=30, help="moves of the slider (default: 30)")
     parser.add_argument("--json", action="store_true", help="one line for programs, after the table")
 
 

@@ -275,19 +275,25 @@ def table(results: Sequence[Result]) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what follows ``vaewidgets bench drag``."""
-    parser.add_argument("--seconds", type=_seconds, default=5.0, help="of dragging each design; default 5")
-    parser.add_argument("--steps", type=_count, default=30, help="single steps of each design; default 30")
+    parser.add_argument("--seconds", type=_seconds, default=5.0, help="of dragging each design (default: 5)")
+    parser.add_argument("--steps", type=_count, default=30, help="single steps of each design (default: 30)")
     parser.add_argument(
         "--designs", nargs="+", choices=list(designs()), default=list(designs()), metavar="NAME",
-        help="which, and in which order: " + ", ".join(designs()),
+        help="which, and in which order (default: " + " ".join(designs()) + ")",
     )  # fmt: skip
     parser.add_argument(
         "--webgl", action=argparse.BooleanOptionalAction, default=True,
-        help="whether the browser has WebGL (in software where there is no GPU); default: it has",
+        help="whether the browser has WebGL (in software without a GPU; default: it has)",
     )  # fmt: skip
-    parser.add_argument("--json", metavar="FILE", help="also write the figures, and all times, for programs")
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        help="also write the figures, and all times, for programs (default: no file)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
-    parser.add_argument("--shots", metavar="DIR", help="keep a picture of each design, taken after its drag")
+    parser.add_argument(
+        "--shots", metavar="DIR", help="keep a picture of each design, taken after its drag (default: none)"
+    )
 
 
 def _seconds(text: str) -> float:

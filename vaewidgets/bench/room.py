@@ -17,14 +17,14 @@ from .report import align, software
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what follows ``vaewidgets bench room``."""
-    parser.add_argument("--students", type=int, default=24, help="kernels; default 24")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of moving; default 60")
-    parser.add_argument("--rate", type=float, default=5.0, help="moves a second of each; default 5")
-    parser.add_argument("--model", default="mnist-vae-2d", help="default mnist-vae-2d")
+    parser.add_argument("--students", type=int, default=24, help="kernels (default: 24)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of moving (default: 60)")
+    parser.add_argument("--rate", type=float, default=5.0, help="moves a second of each (default: 5)")
+    parser.add_argument("--model", default="mnist-vae-2d", help="(default: mnist-vae-2d)")
     parser.add_argument(
         "--decode", choices=("page", "kernel"), default="kernel",
         help="who decodes the pictures: the page, as the explorer does where it can, and the kernel only "
-        "follows; or the kernel, as for a model that the page cannot run (default)",
+        "follows; or the kernel, as for a model that the page cannot run (default: kernel)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="one line for programs, after the table")
 

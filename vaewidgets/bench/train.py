@@ -24,17 +24,19 @@ _NOT_INSTALLED = "not installed; pip install pythae adds it"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what follows ``vaewidgets bench train``."""
-    parser.add_argument("--data", metavar="ROOT", help="folder that holds MNIST/raw; else $VAEWIDGETS_DATA")
-    parser.add_argument("--epochs", type=_count, default=2, help="of each design; default 2")
-    parser.add_argument("--batch-size", type=_count, default=128, help="default 128")
-    parser.add_argument("--rounds", type=_count, default=40, help="turns that each design has; default 40")
     parser.add_argument(
-        "--images", type=_count, default=60_000, help="train on the first so many; default all"
+        "--data", metavar="ROOT", help="folder that holds MNIST/raw (default: $VAEWIDGETS_DATA)"
     )
-    parser.add_argument("--threads", type=_count, metavar="N", help="processor threads; default torch's")
+    parser.add_argument("--epochs", type=_count, default=2, help="of each design (default: 2)")
+    parser.add_argument("--batch-size", type=_count, default=128, help="(default: 128)")
+    parser.add_argument("--rounds", type=_count, default=40, help="turns that each design has (default: 40)")
+    parser.add_argument(
+        "--images", type=_count, default=60_000, help="train on the first so many (default: all)"
+    )
+    parser.add_argument("--threads", type=_count, metavar="N", help="processor threads (default: torch's)")
     parser.add_argument(
         "--device", choices=("auto", "cpu"), default="auto",
-        help="auto: also on the GPU, if there is one; cpu: not there",
+        help="auto: also on the GPU, if there is one; cpu: not there (default: auto)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for programs, in place of the table")
 
