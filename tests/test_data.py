@@ -1,7 +1,9 @@
 """load_data: what comes out is float32 in [0, 1] exactly once, split honestly, or an error that helps."""
 
 import gzip
+import json
 import os
+import re
 import struct
 import sys
 from pathlib import Path
@@ -448,3 +450,11 @@ def test_a_torchvision_that_does_not_import_is_explained(monkeypatch, tmp_path):
     with pytest.raises(RuntimeError, match=r"torchvision does not import.*reinstall both.*'digits'"):
         vw.load_data("mnist", root=tmp_path)
     assert len(vw.load_data("digits").test) == 360
+
+
+def test_names_of_classes_are_made_safe_where_they_enter():
+    wild = "\x1b[2J\u202ea"
+    images = vw.Images(torch.zeros(2, 1, 4, 4), torch.tensor([0, 1]), (wild, "b"))
+    assert images.classes == images.take(slice(1)).classes == ("\ufffd[2J\ufffda", "b")
+    panel = vw.LatentMap(np.zeros((2, 2)), [0, 1], classes=[wild, "b"])
+    assert not re.search("[\x1b\u202e]", json.dumps(panel.figure.to_plotly_json()["data"], default=str))

@@ -658,19 +658,28 @@ def test_of_several_frames_the_first_is_taken(tmp_path, kind):
 # Hostile files
 
 
-def png_that_promises(width: int, height: int) -> bytes:
-    def chunk(kind, content):
+def png_that_promises(width: int, height: int, *, bits: int = 8, kind: int = 2, content=bytes(9)) -> bytes:
+    def chunk(name, content):
         return (
-            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
         )
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(bytes(9)))
+        + chunk(b"IDAT", zlib.compress(content))
         + chunk(b"IEND", b"")
     )
+
+
+@pytest.mark.parametrize("kind, channels", [(2, 3), (4, 2), (6, 4)], ids=["RGB", "grey and alpha", "RGBA"])
+def test_of_16_bit_colours_the_report_says_that_half_is_read(tmp_path, kind, channels):
+    row = b"".join(struct.pack(">H", value) for value in [0x4080, 0xC0FF, 0xFFFF, 0xFFFF][-channels:] * 2)
+    (tmp_path / "a.png").write_bytes(png_that_promises(2, 1, bits=16, kind=kind, content=b"\0" + row))
+    found = folders.read_folder(tmp_path)
+    assert found.pixels[0].kind == "upper bytes of 16 bits" and found.pixels[0].high == 255
+    assert found.images.shape[0] == 1
 
 
 def tiff_with_a_tile_of(width: int, height: int) -> bytes:

@@ -51,6 +51,7 @@ class Images:
     classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(map(tame, self.classes)))  # the class is frozen
         check_images(self.images)
         if self.labels is not None and self.labels.shape != (len(self.images),):
             raise ValueError(

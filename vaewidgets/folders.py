@@ -423,6 +423,8 @@ def _decode(
 
     with _open(path) as image:
         is_png, bits = image.format == "PNG", _bits(image)
+        # Of 16-bit colours, and of grey with transparency, Pillow reads the upper half without a word.
+        halved = image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in image.tile)
         image = ImageOps.exif_transpose(image)
         # Before 11, Pillow opens the 16 bits of a PNG as 32.
         if image.mode.startswith("I;16") or (image.mode == "I" and is_png):
@@ -437,7 +439,7 @@ def _decode(
         elif image.mode == "1":
             kind, assumed, image = "bits", 1, image.convert("L")
         else:
-            kind, assumed = "bytes", 255
+            kind, assumed = ("upper bytes of 16 bits" if halved else "bytes"), 255
             if image.has_transparency_data:
                 image = image.convert("RGBA")
                 black = Image.new("RGB", image.size)

@@ -7,6 +7,7 @@ import numpy as np
 import traitlets
 
 from vaewidgets.data import name_classes
+from vaewidgets.quoting import tame
 
 from ._figure import (
     REACH,
@@ -84,8 +85,7 @@ class LatentMap(Panel):
         self.mu = mu
         self.latent_dim = self.mu.shape[1]
         self._labels = labels = self._check_labels(labels)
-        if classes is None:
-            classes = name_classes(labels)
+        classes = name_classes(labels) if classes is None else tuple(map(tame, classes))
         points = self._points()
         self._frame = span(points, np.zeros(2) if prior else None)
         circles = prior_circles(np.zeros(2)) if prior else []
