@@ -321,6 +321,47 @@ def test_inline_runs_know_that_they_run_and_can_be_halted_from_elsewhere():
 # -- pace ----------------------------------------------------------------------------------------------------
 
 
+def test_waiting_waits_for_whoever_may_yet_begin_the_next_run():
+    """The second run, begun when the first had settled, is over before those who began it are."""
+    begun, go_on, runs = threading.Event(), threading.Event(), []
+
+    def settled():
+        runs.append(threading.current_thread())
+        if len(runs) == 1:
+            runner.go(iter([]))
+            begun.set()
+            assert go_on.wait(DEADLINE)
+            runner.go(iter([]))
+
+    runner = Runner(
+        threading.Lock(), each=lambda item: None, show=lambda: None, done=lambda error: None, settled=settled
+    )
+    runner.go(iter([]))
+    assert begun.wait(DEADLINE)
+    assert not runner.wait(0.2), "the first run still tells"
+    threading.Timer(0.2, go_on.set).start()
+    assert runner.wait(DEADLINE) and len(runs) == 3
+    assert not any(thread.is_alive() for thread in runs)
+
+
+def test_those_whom_a_run_tells_do_not_wait_for_each_other():
+    answers = []
+
+    def settled():
+        if not answers:
+            answers.append(None)
+            runner.go(iter([]))
+            answers[0] = runner.wait(DEADLINE)
+        else:
+            answers.append(runner.wait(DEADLINE))
+
+    runner = Runner(
+        threading.Lock(), each=lambda item: None, show=lambda: None, done=lambda error: None, settled=settled
+    )
+    runner.go(iter([]))
+    assert runner.wait(DEADLINE) and answers == [True, True]
+
+
 def test_pace_never_shows_faster_than_its_rate():
     pace = Pace(share=0.5, rate=10)
     assert pace.interval == 0.1

@@ -101,6 +101,8 @@ class Runner:
         self._ended.set()
         self._idle.set()
         self._looping = self._showing = self._caller = None
+        # What `settled` calls may begin the next run and go on beside it, so there can be several.
+        self._settling: set[threading.Thread] = set()
         self._error: BaseException | None = None
         _living.add(self)
 
@@ -187,10 +189,13 @@ class Runner:
         """Wait for the loop to end; return whether it did. An exception of it is raised here, once."""
         end = None if timeout is None else time.monotonic() + timeout
         self.wait_for_threads(timeout)
-        # What `settled` began is waited for as well.
-        while self.running and not self.here and (end is None or time.monotonic() < end):
-            self.wait_for_threads(None if end is None else max(0.0, end - time.monotonic()))
-        if self.running:
+        # What `settled` began is waited for as well, and whatever it may yet begin.
+        while not self.here and (self.running or self._settling_elsewhere()):
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0:
+                break
+            self.wait_for_threads(left)
+        if self.running or self._settling_elsewhere():
             return False
         with self._guard:
             error, self._error = self._error, None
@@ -200,7 +205,8 @@ class Runner:
 
     def wait_for_threads(self, timeout: float | None) -> None:
         """Wait for the loop and its last picture, or `timeout` seconds; not where the run itself calls."""
-        threads, here = (self._looping, self._showing), threading.current_thread()
+        threads = (self._looping, self._showing, *self._settling_elsewhere())
+        here = threading.current_thread()
         # What the loop and the pictures call may halt: a thread cannot wait for itself.
         if here is threads[0] or (self.running and here is self._caller):
             return
@@ -210,6 +216,11 @@ class Runner:
             for thread in threads:
                 if thread is not None and thread.is_alive():
                     thread.join(timeout)
+
+    def _settling_elsewhere(self) -> tuple[threading.Thread, ...]:
+        """Return the threads in `settled`: to one of them none, since two would wait for each other."""
+        with self._guard:
+            return () if threading.current_thread() in self._settling else tuple(self._settling)
 
     def _steps(self, items: Iterator):
         """Take steps, one for each time that this is resumed."""
@@ -250,8 +261,15 @@ class Runner:
             self._halt.set()
             self._note(error)
             self._ended.wait()
-        self._finish()
-        self._settled()
+        here = threading.current_thread()
+        with self._guard:
+            self._settling.add(here)
+        try:
+            self._finish()
+            self._settled()
+        finally:
+            with self._guard:
+                self._settling.discard(here)
 
     def _run_inline(self, items: Iterator) -> None:
         due = time.monotonic() + 1 / self.pace.rate
