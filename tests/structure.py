@@ -93,7 +93,7 @@ def imports_of(package: Path) -> set[Import]:
 
 def room_of(module: str) -> str:
     """The room in which a module of the package lies."""
-    return (module.split(".") + ["__init__"])[1]
+    return f"{module}.__init__".split(".")[1]
 
 
 def arrows_between_rooms(imports: set[Import]) -> set[tuple[str, str]]:
@@ -141,7 +141,9 @@ def statements(folder: Path) -> Counter:
     for path in folder.rglob("*.py"):
         if "node_modules" not in path.parts:
             count["modules"] += 1
-            count["statements"] += sum(isinstance(n, ast.stmt) for n in ast.walk(ast.parse(path.read_bytes())))
+            count["statements"] += sum(
+                isinstance(n, ast.stmt) for n in ast.walk(ast.parse(path.read_bytes()))
+            )
     return count
 
 

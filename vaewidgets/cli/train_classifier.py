@@ -1,0 +1,104 @@
+"""``vaewidgets train --model classifier``: from labelled images to a judge that says how good it is."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+import torch
+
+from vaewidgets._version import __version__
+from vaewidgets.evaluation.classifier import as_sentence, figures_of
+from vaewidgets.io import checkpoints
+from vaewidgets.models.classifier import Classifier
+from vaewidgets.training.classifier import fit_classifier
+from vaewidgets.training.devices import Team, pick_device
+
+from .progress import Signals
+from .train_options import OWN, check_fits, command, dataset_name, given, recipe
+from .train_vae import class_info, held_out_name, load, round_to_half, split, store
+
+
+def train(args, out: Path) -> int:
+    """Train, measure, store. Returns the exit status.
+
+    It takes minutes, so where it ends early there is no state to go on from: what was learned is stored.
+
+    Parameters
+    ----------
+    args : Namespace
+        The options of `train_options.add_arguments`, complete.
+    out : Path
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError, OSError
+        What cannot be trained, measured or stored.
+    """
+    check_fits(args, Classifier, fit_classifier)
+    if args.atlas != OWN["atlas"]:
+        raise ValueError("--atlas is not for --model classifier: it has no codes.")
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    device = pick_device(args.device)
+    if Team.join(device).size > 1:
+        raise ValueError("one process trains a classifier: start it without torchrun.")
+    data = load(args, quiet=False)
+    if not data.classes:
+        raise ValueError(f"--model classifier needs labels, which {args.dataset} does not have.")
+    splits = split(data, args.holdout, args.final)
+    shape = tuple(data.train.images.shape[1:])
+    model = Classifier(shape, len(data.classes), **given(args, Classifier), seed=args.seed).to(device)
+    steps = fit_classifier(
+        model, splits.train.images, splits.train.labels, **given(args, fit_classifier), seed=args.seed
+    )
+    stopped = _drive(steps)
+    model.to("cpu")
+    if args.half:
+        round_to_half(model)
+    info = {
+        "dataset": dataset_name(args.dataset),
+        "recipe": _recipe(args),
+        "command": command(args),
+        "versions": {"vaewidgets": __version__, "torch": torch.__version__},
+        "device": device.type,
+        **class_info(splits.measured.classes),
+    }
+    if args.final:
+        info["validation"] = figures_of(model, splits.validation, held_out_name(args.holdout))
+    figures = figures_of(model, splits.measured, splits.name)
+    if stopped:
+        info["stopped"] = stopped
+    data = checkpoints.serialise(
+        model, out, atlas=None, train_atlas=None, half=args.half, figures=figures, **info
+    )
+    place = store({out: data}, args.overwrite)
+    print(as_sentence(figures))
+    print(f"wrote {place} ({len(data) / 1e6:.3f} MB)")
+    if place != out:
+        return 1
+    return 128 + signal.Signals[stopped["reason"]] if stopped else 0
+
+
+def _recipe(args) -> dict:
+    values = recipe(args, Classifier, fit_classifier)
+    return {name: value for name, value in values.items() if name != "atlas"}
+
+
+def _drive(steps) -> dict | None:
+    """Take the steps, under a bar; say where a signal ended them, if one did."""
+    from tqdm import tqdm
+
+    # A number that is read makes a device wait, and a log file wants few lines.
+    pause = 0.25 if sys.stderr.isatty() else 10.0
+    with Signals(Team()) as signals, tqdm(desc="training", unit="step", mininterval=pause) as bar:
+        for step in steps:
+            bar.total = step.total_steps
+            if bar.update():
+                bar.set_postfix_str(f"epoch {step.epoch}, loss {step.loss:.4f}")
+            number = signals.asked()
+            if number and step.step < step.total_steps:
+                reason = signal.Signals(number).name
+                return {"step": step.step, "total_steps": step.total_steps, "reason": reason}
+    return None
