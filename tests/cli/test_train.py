@@ -22,7 +22,7 @@ from PIL import Image
 import vaewidgets as vw
 from vaewidgets._utils import atomic_write
 from vaewidgets.cli import main as cli
-from vaewidgets.cli import progress, train_options, train_vae
+from vaewidgets.cli import progress, train_common, train_options, train_vae
 from vaewidgets.evaluation import metrics
 from vaewidgets.training import resume
 
@@ -694,7 +694,7 @@ def test_without_space_it_lies_in_the_temporary_folder(
 ):
     spare = tmp_path / "spare"
     spare.mkdir()
-    monkeypatch.setattr(train_vae.tempfile, "tempdir", str(spare))
+    monkeypatch.setattr(train_common.tempfile, "tempdir", str(spare))
     out.write_text("dear")
     no_space_in(monkeypatch, tmp_path)
     if stop:
@@ -716,7 +716,7 @@ def test_without_space_it_lies_in_the_temporary_folder(
 
 
 def test_without_space_anywhere_it_says_so(tmp_path, out, monkeypatch, capsys):
-    monkeypatch.setattr(train_vae.tempfile, "tempdir", str(tmp_path / "gone"))
+    monkeypatch.setattr(train_common.tempfile, "tempdir", str(tmp_path / "gone"))
     no_space_in(monkeypatch, tmp_path)
     assert train(out) == 1
     said = capsys.readouterr().err
@@ -843,7 +843,7 @@ def test_of_two_trainings_of_one_file_the_second_is_refused_before_it_trains(out
 def test_a_file_that_came_up_while_it_trained_lives(tmp_path, out, capsys, monkeypatch):
     spare, measure = tmp_path / "spare", train_vae._measure
     spare.mkdir()
-    monkeypatch.setattr(train_vae.tempfile, "tempdir", str(spare))
+    monkeypatch.setattr(train_common.tempfile, "tempdir", str(spare))
 
     def slow(*args):
         out.write_text("dear")

@@ -11,6 +11,7 @@ import refresh_notebooks
 from packaging.version import Version
 
 import vaewidgets as vw
+from vaewidgets.cli import copy
 from vaewidgets.cli import main as cli
 from vaewidgets.course import notebooks, trust, written_for
 
@@ -103,7 +104,7 @@ def test_a_file_too_large_to_be_a_notebook_is_not_read(tmp_path, monkeypatch):
 
 
 def test_the_commands_name_the_older_ones(tmp_path, monkeypatch, capsys, signed_nowhere):
-    monkeypatch.setattr(cli, "__version__", "0.3")
+    monkeypatch.setattr(copy, "__version__", "0.3")
     monkeypatch.chdir(tmp_path)
     for words, folder in (
         (["copy", "a"], "a"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 
 from vaewidgets._constants import NAMED
@@ -15,15 +14,13 @@ from .train_options import FREE, white_of
 _DRAWS = 10_000
 
 
-def run(args, load_model: Callable[[str], object]) -> int:
+def run(args) -> int:
     """Measure, and print a table or JSON. Returns the command's exit status.
 
     Parameters
     ----------
     args : argparse.Namespace
         With what `evaluate.add_arguments` adds.
-    load_model : callable
-        From the text of MODEL or NAME to the model.
     """
     if args.iwae is not None or args.binarize != "once":
         raise ValueError("--iwae and --binarize are for one model without --judge: leave them out.")
@@ -33,11 +30,12 @@ def run(args, load_model: Callable[[str], object]) -> int:
     import torch
 
     from vaewidgets.evaluation.scoreboard import measure
+    from vaewidgets.io.checkpoints import load_named
     from vaewidgets.models.classifier import Classifier
 
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    judge = load_model(args.judge)
+    judge = load_named(args.judge)
     if not isinstance(judge, Classifier):
         raise ValueError(
             f"--judge takes a Classifier; {args.judge} holds a model of kind {type(judge).__name__}."
@@ -47,7 +45,7 @@ def run(args, load_model: Callable[[str], object]) -> int:
         name = Path(text).stem if text.endswith(".safetensors") else text
         if name in models:
             raise ValueError(f"two models are called {name}: name each once, and rename one of two files.")
-        models[name] = load_model(text)
+        models[name] = load_named(text)
         if isinstance(models[name], Classifier):
             raise ValueError(f"{text} is a Classifier: it can be the --judge, but not a MODEL.")
     for model in (judge, *models.values()):

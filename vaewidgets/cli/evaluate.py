@@ -8,7 +8,6 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,15 +66,13 @@ def add_arguments(parser) -> None:
     )
 
 
-def run(args, load_model: Callable[[str], object]) -> int:
+def run(args) -> int:
     """Measure, and print a table or JSON: the command itself. Returns its exit status.
 
     Parameters
     ----------
     args : argparse.Namespace
         With what `add_arguments` adds.
-    load_model : callable
-        From the text of MODEL to the model.
     """
     for option in ("iwae", "images", "threads", "draws"):
         value = getattr(args, option)
@@ -86,7 +83,7 @@ def run(args, load_model: Callable[[str], object]) -> int:
     if args.judge is not None:
         from . import compare
 
-        return compare.run(args, load_model)
+        return compare.run(args)
     if len(args.models) > 1:
         raise ValueError(f"{len(args.models)} models are compared by a judge: name one with --judge NAME.")
     if args.draws is not None:
@@ -95,13 +92,14 @@ def run(args, load_model: Callable[[str], object]) -> int:
     # Only now: importing torch takes seconds, and a refusal should not.
     import torch
 
+    from vaewidgets.io.checkpoints import load_named
     from vaewidgets.models.classifier import Classifier
     from vaewidgets.training.devices import pick_device
 
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     device = pick_device(args.device)
-    model = load_model(args.model)
+    model = load_named(args.model)
     if isinstance(model, Classifier):
         return _judge(args, model)
     if not model.has_prior and args.iwae is not None:

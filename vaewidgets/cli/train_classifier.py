@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from pathlib import Path
 
 import torch
 
@@ -16,73 +15,72 @@ from vaewidgets.training.classifier import fit_classifier
 from vaewidgets.training.devices import Team, pick_device
 
 from .progress import Signals
-from .train_options import OWN, check_fits, command, dataset_name, given, recipe
-from .train_vae import class_info, held_out_name, load, round_to_half, split, store
+from .train_common import class_info, held_out_name, load, round_to_half, split, store
+from .train_options import OWN, TrainOptions, check_fits, command, dataset_name, given, recipe
 
 
-def train(args, out: Path) -> int:
+def train(options: TrainOptions) -> int:
     """Train, measure, store. Returns the exit status.
 
     It takes minutes, so where it ends early there is no state to go on from: what was learned is stored.
 
     Parameters
     ----------
-    args : Namespace
-        The options of `train_options.add_arguments`, complete.
-    out : Path
+    options : TrainOptions
+        Complete.
 
     Raises
     ------
     ValueError, TypeError, RuntimeError, OSError
         What cannot be trained, measured or stored.
     """
-    check_fits(args, Classifier, fit_classifier)
-    if args.atlas != OWN["atlas"]:
+    check_fits(options, Classifier, fit_classifier)
+    if options.atlas != OWN["atlas"]:
         raise ValueError("--atlas is not for --model classifier: it has no codes.")
-    if args.threads is not None:
-        torch.set_num_threads(args.threads)
-    device = pick_device(args.device)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    device = pick_device(options.device)
     if Team.join(device).size > 1:
         raise ValueError("one process trains a classifier: start it without torchrun.")
-    data = load(args, quiet=False)
+    data = load(options, quiet=False)
     if not data.classes:
-        raise ValueError(f"--model classifier needs labels, which {args.dataset} does not have.")
-    splits = split(data, args.holdout, args.final)
+        raise ValueError(f"--model classifier needs labels, which {options.dataset} does not have.")
+    splits = split(data, options.holdout, options.final)
     shape = tuple(data.train.images.shape[1:])
-    model = Classifier(shape, len(data.classes), **given(args, Classifier), seed=args.seed).to(device)
+    model = Classifier(shape, len(data.classes), **given(options, Classifier), seed=options.seed).to(device)
     steps = fit_classifier(
-        model, splits.train.images, splits.train.labels, **given(args, fit_classifier), seed=args.seed
+        model, splits.train.images, splits.train.labels, **given(options, fit_classifier), seed=options.seed
     )
     stopped = _drive(steps)
     model.to("cpu")
-    if args.half:
+    if options.half:
         round_to_half(model)
     info = {
-        "dataset": dataset_name(args.dataset),
-        "recipe": _recipe(args),
-        "command": command(args),
+        "dataset": dataset_name(options.dataset),
+        "recipe": _recipe(options),
+        "command": command(options),
         "versions": {"vaewidgets": __version__, "torch": torch.__version__},
         "device": device.type,
         **class_info(splits.measured.classes),
     }
-    if args.final:
-        info["validation"] = figures_of(model, splits.validation, held_out_name(args.holdout))
+    if options.final:
+        info["validation"] = figures_of(model, splits.validation, held_out_name(options.holdout))
     figures = figures_of(model, splits.measured, splits.name)
     if stopped:
         info["stopped"] = stopped
     data = checkpoints.serialise(
-        model, out, atlas=None, train_atlas=None, half=args.half, figures=figures, **info
+        model, options.path, atlas=None, train_atlas=None, half=options.half, figures=figures, **info
     )
-    place = store({out: data}, args.overwrite)
+    place = store({options.path: data}, options.overwrite)
     print(as_sentence(figures))
     print(f"wrote {place} ({len(data) / 1e6:.3f} MB)")
-    if place != out:
+    if place != options.path:
         return 1
     return 128 + signal.Signals[stopped["reason"]] if stopped else 0
 
 
-def _recipe(args) -> dict:
-    values = recipe(args, Classifier, fit_classifier)
+def _recipe(options: TrainOptions) -> dict:
+    values = recipe(options, Classifier, fit_classifier)
     return {name: value for name, value in values.items() if name != "atlas"}
 
 

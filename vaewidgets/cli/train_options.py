@@ -1,4 +1,4 @@
-"""``vaewidgets train``: what may be asked for, and what of that a file remembers."""
+"""The options of ``vaewidgets train``: what may be asked for, and what of that a file remembers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from vaewidgets._constants import NAMED
-from vaewidgets._utils import atomic_write
 from vaewidgets._utils.text import brief
 
 #: By its ending a checkpoint is told from the name of a model that ships.
@@ -197,16 +197,129 @@ def add_arguments(parser) -> None:
     )
 
 
-def run(args) -> int:
-    """Train, measure, store: the command itself. Returns its exit status."""
-    out = Path(args.out)
-    _check_asked(args, out)
-    # Of several processes (torchrun) the first alone writes.
-    with atomic_write.claim(out) if os.environ.get("RANK", "0") == "0" else nullcontext():
-        try:
-            return _run(args, out)
-        except (TypeError, ValueError) as error:
-            raise ValueError(as_options(str(error))) from error
+@dataclass(frozen=True)
+class TrainOptions:
+    """What one ``vaewidgets train`` was asked for: from here on nothing changes it.
+
+    Attributes
+    ----------
+    out : str
+        As it was given; `path` is the same.
+    dataset : str or None
+        None: what the state to go on from was trained on.
+    overwrite, resume : bool
+    save_every : float
+        Minutes.
+    data : str or None
+        Folder that holds MNIST/raw.
+    keywords : mapping of str to value
+        Of each of `OPTIONS`; None is left to the function whose keyword it is.
+    model, size, channels, white, skip_corrupt, seed, holdout, final, half, atlas, threads, device
+        As `OWN` has them; None where nothing was asked, until `complete` sets the default.
+    """
+
+    out: str
+    dataset: str | None
+    overwrite: bool
+    resume: bool
+    save_every: float
+    data: str | None
+    keywords: Mapping[str, object]
+    model: str | None
+    size: list[int] | None
+    channels: int | None
+    white: float | None
+    skip_corrupt: bool | None
+    seed: int | None
+    holdout: int | None
+    final: bool | None
+    half: bool | None
+    atlas: str | None
+    threads: int | None
+    device: str | None
+
+    @classmethod
+    def of(cls, args) -> TrainOptions:
+        """Take over what argparse has read."""
+        own = {field.name: getattr(args, field.name) for field in fields(cls) if field.name != "keywords"}
+        keywords = {option.name: getattr(args, option.name) for option in OPTIONS}
+        return cls(**own, keywords=MappingProxyType(keywords))
+
+    @property
+    def path(self) -> Path:
+        """Where the checkpoint goes."""
+        return Path(self.out)
+
+    @property
+    def state_path(self) -> Path:
+        """Where the state of the unfinished training lies."""
+        return self.path.with_name(f"{self.path.name}.resume")
+
+    def __getitem__(self, name: str):
+        """Return the value of an option, be it one of `OPTIONS` or of `OWN`."""
+        return self.keywords[name] if name in self.keywords else getattr(self, name)
+
+    def complete(self, state=None) -> TrainOptions:
+        """Return the options with those of `state`, if there is one, and else with their defaults.
+
+        Raises
+        ------
+        ValueError, FileNotFoundError
+            An option that was given differs from the state's; the state is damaged.
+        """
+        stored = {} if state is None else self._stored(state)
+        taken = {}
+        for name in (*self.keywords, *OWN):
+            values = (self[name], stored.get(name), OWN.get(name))
+            taken[name] = next((value for value in values if value is not None), None)
+        keywords = MappingProxyType({name: taken.pop(name) for name in self.keywords})
+        source = self.dataset if state is None else self._source(state)
+        options = replace(self, dataset=source, keywords=keywords, **taken)
+        if options.threads is not None and not 1 <= options.threads <= 1024:
+            raise ValueError(f"--threads must be at least 1 and at most 1024; got {options.threads}.")
+        if not 0 <= options.seed < 2**63 - 1:
+            raise ValueError(f"--seed must be from 0 to 2**63 - 2; got {options.seed}.")
+        return options
+
+    def _stored(self, state) -> dict:
+        """Return the options of `state`; refuse one that was given and differs."""
+        # An option that came later had its default when the state was written.
+        known = OWN | state.about["recipe"]
+        # A classifier leaves no state.
+        options = [option for option in OPTIONS if option.owner != "fit_classifier"]
+        kinds = {o.name: [int] if o.several else o.kind for o in options} | _OWN_KINDS
+        for name, kind in kinds.items():
+            fits = (
+                name in known
+                and _is_kind(known[name], kind)
+                and known[name] in CHOICES.get(name, [known[name]])
+            )
+            if not fits:
+                raise ValueError(
+                    f"{state.path} is damaged: {name} in its recipe is {brief(repr(known.get(name)))}."
+                )
+            asked, stored = self[name], known[name]
+            if asked is not None and name not in FREE and asked != stored:
+                option = f"--{name.replace('_', '-')}"
+                raise ValueError(
+                    f"{option} {asked} is not what {state.path} was trained with: {stored}. Leave {option} "
+                    "out, or begin anew with --overwrite."
+                )
+        return {name: known[name] for name in kinds}
+
+    def _source(self, state) -> str:
+        """Return what `state` was trained on, where it lies now."""
+        source, stored = self.dataset, state.about["dataset"]
+        if dataset_name(stored) != stored:
+            raise ValueError(f"{state.path} is damaged: {stored!r} is no name of a dataset.")
+        if source is not None and dataset_name(source) != stored:
+            raise ValueError(f"{state.path} was trained on {stored}; got {dataset_name(source)}.")
+        if source is None and stored not in NAMED and not os.path.exists(stored):
+            raise FileNotFoundError(
+                f"{state.path} was trained on {stored}, which is not in this folder. Say where it is: "
+                f"vaewidgets train PATH/{stored} --resume --out {self.out}"
+            )
+        return source or stored
 
 
 def as_options(text: str) -> str:
@@ -220,37 +333,16 @@ def as_options(text: str) -> str:
     return text
 
 
-def _run(args, out: Path) -> int:
-    _check_place(args, out)
-    # Only now: importing torch takes seconds, and a refusal should not.
-    from vaewidgets.training import resume
-
-    from .train_classifier import train as train_classifier
-    from .train_vae import train
-
-    state = resume.read(resume_path(out)) if args.resume else None
-    if state is not None:
-        _take_over(args, state)
-    for name, default in OWN.items():
-        if getattr(args, name) is None:
-            setattr(args, name, default)
-    if args.threads is not None and not 1 <= args.threads <= 1024:
-        raise ValueError(f"--threads must be at least 1 and at most 1024; got {args.threads}.")
-    if not 0 <= args.seed < 2**63 - 1:
-        raise ValueError(f"--seed must be from 0 to 2**63 - 2; got {args.seed}.")
-    return train_classifier(args, out) if args.model == "classifier" else train(args, out, state)
-
-
-def command(args) -> str:
+def command(options: TrainOptions) -> str:
     """Write the command that trains the same model, without what belongs to this machine alone.
 
     The data root is left out, and of a folder, an .npz and an absolute output path only the name stays.
     """
-    out = Path(args.out)
-    words = ["vaewidgets", "train", dataset_name(args.dataset)]
-    words += ["--out", out.name if out.is_absolute() else args.out]
+    out = options.path
+    words = ["vaewidgets", "train", dataset_name(options.dataset)]
+    words += ["--out", out.name if out.is_absolute() else options.out]
     for name, default in [("model", "vae"), *((o.name, None) for o in OPTIONS), *list(OWN.items())[1:]]:
-        value = getattr(args, name)
+        value = options[name]
         if value != default or name == "seed":
             words.append(f"--{name.replace('_', '-')}")
             if value is not True:
@@ -278,89 +370,6 @@ def white_of(info: dict, source: str) -> float | None:
     return white if known and type(white) in (int, float) and 0 < white < math.inf else None
 
 
-def resume_path(out: Path) -> Path:
-    """Return where the state of the training lies whose checkpoint is `out`."""
-    return out.with_name(f"{out.name}.resume")
-
-
-def _check_asked(args, out: Path) -> None:
-    """Refuse what cannot be done, before any work."""
-    if not args.save_every >= 0 or math.isinf(args.save_every):
-        raise ValueError(f"--save-every must be minutes, 0 for never; got {args.save_every}.")
-    if args.resume:
-        if args.overwrite:
-            raise ValueError("--resume goes on with a training, --overwrite begins anew: give one of them.")
-        return
-    if args.dataset is None:
-        raise ValueError(f"name what to train on: {', '.join(NAMED)}, a folder of images or an .npz file.")
-    if args.final and not args.holdout:
-        raise ValueError(
-            "--final lets images held out of the training ones choose and measures on the test images: say "
-            "how many with --holdout N. Without both options the test images are measured anyway."
-        )
-    if args.patience is not None and not args.holdout:
-        raise ValueError("--patience waits for progress on images held out: say how many with --holdout N.")
-
-
-def _check_place(args, out: Path) -> None:
-    """Refuse to begin where a training has been, and to go on where none has."""
-    if args.resume:
-        if not resume_path(out).is_file():
-            raise FileNotFoundError(
-                f"{resume_path(out)}: no such file, so nothing to resume. It lies beside FILE while a "
-                "training is unfinished; without --resume one begins."
-            )
-        atomic_write.check_free(out, True)
-        return
-    if out.suffix != SUFFIX:
-        raise ValueError(
-            f"--out must end in {SUFFIX}, by which evaluate and export know a file; got {out.name}."
-        )
-    atomic_write.check_free(out, args.overwrite)
-    if resume_path(out).exists() and not args.overwrite:
-        raise FileExistsError(
-            f"{resume_path(out)} exists already: a training that ended early. Go on with it by --resume, or "
-            "begin anew with --overwrite."
-        )
-
-
-def _take_over(args, state) -> None:
-    """Set the options to those of `state`; refuse one that was given and differs."""
-    # An option that came later had its default when the state was written.
-    known = OWN | state.about["recipe"]
-    # A classifier leaves no state.
-    options = [option for option in OPTIONS if option.owner != "fit_classifier"]
-    kinds = {o.name: [int] if o.several else o.kind for o in options} | _OWN_KINDS
-    for name, kind in kinds.items():
-        fits = (
-            name in known and _is_kind(known[name], kind) and known[name] in CHOICES.get(name, [known[name]])
-        )
-        if not fits:
-            raise ValueError(
-                f"{state.path} is damaged: {name} in its recipe is {brief(repr(known.get(name)))}."
-            )
-        asked, stored = getattr(args, name), known[name]
-        if asked is None:
-            setattr(args, name, stored)
-        elif name not in FREE and asked != stored:
-            option = f"--{name.replace('_', '-')}"
-            raise ValueError(
-                f"{option} {asked} is not what {state.path} was trained with: {stored}. Leave {option} out, "
-                "or begin anew with --overwrite."
-            )
-    source, stored = args.dataset, state.about["dataset"]
-    if dataset_name(stored) != stored:
-        raise ValueError(f"{state.path} is damaged: {stored!r} is no name of a dataset.")
-    if source is not None and dataset_name(source) != stored:
-        raise ValueError(f"{state.path} was trained on {stored}; got {dataset_name(source)}.")
-    if source is None and stored not in NAMED and not os.path.exists(stored):
-        raise FileNotFoundError(
-            f"{state.path} was trained on {stored}, which is not in this folder. Say where it is: "
-            f"vaewidgets train PATH/{stored} --resume --out {args.out}"
-        )
-    args.dataset = source or stored
-
-
 def _is_kind(value, kind) -> bool:
     """Tell whether JSON gave what an option of that kind can be; None is an option not given."""
     if isinstance(kind, list):
@@ -373,25 +382,25 @@ def _is_kind(value, kind) -> bool:
     return value is None or (type(value) in kinds and in_range)
 
 
-def check_fits(args, *functions: Callable) -> None:
+def check_fits(options: TrainOptions, *functions: Callable) -> None:
     """Refuse an option that none of the functions takes."""
     names = {name for function in functions for name in inspect.signature(function).parameters}
     for option in OPTIONS:
-        if getattr(args, option.name) is not None and option.name not in names:
-            raise ValueError(f"--{option.name.replace('_', '-')} is not for --model {args.model}.")
+        if options[option.name] is not None and option.name not in names:
+            raise ValueError(f"--{option.name.replace('_', '-')} is not for --model {options.model}.")
 
 
-def given(args, function: Callable) -> dict:
+def given(options: TrainOptions, function: Callable) -> dict:
     """Return the keywords of a function that were asked for; the others keep their defaults."""
     names = inspect.signature(function).parameters
-    values = {o.name: getattr(args, o.name) for o in OPTIONS if o.name in names}
+    values = {name: value for name, value in options.keywords.items() if name in names}
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if v is not None}
 
 
-def recipe(args, *functions: Callable) -> dict:
+def recipe(options: TrainOptions, *functions: Callable) -> dict:
     """Return every option of these functions with its value, defaults too: those may change later."""
     defaults = {n: p.default for f in functions for n, p in inspect.signature(f).parameters.items()}
-    asked = {name: value for function in functions for name, value in given(args, function).items()}
+    asked = {name: value for function in functions for name, value in given(options, function).items()}
     values = {o.name: asked.get(o.name, defaults[o.name]) for o in OPTIONS if o.name in defaults}
     values = {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
-    return values | {name: getattr(args, name) for name in OWN}
+    return values | {name: options[name] for name in OWN}

@@ -225,6 +225,24 @@ def pretrained(name: str) -> Model:
         return load(path)
 
 
+def load_named(name: str) -> Model:
+    """Load the model in a .safetensors file, or the one that ships under a name.
+
+    Raises
+    ------
+    ValueError
+        There is no such model; the file holds none.
+    OSError
+        The file is not there, or may not be read.
+    """
+    if name.endswith(".safetensors"):
+        return load(name)
+    try:
+        return pretrained(name)
+    except ValueError as error:
+        raise ValueError(f"{error} Or name a .safetensors file.") from error
+
+
 def get_info(model) -> dict:
     """Return what is known of how a model was made: {} if nothing."""
     return dict(getattr(model, "info", {}))
