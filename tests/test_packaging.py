@@ -146,7 +146,7 @@ def test_the_lists_of_public_names_agree():
     homes = {name: home for home, names in vw._HOMES.items() for name in names}
     modules = {name for name, home in editors.items() if vw._MODULES.get(name) == f"{home}.{name}"}
     assert {name: home for name, home in editors.items() if name not in modules} == homes
-    assert set(vw.__all__) == homes.keys() | modules
+    assert {"__version__", *vw.__all__} == homes.keys() | modules
     for name in vw.__all__:
         assert getattr(vw, name) is not None and name in dir(vw)
     with pytest.raises(AttributeError, match="module 'vaewidgets' has no attribute 'VEA'"):

@@ -4,9 +4,8 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ._version import __version__
-
 if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Python
+    from ._version import __version__
     from .course import check
     from .data.dataset import Dataset, Images
     from .data.load import load_data
@@ -39,6 +38,7 @@ if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Pyth
 #: Where each public name lives. All resolve on first use (PEP 562): torch takes seconds to import, and
 #: ``vaewidgets lab`` needs neither it nor plotly.
 _HOMES = {
+    "_version": ("__version__",),
     "data.dataset": ("Dataset", "Images"),
     "data.load": ("load_data",),
     "data.pixels": ("to_png",),
@@ -111,11 +111,12 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_MODULES})
+    return sorted({*globals(), "__version__", *__all__, *_MODULES})
 
 
 # Only a kernel itself: processes that it starts inherit its environment, and have nobody to tell.
 if "ipykernel" in sys.modules:
+    from ._version import __version__
     from .course.written_for import line_of_this_notebook
 
     if _line := line_of_this_notebook(__version__):

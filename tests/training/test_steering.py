@@ -10,7 +10,7 @@ from oracles import drain, generator
 import vaewidgets as vw
 from vaewidgets.models.likelihoods import Gaussian
 from vaewidgets.models.objectives import binarize
-from vaewidgets.training import fit
+from vaewidgets.training import cuda_graph, fit
 from vaewidgets.training import records as steps_module
 from vaewidgets.training.cuda_graph import Capture
 
@@ -709,7 +709,7 @@ class EagerCapture(Capture):
 class TestRecording:
     @pytest.mark.parametrize("variant", VARIANTS)
     def test_what_recording_changes_is_put_back_bit_for_bit(self, images, monkeypatch, variant):
-        monkeypatch.setattr(fit, "Capture", EagerCapture)
+        monkeypatch.setattr(cuda_graph, "Capture", EagerCapture)
         monkeypatch.setattr(EagerCapture, "made", 0)
         eager = begin(images, variant)
         graphed = begin(images, variant)
@@ -736,7 +736,7 @@ class TestRecording:
         assert same(graphed.state(), eager.state())
 
     def test_a_loss_that_leaves_the_numbers_is_found_after_recording(self, images, monkeypatch):
-        monkeypatch.setattr(fit, "Capture", EagerCapture)
+        monkeypatch.setattr(cuda_graph, "Capture", EagerCapture)
         monkeypatch.setattr(fit, "elbo", spoiled_from(4 + 6))
         run = begin(images, epochs=40)
         start = run.state()

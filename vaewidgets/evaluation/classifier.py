@@ -7,7 +7,7 @@ import torch
 from vaewidgets.data.dataset import Images
 from vaewidgets.data.negatives import shuffled, uniform
 from vaewidgets.models.classifier import Classifier
-from vaewidgets.models.modes import looks
+from vaewidgets.models.vae import looks
 
 from .holes import TAU, Rate, confidence_of, hole_rate
 

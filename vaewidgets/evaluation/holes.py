@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vaewidgets.models.modes import looks
+from vaewidgets.models.vae import looks
 
 #: The probability under which a judge is not sure, unless a panel or a table says another.
 TAU = 0.9

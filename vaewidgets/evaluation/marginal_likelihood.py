@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from vaewidgets.models.likelihoods import Bernoulli, ContinuousBernoulli
-from vaewidgets.models.modes import looks
 from vaewidgets.models.objectives import elbo, iwae
+from vaewidgets.models.vae import looks
 
 from .metrics import standard_error
 

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from vaewidgets.models.conditional import ConditionalVAE, with_labels
-from vaewidgets.models.modes import looks
 from vaewidgets.models.objectives import Elbo, autoencoding, elbo, iwae
-from vaewidgets.models.vae import Autoencoder, Posterior
+from vaewidgets.models.vae import Autoencoder, Posterior, looks
 
 
 class ActiveUnits(NamedTuple):

@@ -14,7 +14,7 @@ from vaewidgets.data.dataset import check_images
 from vaewidgets.data.negatives import make_rejects
 from vaewidgets.models.classifier import Classifier
 
-from .optimizer import set_rate
+from .run_state import set_rate
 from .validation import check_count, check_knob, check_seed
 
 #: A real image is moved by its size over this at most: MNIST's digits, with a margin of 4 pixels, by 2.

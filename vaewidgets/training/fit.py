@@ -13,17 +13,13 @@ from torch import Tensor
 
 from vaewidgets.data.dataset import Images
 from vaewidgets.models.conditional import ConditionalVAE, with_labels
-from vaewidgets.models.modes import looking, teaching
 from vaewidgets.models.objectives import Elbo, autoencoding, binarize, elbo, floor_kl, importance_weighted
-from vaewidgets.models.vae import Autoencoder
+from vaewidgets.models.vae import Autoencoder, looking, teaching
 
-from .batches import Order
-from .cuda_graph import Capture
 from .devices import Team, pick_device
 from .divergence import KEEP_EVERY, Keeper, Suspects
-from .early_stopping import Best, copy_into
-from .optimizer import make_adam, set_rate
 from .records import Diverged, Snapshot, Step, Terms, summarise
+from .run_state import Best, Order, copy_into, make_adam, set_rate
 from .validation import check_knob, check_labels, check_seed, check_training
 
 
@@ -241,6 +237,8 @@ class Training(Iterator[Step]):
         if not self._graphed or len(index) < self._s.batch_size:
             return self._learn(index)
         if self._replay is None:
+            from .cuda_graph import Capture  # which nobody needs without a GPU
+
             before = {name: tensor.clone() for name, tensor in self._tensors().items()}
             noise = self._noise.get_state()
             self._replay = Capture(self._learn, index, self._noise)

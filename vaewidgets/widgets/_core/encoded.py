@@ -14,7 +14,7 @@ from vaewidgets.data.load import load_test_images
 from vaewidgets.evaluation.metrics import encode_all
 from vaewidgets.io.checkpoints import stated_classes, stated_dataset
 from vaewidgets.models.conditional import ConditionalVAE
-from vaewidgets.models.modes import looking
+from vaewidgets.models.vae import looking
 
 from .model_lock import model_lock
 

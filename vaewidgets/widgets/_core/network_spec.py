@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from vaewidgets.models.classifier import Classifier
 from vaewidgets.models.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
-from vaewidgets.models.modes import looking
-from vaewidgets.models.vae import LOGVAR_BOUND, VAE, Autoencoder, Constant
+from vaewidgets.models.vae import LOGVAR_BOUND, VAE, Autoencoder, Constant, looking
 
 FORMAT = 1
 

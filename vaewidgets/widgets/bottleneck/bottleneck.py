@@ -10,7 +10,7 @@ import traitlets
 
 from vaewidgets.data.dataset import Images, check_images
 from vaewidgets.data.pixels import to_uint8
-from vaewidgets.models.modes import looking
+from vaewidgets.models.vae import looking
 from vaewidgets.widgets._core.canvas import Picture
 from vaewidgets.widgets._core.encoded import name_of
 from vaewidgets.widgets._core.model_lock import model_lock

@@ -11,7 +11,7 @@ import torch
 from vaewidgets.data.dataset import Images
 from vaewidgets.data.pixels import tile, to_uint8
 from vaewidgets.evaluation.metrics import encode_all
-from vaewidgets.models.modes import looking
+from vaewidgets.models.vae import looking
 from vaewidgets.widgets._core.canvas import Picture
 from vaewidgets.widgets._core.panel import title
 from vaewidgets.widgets._core.plane import REACH, Plane, plane_points

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import traitlets
 
-from vaewidgets.models.modes import looks
+from vaewidgets.models.vae import looks
 from vaewidgets.widgets._core.browser_network import PageNetwork
 from vaewidgets.widgets._core.drawing import Drawing, frame_of
 from vaewidgets.widgets._core.encoded import Encoded, device_of

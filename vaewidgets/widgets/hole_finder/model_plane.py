@@ -9,7 +9,7 @@ import torch
 
 from vaewidgets.evaluation.holes import confidence_of, decode_all
 from vaewidgets.evaluation.samplers import code_spread, fitted_atlas
-from vaewidgets.models.modes import looking
+from vaewidgets.models.vae import looking
 from vaewidgets.widgets._core.model_lock import model_lock
 from vaewidgets.widgets._core.plane import REACH
 from vaewidgets.widgets._map.figure import class_rows, span

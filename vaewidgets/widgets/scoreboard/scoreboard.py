@@ -15,8 +15,8 @@ from vaewidgets.data.pixels import to_uint8
 from vaewidgets.evaluation import scoreboard
 from vaewidgets.evaluation.marginal_likelihood import ladder
 from vaewidgets.models.likelihoods import Bernoulli
-from vaewidgets.models.modes import looking
 from vaewidgets.models.objectives import binarize
+from vaewidgets.models.vae import looking
 from vaewidgets.widgets._core.background_loop import Runner
 from vaewidgets.widgets._core.canvas import Picture
 from vaewidgets.widgets._core.encoded import name_of

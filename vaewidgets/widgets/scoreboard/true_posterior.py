@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vaewidgets.evaluation.marginal_likelihood import log_joint
-from vaewidgets.models.modes import looks
+from vaewidgets.models.vae import looks
 
 #: Points along a side of each grid; looks at most, each closer; nats under the best point that count as none.
 _POINTS, _LOOKS, _DEPTH = 121, 6, 8.0

@@ -10,7 +10,7 @@ from torch import nn
 import vaewidgets as vw
 from vaewidgets.evaluation import metrics
 from vaewidgets.evaluation.marginal_likelihood import log_joint
-from vaewidgets.models.modes import looking, teaching
+from vaewidgets.models.vae import looking, teaching
 from vaewidgets.widgets._core.encoded import decode_points
 
 LAYERS = {
