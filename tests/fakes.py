@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from vaewidgets.checkpoints import Atlas
-from vaewidgets.likelihoods import Bernoulli
-from vaewidgets.models import Posterior
+from vaewidgets.io.checkpoints import Atlas
+from vaewidgets.models.likelihoods import Bernoulli
+from vaewidgets.models.vae import Posterior
 
 
 class Painter:

@@ -26,8 +26,8 @@ import torch
 from PIL import Image
 
 import vaewidgets as vw
-from vaewidgets import resume
-from vaewidgets.checkpoints import Atlas
+from vaewidgets.io.checkpoints import Atlas
+from vaewidgets.training import resume
 
 MIB = 2**20
 #: What a load of a file of a few kilobytes may add to the memory of the process, in MiB. An image may promise

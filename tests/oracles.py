@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from vaewidgets.likelihoods import Gaussian
-from vaewidgets.models import Posterior
-from vaewidgets.objectives import elbo
+from vaewidgets.models.likelihoods import Gaussian
+from vaewidgets.models.objectives import elbo
+from vaewidgets.models.vae import Posterior
 
 #: Of the covariance of `linear_data`: three directions worth coding, and noise of variance 1/4.
 EIGENVALUES = (9.0, 4.0, 1.0, 0.25, 0.25, 0.25)

@@ -8,9 +8,9 @@ Execution counts and outputs stay, because nbval compares only cells that have a
 run to run or from machine to machine goes: widget state (megabytes), views of widgets that no longer exist,
 timings, the version of Python. A notebook that raises, or that shows a path of this machine, is refused, and
 the file stays as it was. Each notebook carries the version that it was written for, and its digest goes into
-``vaewidgets/notebooks.sha256``: only what stands there is signed as trusted. Each line says how long the
-notebook ran, its kernel's start included, and how large it is stored. ``tests/test_notebooks.py`` holds the
-committed notebooks to the same rules.
+``vaewidgets/course/notebooks.sha256``: only what stands there is signed as trusted. Each line says how long
+the notebook ran, its kernel's start included, and how large it is stored. ``tests/test_notebooks.py`` holds
+the committed notebooks to the same rules.
 """
 
 import argparse
@@ -22,7 +22,8 @@ from pathlib import Path
 
 import nbformat
 
-from vaewidgets import __version__, trust
+from vaewidgets import __version__
+from vaewidgets.course import trust
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}

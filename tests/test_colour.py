@@ -11,13 +11,13 @@ from oracles import generator
 from PIL import Image
 
 import vaewidgets as vw
-from vaewidgets.checkpoints import Atlas
-from vaewidgets.classifier import Classifier
-from vaewidgets.cli import main
-from vaewidgets.folders import read_folder
-from vaewidgets.metrics import encode_all
-from vaewidgets.scoreboard import check_judge
-from vaewidgets.widgets.picture import Picture
+from vaewidgets.cli.main import main
+from vaewidgets.data.image_folder import read_folder
+from vaewidgets.evaluation.metrics import encode_all
+from vaewidgets.evaluation.scoreboard import check_judge
+from vaewidgets.io.checkpoints import Atlas
+from vaewidgets.models.classifier import Classifier
+from vaewidgets.widgets._core.canvas import Picture
 
 COLOURS = {"red": (1, 0, 0), "lime": (0, 1, 0), "blue": (0, 0, 1)}
 

@@ -27,7 +27,7 @@ def blocks() -> list[str]:
 @pytest.fixture
 def example(monkeypatch) -> types.ModuleType:
     """README's panel as the module that it says it would be."""
-    module = types.ModuleType("vaewidgets.widgets.walk")
+    module = types.ModuleType("vaewidgets.widgets.walk.walk")
     module.shown = []
     module.display = module.shown.append
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -55,7 +55,7 @@ def test_the_example_passes_its_own_test(example, request):
 
 def test_every_file_that_is_named_is_there():
     """But for those that the reader makes: walk, x and NN_x."""
-    folders = ("", "vaewidgets", "vaewidgets/widgets")
+    folders = ("", "vaewidgets", "vaewidgets/widgets", "vaewidgets/widgets/_core")
     named = re.findall(r"`([\w./*]+(?:\.(?:py|js|css)|/run|/))`", PROSE)
     for name in named:
         if Path(name).stem not in ("walk", "test_walk", "x", "test_x"):
@@ -64,7 +64,7 @@ def test_every_file_that_is_named_is_there():
 
 
 def test_the_names_it_speaks_of_exist():
-    source = "".join(path.read_text("utf-8") for path in (ROOT / "vaewidgets" / "widgets").glob("*.py"))
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "vaewidgets" / "widgets").rglob("*.py"))
     for name in ("listen", "press", "check_keywords", "note_html", "set_trait"):
         assert f"`{name}`" in SECTION or f"{name}(" in SECTION
         assert f"{name}(" in source

@@ -14,7 +14,10 @@ import traitlets
 import vaewidgets as vw
 
 #: The rooms of the formulas, taught by name; of the others counts what `vaewidgets` itself names.
-_MODULES = ("likelihoods", "linear", "metrics", "models", "noise", "objectives", "samplers")
+_MODULES = (
+    "evaluation.metrics", "evaluation.samplers", "models.likelihoods", "models.linear_gaussian",
+    "models.objectives", "models.vae", "widgets.gaussian.counter_noise",
+)  # fmt: skip
 #: Where the arguments are explained, if not here.
 _ELSEWHERE = re.compile(r"takes the (parameters|arguments) of `\w+`|`\w+` makes it")
 _ERRORS = {"ValueError", "TypeError"}

@@ -1,4 +1,4 @@
-"""What importing costs: the panels, torchvision and scikit-learn wait until they are used."""
+"""Which room imports which, and what importing costs: what is heavy waits until it is used."""
 
 import ast
 import subprocess
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from structure import FLOORS, MAY_IMPORT, Import, back_up, circles, floors, imports_of, room_of
 
 import vaewidgets
 
@@ -14,10 +15,90 @@ PANELS = {"plotly", "ipywidgets", "anywidget", "IPython", "traitlets"}
 HEAVY = {"torchvision", "sklearn"}
 
 
-def loaded_after(code: str) -> set[str]:
-    """Top-level modules in a fresh interpreter after `code`."""
-    program = code + "\nimport sys; print(*{name.partition('.')[0] for name in sys.modules})"
-    return set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
+@pytest.fixture(scope="module")
+def imports() -> set[Import]:
+    return imports_of(PACKAGE)
+
+
+def test_every_room_imports_only_those_below_it(imports):
+    rooms = {room_of(i.by) for i in imports} | {room_of(i.of) for i in imports}
+    assert rooms <= set(MAY_IMPORT), "a new room needs its floor in structure.py"
+    assert back_up(imports) == []
+
+
+def test_no_module_imports_itself_on_a_way_around(imports):
+    assert circles({(i.by, i.of) for i in imports}) == []
+
+
+def test_no_panel_imports_another(imports):
+    """They are composed by linking traits; what they share is below them."""
+    shared = ("_core", "_map")
+    inside = ((i.by.split("."), i.of.split(".")) for i in imports if i.of.startswith("vaewidgets.widgets."))
+    pairs = {(by[2], of[2]) for by, of in inside if by[1] == "widgets" and len(by) > 3 and by[2] != of[2]}
+    assert {of for _, of in pairs} <= set(shared)
+    assert {of for by, of in pairs if by == "_map"} <= {"_core"} and "_core" not in {by for by, _ in pairs}
+
+
+def test_imports_are_counted_wherever_they_stand_and_circles_are_found(tmp_path):
+    """Else the tests above could not fail."""
+    files = {
+        "__init__.py": "",
+        "a/__init__.py": "",
+        "a/one.py": "from package.b import two\nfrom typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    import package.c",
+        "b/__init__.py": "",
+        "b/two.py": "def f():\n    from ..c import THREE\n    from . import missing",
+        "c.py": "import os\nimport package.a.one\nTHREE = 3",
+    }
+    for name, text in files.items():
+        (tmp_path / "package" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "package" / name).write_text(text)
+    found = imports_of(tmp_path / "package")
+    assert found == {
+        Import("package.a.one", "package.b.two", False),
+        Import("package.b.two", "package.c", True),
+        Import("package.b.two", "package.b", True),
+        Import("package.c", "package.a.one", False),
+    }
+    arrows = {("a", "b"), ("b", "c"), ("c", "a"), ("d", "a"), ("d", "e")}
+    assert circles(arrows) == [{"a", "b", "c"}]
+    assert floors(arrows) == {"a": 1, "b": 1, "c": 1, "d": 2, "e": 1}
+    assert len(MAY_IMPORT) == sum(map(len, FLOORS)) and MAY_IMPORT["_utils"] == {"_version", "_constants"}
+    upward = Import("vaewidgets.models.vae", "vaewidgets.io.onnx", True)
+    beside = Import("vaewidgets.data.load", "vaewidgets.models.vae", False)
+    down = Import("vaewidgets.io.onnx", "vaewidgets.models.vae", False)
+    assert back_up({upward, beside, down}) == [beside, upward]
+
+
+def loaded_after(code: str, whole: bool = False) -> set[str]:
+    """Modules in a fresh interpreter after `code`: the names of their top-level packages, or their own."""
+    program = code + "\nimport sys; print(*sys.modules)"
+    names = subprocess.check_output([sys.executable, "-c", program], text=True).splitlines()[-1].split()
+    return set(names if whole else (name.partition(".")[0] for name in names))
+
+
+def test_the_core_is_twelve_modules():
+    """Besides the packages they lie in, which hold nothing: no reader of folders or archives among them."""
+    loaded = loaded_after("import vaewidgets.models.vae, vaewidgets.training.fit", whole=True)
+    ours = {name for name in loaded if name.startswith("vaewidgets.")}
+    packages = {name for name in ours if (PACKAGE.parent / name.replace(".", "/")).is_dir()}
+    assert len(ours - packages - {"vaewidgets._version"}) <= 12
+    assert {name for name in ours if room_of(name) == "data"} == {
+        "vaewidgets.data",
+        "vaewidgets.data.dataset",
+    }
+    for name in packages:
+        text = (PACKAGE.parent / name.replace(".", "/") / "__init__.py").read_text(encoding="utf-8")
+        assert len(ast.parse(text).body) == 1, f"{name} is no longer empty"
+
+
+def test_nothing_that_a_user_imports_drives_a_browser():
+    code = "import vaewidgets as vw; [getattr(vw, n) for n in {*vw.__all__, *vw._MODULES}]; "
+    code += "from vaewidgets.cli import main; main._parser()"
+    loaded = loaded_after(code, whole=True)
+    assert "vaewidgets.widgets.explorer.explorer" in loaded
+    drivers = {f"vaewidgets.bench.{name}" for name in ("browser", "chromium", "lab_server")}
+    assert not loaded & {*drivers, "playwright"}
 
 
 def test_importing_the_package_loads_no_panel_and_nothing_heavy():
@@ -42,7 +123,7 @@ vw.load
     assert not loaded & (PANELS | HEAVY)
 
 
-def imports_of(path: Path, everywhere: bool):
+def tops_of(path: Path, everywhere: bool):
     """Top-level modules that a file imports: anywhere in it, or only when it is itself imported."""
     pending = list(ast.parse(path.read_text(encoding="utf-8")).body)
     while pending:
@@ -60,10 +141,11 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
 def test_only_the_panels_know_the_user_interface(path):
-    at_import = set(imports_of(path, everywhere=False))
+    at_import = set(tops_of(path, everywhere=False))
     assert "torchvision" not in at_import
-    if "widgets" not in path.relative_to(PACKAGE).parts:
-        assert not at_import & (PANELS | HEAVY)
+    if path.relative_to(PACKAGE).parts[0] != "widgets":
+        assert not at_import & HEAVY
+        assert not set(tops_of(path, everywhere=True)) & PANELS
 
 
 def test_the_walk_over_imports_sees_what_it_should(tmp_path):
@@ -72,8 +154,8 @@ def test_the_walk_over_imports_sees_what_it_should(tmp_path):
     file.write_text(
         "if True:\n    import plotly.graph_objects as go\ndef f():\n    from IPython.x import y\n"
     )
-    assert set(imports_of(file, everywhere=False)) == {"plotly"}
-    assert set(imports_of(file, everywhere=True)) == {"plotly", "IPython"}
+    assert set(tops_of(file, everywhere=False)) == {"plotly"}
+    assert set(tops_of(file, everywhere=True)) == {"plotly", "IPython"}
 
 
 def test_every_public_name_resolves_and_an_unknown_one_is_an_attribute_error():

@@ -11,8 +11,9 @@ import torch
 from oracles import drain, generator
 
 import vaewidgets as vw
-from vaewidgets import objectives, training
-from vaewidgets.metrics import held_out_elbo
+from vaewidgets.evaluation.metrics import held_out_elbo
+from vaewidgets.models import objectives
+from vaewidgets.training import fit
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_held_out_images_are_held_out(digits, monkeypatch):
         seen.extend(image.numpy().tobytes() for image in x)
         return vw.elbo(model, x, **arguments)
 
-    monkeypatch.setattr(training, "elbo", spied)
+    monkeypatch.setattr(fit, "elbo", spied)
     drain(vw.fit(vw.VAE(2, (1, 8, 8), hidden=(8,), seed=0), digits.train.images, epochs=1))
     assert len(seen) == 1437
     assert not set(seen) & {image.numpy().tobytes() for image in digits.test.images}

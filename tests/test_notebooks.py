@@ -17,7 +17,7 @@ import pytest
 import refresh_notebooks
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from vaewidgets import check
+from vaewidgets.course import check
 
 NOTEBOOKS = refresh_notebooks.NOTEBOOKS
 PATHS = refresh_notebooks.stored()

@@ -11,10 +11,10 @@ from hypothesis.extra import numpy as hnp
 from oracles import generator
 
 import vaewidgets as vw
-from vaewidgets import objectives
-from vaewidgets.images import tile, to_uint8
-from vaewidgets.likelihoods import ContinuousBernoulli, Gaussian, make_likelihood
-from vaewidgets.models import LOGVAR_BOUND, TRUNKS
+from vaewidgets.data.pixels import tile, to_uint8
+from vaewidgets.models import objectives
+from vaewidgets.models.likelihoods import ContinuousBernoulli, Gaussian, make_likelihood
+from vaewidgets.models.vae import LOGVAR_BOUND, TRUNKS
 
 # The same cases on every run, and no clock: a busy machine is no bug.
 quick = settings(

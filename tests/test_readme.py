@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import vaewidgets as vw
-from vaewidgets import cli
+from vaewidgets.cli import main as cli
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

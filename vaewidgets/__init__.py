@@ -5,16 +5,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Python
-    from . import check, objectives
-    from .checkpoints import load, pretrained, save
-    from .classifier import Classifier
-    from .conditional import ConditionalVAE
-    from .data import Dataset, Images, load_data
-    from .images import to_png
-    from .models import VAE, Autoencoder, Posterior
-    from .objectives import Elbo, elbo, iwae
-    from .steps import Step, paced
-    from .training import Training, fit
+    from ._version import __version__
+    from .course import check
+    from .data.dataset import Dataset, Images
+    from .data.load import load_data
+    from .data.pixels import to_png
+    from .io.checkpoints import load, pretrained, save
+    from .models import objectives
+    from .models.classifier import Classifier
+    from .models.conditional import ConditionalVAE
+    from .models.objectives import Elbo, elbo, iwae
+    from .models.vae import VAE, Autoencoder, Posterior
+    from .training.fit import Training, fit
+    from .training.records import Step, paced
     from .widgets import (
         BetaDial,
         Bottleneck,
@@ -32,20 +35,20 @@ if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Pyth
         Traverse,
     )
 
-__version__ = "0.1.0"
-
 #: Where each public name lives. All resolve on first use (PEP 562): torch takes seconds to import, and
 #: ``vaewidgets lab`` needs neither it nor plotly.
 _HOMES = {
-    "checkpoints": ("load", "pretrained", "save"),
-    "classifier": ("Classifier",),
-    "conditional": ("ConditionalVAE",),
-    "data": ("Dataset", "Images", "load_data"),
-    "images": ("to_png",),
-    "models": ("Autoencoder", "VAE", "Posterior"),
-    "objectives": ("Elbo", "elbo", "iwae"),
-    "steps": ("Step", "paced"),
-    "training": ("Training", "fit"),
+    "_version": ("__version__",),
+    "data.dataset": ("Dataset", "Images"),
+    "data.load": ("load_data",),
+    "data.pixels": ("to_png",),
+    "io.checkpoints": ("load", "pretrained", "save"),
+    "models.classifier": ("Classifier",),
+    "models.conditional": ("ConditionalVAE",),
+    "models.objectives": ("Elbo", "elbo", "iwae"),
+    "models.vae": ("Autoencoder", "VAE", "Posterior"),
+    "training.fit": ("Training", "fit"),
+    "training.records": ("Step", "paced"),
     "widgets": (
         "BetaDial",
         "Bottleneck",
@@ -64,11 +67,30 @@ _HOMES = {
     ),
 }
 
-#: Modules that are used by their own name: ``vw.objectives.binarize``.
-_MODULES = (
-    "aggregate", "check", "evidence", "export", "grouping", "holes", "judging", "likelihoods", "linear",
-    "metrics", "noise", "rejects", "samplers", "scoreboard", *_HOMES,
-)  # fmt: skip
+#: Modules that are used by a name of their own, and where they are: ``vw.objectives.binarize``.
+_MODULES = {
+    "aggregate": "evaluation.aggregate_posterior",
+    "check": "course.check",
+    "checkpoints": "io.checkpoints",
+    "classifier": "models.classifier",
+    "conditional": "models.conditional",
+    "evidence": "evaluation.marginal_likelihood",
+    "export": "io.onnx",
+    "grouping": "evaluation.probes",
+    "holes": "evaluation.holes",
+    "images": "data.pixels",
+    "judging": "training.classifier",
+    "likelihoods": "models.likelihoods",
+    "linear": "models.linear_gaussian",
+    "metrics": "evaluation.metrics",
+    "noise": "widgets.gaussian.counter_noise",
+    "objectives": "models.objectives",
+    "rejects": "data.negatives",
+    "samplers": "evaluation.samplers",
+    "scoreboard": "evaluation.scoreboard",
+    "steps": "training.records",
+    "widgets": "widgets",
+}
 
 __all__ = [
     "Autoencoder", "BetaDial", "Bottleneck", "Classifier", "ConditionalVAE", "Dataset", "DrawPad", "Elbo",
@@ -84,17 +106,18 @@ def __getattr__(name: str):
         value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
         return value
     if name in _MODULES:
-        return import_module(f".{name}", __name__)
+        return import_module(f".{_MODULES[name]}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_MODULES})
+    return sorted({*globals(), "__version__", *__all__, *_MODULES})
 
 
 # Only a kernel itself: processes that it starts inherit its environment, and have nobody to tell.
 if "ipykernel" in sys.modules:
-    from .written_for import line_of_this_notebook
+    from ._version import __version__
+    from .course.written_for import line_of_this_notebook
 
     if _line := line_of_this_notebook(__version__):
         print(_line)

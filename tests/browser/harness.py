@@ -1,4 +1,4 @@
-"""What the tests need beyond ``vaewidgets.browser``: mouse, keyboard, themes, and a look at what went wrong.
+"""What the tests need beyond ``vaewidgets.bench.browser``: mouse, keyboard, themes, and what went wrong.
 
 The fixtures are in ``conftest.py``.
 """
@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vaewidgets import browser, labserver
-from vaewidgets.browser import KernelError
-from vaewidgets.chromium import (
+from vaewidgets.bench import browser, lab_server
+from vaewidgets.bench.browser import KernelError
+from vaewidgets.bench.chromium import (
     CHROMIUM_ARGS,
     NO_WEBGL_ARGS,
     TIMEOUT_MS,
@@ -53,7 +53,7 @@ def wait_for_more(element: Locator, before: int) -> None:
     )
 
 
-class LabServer(labserver.LabServer):
+class LabServer(lab_server.LabServer):
     """The server, with notebooks of this repository."""
 
     def copy(self, source: str | Path, name: str | None = None) -> str:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import vaewidgets as vw
-from vaewidgets.images import to_uint8
-from vaewidgets.metrics import active_units
+from vaewidgets.data.pixels import to_uint8
+from vaewidgets.evaluation.metrics import active_units
 
 from .harness import expect
 

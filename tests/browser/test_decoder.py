@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 import vaewidgets as vw
-from vaewidgets.likelihoods import ContinuousBernoulli
-from vaewidgets.models import ACTIVATIONS, TRUNKS
-from vaewidgets.widgets._describe import describe
-from vaewidgets.widgets._panel import STATIC
+from vaewidgets.models.likelihoods import ContinuousBernoulli
+from vaewidgets.models.vae import ACTIVATIONS, TRUNKS
+from vaewidgets.widgets._core.network_spec import describe
+from vaewidgets.widgets._core.panel import STATIC
 
 DECODER = (STATIC / "decoder.js").read_text()
 PRETRAINED = sorted(

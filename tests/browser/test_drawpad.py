@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from vaewidgets.widgets._drawing import FRAMES
-from vaewidgets.widgets._panel import STATIC
+from vaewidgets.widgets._core.drawing import FRAMES
+from vaewidgets.widgets._core.panel import STATIC
 
 from .harness import expect, frames
 

@@ -8,8 +8,8 @@ import fuzz
 import pytest
 
 import vaewidgets as vw
-from vaewidgets.widgets._describe import describe, describe_classifier
-from vaewidgets.widgets._panel import STATIC
+from vaewidgets.widgets._core.network_spec import describe, describe_classifier
+from vaewidgets.widgets._core.panel import STATIC
 
 #: What a page is told: which part is wrong, and what to do; never what JavaScript stumbles over.
 CLEAR = (

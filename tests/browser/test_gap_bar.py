@@ -7,9 +7,17 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from vaewidgets.linear import LinearModel, Normal, diagonal_gap, estimate_bound, kl, shortfall, water_filling
-from vaewidgets.noise import normals
-from vaewidgets.widgets._panel import read_static
+from vaewidgets.models.linear_gaussian import (
+    LinearModel,
+    Normal,
+    diagonal_gap,
+    estimate_bound,
+    kl,
+    shortfall,
+    water_filling,
+)
+from vaewidgets.widgets._core.panel import read_static
+from vaewidgets.widgets.gaussian.counter_noise import normals
 
 from .harness import expect
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from vaewidgets.widgets._panel import STATIC
-from vaewidgets.widgets.kl_lab import areas, parts
+from vaewidgets.widgets._core.panel import STATIC
+from vaewidgets.widgets.gaussian.kl_lab import areas, parts
 
 from .harness import expect
 from .test_hand import PIXELS

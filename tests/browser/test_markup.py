@@ -3,7 +3,7 @@
 import torch
 
 import vaewidgets as vw
-from vaewidgets.widgets.page import write_page
+from vaewidgets.widgets.explorer.html_page import write_page
 
 from .harness import PlaywrightError, expect
 

@@ -6,9 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from vaewidgets.noise import normals
-from vaewidgets.widgets._panel import STATIC
-from vaewidgets.widgets.noise_knob import exact_gradient, pathwise_gradient, score_gradient
+from vaewidgets.widgets._core.panel import STATIC
+from vaewidgets.widgets.gaussian.counter_noise import normals
+from vaewidgets.widgets.gaussian.noise_knob import exact_gradient, pathwise_gradient, score_gradient
 
 from .harness import expect
 from .test_hand import PIXELS

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import vaewidgets as vw
-from vaewidgets.images import to_uint8
-from vaewidgets.widgets._figure import PALETTE
-from vaewidgets.widgets._grid import ManifoldGrid
-from vaewidgets.widgets.page import to_html, write_page
+from vaewidgets.data.pixels import to_uint8
+from vaewidgets.widgets._map.figure import PALETTE
+from vaewidgets.widgets._map.manifold_grid import ManifoldGrid
+from vaewidgets.widgets.explorer.html_page import to_html, write_page
 
 from .harness import expect
 
@@ -730,7 +730,7 @@ def test_every_control_has_a_name(explorer):
 def test_the_normal_distribution_is_exact(launch_browser):
     from scipy import special
 
-    from vaewidgets.widgets._panel import STATIC
+    from vaewidgets.widgets._core.panel import STATIC
 
     page = launch_browser().new_page()
     x = np.concatenate([np.linspace(-6, 6, 49), [1e-9, -38, 38]])

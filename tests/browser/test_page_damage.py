@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import vaewidgets as vw
-from vaewidgets.widgets.page import to_html, write_page
+from vaewidgets.widgets.explorer.html_page import to_html, write_page
 
 from .harness import expect
 

@@ -34,7 +34,7 @@ def notebook(lab, open_notebook):
     # Beside the notebook, not in the package; and no panel is made when it is imported.
     (lab.root / "walk.py").write_text(example.partition("\n\nwalk = ")[0], encoding="utf-8")
     names = {"__package__": __name__.rpartition(".")[0]}
-    exec(source.replace("vaewidgets.widgets.walk", "walk"), names)
+    exec(source.replace("vaewidgets.widgets.walk.walk", "walk"), names)
     [test] = [value for name, value in names.items() if name.startswith("test_")]
     opened = []
     test(lab, lambda path: opened.append(open_notebook(path)) or opened[0])

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import vaewidgets as vw
-from vaewidgets.checkpoints import Atlas
-from vaewidgets.images import to_uint8
-from vaewidgets.metrics import active_units
+from vaewidgets.data.pixels import to_uint8
+from vaewidgets.evaluation.metrics import active_units
+from vaewidgets.io.checkpoints import Atlas
 
 from .conftest import from_page
 

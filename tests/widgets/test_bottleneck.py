@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import vaewidgets as vw
-from vaewidgets.images import to_uint8
+from vaewidgets.data.pixels import to_uint8
 
 from .conftest import from_page
 from .test_explorer import shown

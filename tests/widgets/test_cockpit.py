@@ -13,11 +13,11 @@ import pytest
 import torch
 
 import vaewidgets as vw
-from vaewidgets.images import to_uint8
-from vaewidgets.steps import Diverged, Terms
-from vaewidgets.widgets import _shared
-from vaewidgets.widgets._history import History
-from vaewidgets.widgets.cockpit import LINKED
+from vaewidgets.data.pixels import to_uint8
+from vaewidgets.training.records import Diverged, Terms
+from vaewidgets.widgets._core import model_lock
+from vaewidgets.widgets.cockpit.cockpit import LINKED
+from vaewidgets.widgets.cockpit.history import History
 
 from .conftest import from_page
 
@@ -554,7 +554,7 @@ def test_closing_under_way_ends_the_threads_and_the_messages(wire):
     time.sleep(0.05)  # time in which a thread that was left would step or send
     assert wire.messages == []
     assert cockpit.training.step == step
-    assert cockpit not in _shared.followers(cockpit.model)
+    assert cockpit not in model_lock.followers(cockpit.model)
     cockpit.close()
 
 

@@ -8,8 +8,8 @@ import weakref
 import pytest
 
 import vaewidgets as vw
-from vaewidgets.widgets import _shared
-from vaewidgets.widgets import cockpit as cockpit_module
+from vaewidgets.widgets._core import model_lock
+from vaewidgets.widgets.cockpit import cockpit as cockpit_module
 
 from .conftest import from_page
 from .test_cockpit import DEADLINE, make, make_data, make_model, until, weights
@@ -31,7 +31,7 @@ def check_at_rest(cockpit) -> None:
     """Check what holds of every cockpit whose run is over."""
     assert cockpit.wait(DEADLINE)
     assert not cockpit._runner.running and cockpit.status != "running"
-    assert cockpit.model not in _shared._owners
+    assert cockpit.model not in model_lock._owners
     assert [step for _, step in cockpit.controls.back.options] == cockpit.snapshots
 
 

@@ -11,9 +11,9 @@ import traitlets
 from torch import nn
 
 import vaewidgets as vw
-from vaewidgets.checkpoints import Atlas
-from vaewidgets.images import to_uint8
-from vaewidgets.widgets._describe import describe
+from vaewidgets.data.pixels import to_uint8
+from vaewidgets.io.checkpoints import Atlas
+from vaewidgets.widgets._core.network_spec import describe
 
 from .conftest import CountingVAE, from_page
 
@@ -104,7 +104,7 @@ def test_the_sliders_are_made_where_z_is(wire):
 
 def test_weights_that_were_trained_on_are_sent_again(wire, digits, monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr("vaewidgets.widgets._network.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("vaewidgets.widgets._core.browser_network.time.monotonic", lambda: clock[0])
     model = vw.VAE(2, (1, 8, 8), hidden=(8,), seed=0)
     panel = vw.LatentExplorer(model)
     before = panel.latent.weights
@@ -157,7 +157,7 @@ def test_a_number_typed_in_the_box_moves_z_and_its_echo_does_not_round_z(wire, m
 
 def test_the_page_rounding_a_slider_to_its_step_does_not_round_z(wire, model, monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr("vaewidgets.widgets._coordinates.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("vaewidgets.widgets.explorer.coordinate_sliders.time.monotonic", lambda: clock[0])
     panel = vw.LatentExplorer(model)
     panel.z = (0.654321, 0)
     panel.z = (0.123456, 0.987654)
@@ -307,7 +307,7 @@ def test_zooming_to_the_cloud_shows_the_ellipse_and_goes_back(wire, model, image
 
 
 def test_without_the_data_the_panel_says_so_and_shows_the_reconstruction(model, images, monkeypatch):
-    monkeypatch.setattr("vaewidgets.widgets._model.load_test_images", lambda name: None)
+    monkeypatch.setattr("vaewidgets.widgets._core.encoded.load_test_images", lambda name: None)
     with torch.no_grad():
         q = model.encode(images.images)
     model.atlas = Atlas(q.mu, q.logvar, images.labels)

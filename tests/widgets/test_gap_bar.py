@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import vaewidgets as vw
-from vaewidgets.widgets.gap_bar import DRAWS
+from vaewidgets.widgets.gaussian.gap_bar import DRAWS
 
 from .conftest import from_page
 

@@ -8,8 +8,8 @@ import torch
 import traitlets
 
 import vaewidgets as vw
-from vaewidgets.models import Posterior
-from vaewidgets.widgets.kl_lab import areas, parts
+from vaewidgets.models.vae import Posterior
+from vaewidgets.widgets.gaussian.kl_lab import areas, parts
 
 from .conftest import FLOAT32, from_page
 from .test_explorer import shown
@@ -136,7 +136,7 @@ def test_images_without_labels_or_a_model_without_codes(model, images):
 
 
 def test_the_default_model_carries_its_atlas(monkeypatch):
-    monkeypatch.setattr("vaewidgets.widgets._model.load_test_images", lambda name: None)
+    monkeypatch.setattr("vaewidgets.widgets._core.encoded.load_test_images", lambda name: None)
     lab = vw.KLLab(row=100)
     assert lab.original.layout.display == "none"
     atlas = lab.model.atlas

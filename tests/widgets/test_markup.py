@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 
 import vaewidgets as vw
-from vaewidgets.data import name_classes
-from vaewidgets.quoting import tame
-from vaewidgets.widgets._figure import plain
-from vaewidgets.widgets._panel import STATIC, Dress, tree
-from vaewidgets.widgets.page import write_page
+from vaewidgets._utils.text import tame
+from vaewidgets.data.arrays import name_classes
+from vaewidgets.widgets._core.panel import STATIC, Dress, tree
+from vaewidgets.widgets._map.figure import plain
+from vaewidgets.widgets.explorer.html_page import write_page
 
 #: One class each.
 NAMES = (

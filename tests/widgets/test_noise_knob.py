@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import vaewidgets as vw
-from vaewidgets.noise import normals
-from vaewidgets.widgets.noise_knob import exact_gradient, pathwise_gradient, score_gradient
+from vaewidgets.widgets.gaussian.counter_noise import normals
+from vaewidgets.widgets.gaussian.noise_knob import exact_gradient, pathwise_gradient, score_gradient
 
 from .conftest import from_page
 

@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 import vaewidgets as vw
-from vaewidgets.widgets._plotly import FigureWidget
+from vaewidgets.widgets._core.plotly import FigureWidget
 
 
 def test_a_page_that_asks_later_gets_the_points_and_the_axes(trained):

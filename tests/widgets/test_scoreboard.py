@@ -10,13 +10,13 @@ import torch
 import traitlets
 
 import vaewidgets as vw
-from vaewidgets.checkpoints import Atlas
-from vaewidgets.evidence import log_evidence
-from vaewidgets.metrics import encode_all
-from vaewidgets.scoreboard import Scoreboard as Result
-from vaewidgets.scoreboard import measure
-from vaewidgets.widgets._posterior import true_posterior
-from vaewidgets.widgets._scoretable import verdict
+from vaewidgets.evaluation.marginal_likelihood import log_evidence
+from vaewidgets.evaluation.metrics import encode_all
+from vaewidgets.evaluation.scoreboard import Scoreboard as Result
+from vaewidgets.evaluation.scoreboard import measure
+from vaewidgets.io.checkpoints import Atlas
+from vaewidgets.widgets.scoreboard.columns import verdict
+from vaewidgets.widgets.scoreboard.true_posterior import true_posterior
 
 from .conftest import from_page
 
@@ -108,7 +108,7 @@ def test_measuring_in_a_thread_leaves_the_notebook_free_and_tells_how_far_it_is(
             begun.set()
             time.sleep(0.001)
 
-    monkeypatch.setattr("vaewidgets.scoreboard.measure", endless)
+    monkeypatch.setattr("vaewidgets.evaluation.scoreboard.measure", endless)
     panel = vw.Scoreboard(models, judge, images, draws=120)
     panel.start.click()
     assert begun.wait(120) and panel.status == "running"
@@ -127,7 +127,7 @@ def test_what_measuring_raises_is_shown_and_raised_again(models, judge, images, 
     def broken(*args, **keywords):
         raise ValueError("no <codes>")
 
-    monkeypatch.setattr("vaewidgets.scoreboard.measure", broken)
+    monkeypatch.setattr("vaewidgets.evaluation.scoreboard.measure", broken)
     panel = vw.Scoreboard(models, judge, images, draws=120, threaded=False)
     with pytest.raises(ValueError, match="no <codes>"):
         panel.measure()
@@ -140,7 +140,7 @@ def test_what_measuring_raises_is_shown_and_raised_again(models, judge, images, 
 def test_an_observer_may_measure_again_stop_or_raise(
     models, judge, images, result, monkeypatch, capsys, threaded
 ):
-    monkeypatch.setattr("vaewidgets.scoreboard.measure", lambda *args, **keywords: result)
+    monkeypatch.setattr("vaewidgets.evaluation.scoreboard.measure", lambda *args, **keywords: result)
     panel = vw.Scoreboard(models, judge, images, draws=120, threaded=threaded)
     seen = []
 
@@ -184,7 +184,7 @@ def test_a_double_click_is_no_error_and_a_closed_board_measures_no_more(models, 
             progress(0.5, "V")
             time.sleep(0.001)
 
-    monkeypatch.setattr("vaewidgets.scoreboard.measure", endless)
+    monkeypatch.setattr("vaewidgets.evaluation.scoreboard.measure", endless)
     panel = vw.Scoreboard(models, judge, images, draws=120)
     panel.start.click()
     panel.start.click()

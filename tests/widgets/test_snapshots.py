@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from vaewidgets.widgets._snapshots import Snapshots
+from vaewidgets.widgets.cockpit.snapshots import Snapshots
 
 
 def run(states: Snapshots, steps, floats: int = 4) -> None:

@@ -5,7 +5,7 @@ import html
 import pytest
 
 import vaewidgets as vw
-from vaewidgets.widgets._panel import Panel
+from vaewidgets.widgets._core.panel import Panel
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 

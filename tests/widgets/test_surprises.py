@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import vaewidgets as vw
-from vaewidgets.conditional import ConditionalVAE
-from vaewidgets.images import to_uint8
+from vaewidgets.data.pixels import to_uint8
+from vaewidgets.models.conditional import ConditionalVAE
 
 from .conftest import from_page
 from .test_explorer import shown

@@ -8,13 +8,13 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 import vaewidgets as vw
-from vaewidgets.checkpoints import Atlas
-from vaewidgets.classifier import Classifier
-from vaewidgets.conditional import ConditionalVAE
-from vaewidgets.images import to_uint8
-from vaewidgets.widgets._describe import describe, describe_classifier
-from vaewidgets.widgets._shared import followers
-from vaewidgets.widgets._traversal import describe_given
+from vaewidgets.data.pixels import to_uint8
+from vaewidgets.io.checkpoints import Atlas
+from vaewidgets.models.classifier import Classifier
+from vaewidgets.models.conditional import ConditionalVAE
+from vaewidgets.widgets._core.model_lock import followers
+from vaewidgets.widgets._core.network_spec import describe, describe_classifier
+from vaewidgets.widgets.traverse.traverse_view import describe_given
 
 from .conftest import FLOAT32, from_page
 from .test_explorer import decoded, shown

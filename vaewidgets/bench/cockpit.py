@@ -96,8 +96,8 @@ def measure(dataset: str, points: int, seconds: float, rounds: int, steps: int) 
         ``alone`` and ``watched`` in images per second and ``pictures`` in updates per second, each the
         median over the turns; ``slider_p50_ms`` and ``slider_p95_ms``; ``halted`` in seconds.
     """
-    from vaewidgets.browser import Notebook
-    from vaewidgets.chromium import expect
+    from .browser import Notebook
+    from .chromium import expect
 
     with opened() as (_, server, chromium):
         notebook = Notebook(chromium, server, None, sidebar=False, viewport=(1280, 1700))

@@ -314,7 +314,7 @@ def _count(text: str) -> int:
 
 def run(args) -> int:
     """Measure and print; return the exit status."""
-    from vaewidgets.writing import check_free, write
+    from vaewidgets._utils.atomic_write import check_free, write
 
     if args.json is not None:
         check_free(args.json, args.overwrite)  # before minutes of measuring
@@ -363,7 +363,7 @@ def measure(
     RuntimeError
         No Chromium; a design that does not run.
     """
-    from vaewidgets.chromium import PlaywrightError
+    from .chromium import PlaywrightError
 
     with opened("matplotlib", webgl=webgl) as (where, server, chromium):
         results = []
@@ -377,8 +377,8 @@ def measure(
 
 
 def _measure(name, design, chromium, server, seconds, steps, shots) -> Result:
-    from vaewidgets.browser import Notebook
-    from vaewidgets.chromium import expect
+    from .browser import Notebook
+    from .chromium import expect
 
     notebook = Notebook(chromium, server, shots, sidebar=False)
     try:

@@ -18,10 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaewidgets.likelihoods import Bernoulli
-from vaewidgets.metrics import held_out_elbo
-from vaewidgets.models import VAE, Posterior
-from vaewidgets.training import fit
+from vaewidgets.evaluation.metrics import held_out_elbo
+from vaewidgets.models.likelihoods import Bernoulli
+from vaewidgets.models.vae import VAE, Posterior
+from vaewidgets.training.fit import fit
 
 PIXELS, HIDDEN, LATENT, LR = 784, 400, 20, 1e-3
 

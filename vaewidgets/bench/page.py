@@ -40,8 +40,8 @@ def opened(*needed: str, webgl: bool = True) -> Iterator[tuple]:
     missing = [name for name in ("playwright", *needed) if not is_installed(name)]
     if missing:
         raise ImportError(f"needs {' and '.join(missing)}, of the extra [bench]: {_INSTALL}")
-    from vaewidgets.chromium import CHROMIUM_ARGS, NO_WEBGL_ARGS, TIMEOUT_MS, expect, sync_playwright
-    from vaewidgets.labserver import LabServer
+    from .chromium import CHROMIUM_ARGS, NO_WEBGL_ARGS, TIMEOUT_MS, expect, sync_playwright
+    from .lab_server import LabServer
 
     print(versions := software(*_PACKAGES), flush=True)
     with (
@@ -82,8 +82,9 @@ def wait_for_rest(notebook) -> None:
 
 
 def _launch(playwright, args):
-    from vaewidgets.chromium import TIMEOUT_MS, PlaywrightError
-    from vaewidgets.doctor import chromium_path
+    from vaewidgets.course.doctor import chromium_path
+
+    from .chromium import TIMEOUT_MS, PlaywrightError
 
     try:
         return playwright.chromium.launch(

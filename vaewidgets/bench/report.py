@@ -8,8 +8,8 @@ import platform
 from collections.abc import Sequence
 from importlib import metadata
 
-from vaewidgets import __version__
-from vaewidgets.cpus import available_cpus
+from vaewidgets._utils.threads import available_cpus
+from vaewidgets._version import __version__
 
 
 def align(rows: Sequence[Sequence[str]], *, rule_after: int) -> list[str]:

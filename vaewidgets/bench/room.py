@@ -90,8 +90,7 @@ def measure(students: int, seconds: float, rate: float, model: str, decode: str)
     """
     import asyncio
 
-    from vaewidgets.labserver import LabServer
-
+    from .lab_server import LabServer
     from .lesson import teach
 
     with tempfile.TemporaryDirectory(prefix="vaewidgets-bench-", ignore_cleanup_errors=True) as home:

@@ -83,7 +83,7 @@ def run(args) -> int:
     """Measure and print; return the exit status."""
     import torch
 
-    from vaewidgets.data import _root, load_data
+    from vaewidgets.data.load import _root, load_data
 
     if args.threads is not None:
         torch.set_num_threads(args.threads)
@@ -193,9 +193,9 @@ def _counter(images: int, batch_size: int, epochs: int) -> list[int]:
 
 def digits_seconds() -> float:
     """Train README's model on the digits; return the seconds."""
-    from vaewidgets.data import load_data
-    from vaewidgets.models import VAE
-    from vaewidgets.training import fit
+    from vaewidgets.data.load import load_data
+    from vaewidgets.models.vae import VAE
+    from vaewidgets.training.fit import fit
 
     images, model = load_data("digits").train.images, VAE(2, (1, 8, 8), seed=0)
     started = time.perf_counter()

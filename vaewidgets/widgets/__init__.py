@@ -1,19 +1,19 @@
-"""The panels: what people open in JupyterLab. Each is one file; none imports another."""
+"""The panels: what people open in JupyterLab. Each has a folder; none imports another."""
 
-from .beta_dial import BetaDial
-from .bottleneck import Bottleneck
-from .cockpit import TrainingCockpit
-from .curves import LearningCurves
-from .drawpad import DrawPad
-from .explorer import LatentExplorer
-from .gap_bar import GapBar
-from .holefinder import HoleFinder
-from .kl_lab import KLLab
-from .map import LatentMap
-from .noise_knob import NoiseKnob
-from .scoreboard import Scoreboard
-from .surprises import Surprises
-from .traverse import Traverse
+from .bottleneck.bottleneck import Bottleneck
+from .cockpit.cockpit import TrainingCockpit
+from .cockpit.learning_curves import LearningCurves
+from .draw_pad.draw_pad import DrawPad
+from .explorer.explorer import LatentExplorer
+from .gaussian.beta_dial import BetaDial
+from .gaussian.gap_bar import GapBar
+from .gaussian.kl_lab import KLLab
+from .gaussian.noise_knob import NoiseKnob
+from .hole_finder.hole_finder import HoleFinder
+from .latent_map.latent_map import LatentMap
+from .scoreboard.scoreboard import Scoreboard
+from .surprises.surprises import Surprises
+from .traverse.traverse import Traverse
 
 __all__ = [
     "BetaDial",

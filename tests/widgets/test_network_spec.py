@@ -1,0 +1,249 @@
+"""What is written down for the page, and what is refused; tests/browser/test_decoder.py runs it."""
+
+import json
+import math
+import types
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import vaewidgets as vw
+from vaewidgets.widgets._core.network_spec import CannotDescribe, describe
+
+
+def make(*layers, image_shape=(1, 4, 4), kind=vw.VAE, **options):
+    """A model of two latents whose decoder is `layers`."""
+    model = kind(2, image_shape, hidden=(3,), seed=0, **options)
+    model.decoder = nn.Sequential(*layers)
+    return model
+
+
+def values(description) -> np.ndarray:
+    return np.frombuffer(description.weights, "<f4" if description.spec["dtype"] == "float32" else "<f2")
+
+
+def kinds(layers) -> list[str]:
+    return [layer["kind"] for layer in layers]
+
+
+def test_an_mlp_is_written_layer_by_layer():
+    model = vw.VAE(2, (1, 6, 5), hidden=(16, 8), activation="gelu", seed=0)
+    description = describe(model)
+    spec = description.spec
+    assert kinds(spec["decoder"]) == ["linear", "gelu", "linear", "gelu", "linear", "reshape", "sigmoid"]
+    assert (spec["latentDim"], spec["imageShape"], spec["encoder"]) == (2, [1, 6, 5], None)
+    assert spec["size"] == sum(p.numel() for p in model.decoder.parameters())
+    assert len(description.weights) == 4 * spec["size"]
+    first = spec["decoder"][0]
+    assert (first["in"], first["out"]) == ([2], [8])
+    flat = values(description)
+    assert np.array_equal(flat[first["weight"] :][:16].reshape(8, 2), model.decoder[0].weight.detach())
+    assert np.array_equal(flat[first["bias"] :][:8], model.decoder[0].bias.detach())
+
+
+@pytest.mark.parametrize("trunk", ["linear", "mlp", "conv"])
+@pytest.mark.parametrize("kind", [vw.VAE, vw.Autoencoder])
+@pytest.mark.parametrize("image_shape", [(1, 8, 8), (3, 7, 5)])
+def test_every_trunk_and_both_models_are_described_as_plain_json(kind, trunk, image_shape):
+    model = kind(3, image_shape, trunk=trunk, hidden=(6, 4), seed=0)
+    description = describe(model, encoder=True)
+    spec = json.loads(json.dumps(description.spec, allow_nan=False))
+    assert spec == description.spec
+    parameters = sum(p.numel() for p in model.parameters())
+    assert spec["size"] == parameters
+    assert len(description.weights) == 4 * parameters
+    encoder = spec["encoder"]
+    assert kinds(encoder["mu"]) == ["linear"]
+    if kind is vw.Autoencoder:
+        assert encoder["logvar"] is None
+    else:
+        assert kinds(encoder["logvar"]) == ["constant" if trunk == "linear" else "linear", "bound"]
+    shapes = [layer["out"] for layer in encoder["trunk"] if "out" in layer]
+    assert encoder["width"] == math.prod(shapes[-1])
+
+
+def test_the_likelihood_decides_the_last_layer():
+    ends = {
+        name: kinds(describe(vw.VAE(2, (1, 4, 4), trunk="linear", likelihood=name)).spec["decoder"])[-1]
+        for name in ("bernoulli", "continuous-bernoulli", "gaussian")
+    }
+    assert ends == {
+        "bernoulli": "sigmoid",
+        "continuous-bernoulli": "continuous_bernoulli_mean",
+        "gaussian": "reshape",
+    }
+
+
+def test_describing_changes_nothing_and_freezes_the_weights():
+    model = vw.VAE(2, (1, 4, 4), hidden=(3,), seed=0)
+    description = describe(model, encoder=True)
+    before = values(description).copy()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 1
+    assert np.array_equal(values(description), before)
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+    with pytest.raises(AttributeError):
+        description.spec = {}
+
+
+def test_half_is_half_the_size_and_rounds_once():
+    model = vw.VAE(2, (1, 4, 4), hidden=(3,), seed=0)
+    full, half = describe(model), describe(model, half=True)
+    assert half.spec == {**full.spec, "dtype": "float16"}
+    assert 2 * len(half.weights) == len(full.weights)
+    assert np.array_equal(values(half), values(full).astype(np.float16))
+
+
+def test_half_refuses_what_it_cannot_hold():
+    model = make(nn.Linear(2, 16))
+    with torch.no_grad():
+        model.decoder[0].weight[0, 0] = 1e5
+    describe(model)
+    with pytest.raises(CannotDescribe, match=r"decoder\.0\.weight has values too large for float16"):
+        describe(model, half=True)
+
+
+def test_other_floating_types_become_float32():
+    model = vw.VAE(2, (1, 4, 4), hidden=(3,), seed=0)
+    expected = values(describe(model, encoder=True)).copy()
+    assert np.array_equal(values(describe(model.double(), encoder=True)), expected)
+    assert np.allclose(values(describe(model.bfloat16(), encoder=True)), expected, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("layer", "why"),
+    [
+        (nn.BatchNorm1d(4), r"decoder\.1 is a BatchNorm1d, which the page cannot run"),
+        (nn.Dropout(), r"decoder\.1 is a Dropout, which"),
+        (nn.Sequential(nn.Tanh(), nn.ELU()), r"decoder\.1\.1 is a ELU"),
+        (nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.Conv2d(1, 2, 1, groups=1, padding_mode="circular")),
+         r"decoder\.1\.1 is a Conv2d with padding_mode='circular'"),
+        (nn.Sequential(nn.Unflatten(1, (2, 2, 1)), nn.ConvTranspose2d(2, 2, 1, groups=2)),
+         r"decoder\.1\.1 is a ConvTranspose2d with groups=2"),
+        (nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.Linear(2, 2)),
+         r"decoder\.1\.1 is a Linear on shape \(1, 2, 2\)"),
+        (nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.Upsample(scale_factor=2, mode="bilinear")),
+         r"decoder\.1\.1 is a Upsample with mode='bilinear'"),
+        (nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.Upsample(scale_factor=1.5)),
+         r"decoder\.1\.1 is a Upsample .* whole factors"),
+        # 4.4 of 2 is cut to 4, twice 2; but torch still reads the pixels in steps of 1 / 2.2.
+        (nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.Upsample(scale_factor=2.2)), r"whole factors"),
+        (nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Upsample(scale_factor=2)), r"in the plane"),
+        (nn.Linear(3, 4), r"decoder\.1, a Linear, does not take shape \(4,\)"),
+        (nn.Flatten(0), r"decoder\.1, a Flatten, changes the batch axis"),
+        (nn.Linear(4, 15), r"decoder gives shape \(15,\) where 16 values are needed"),
+    ],
+)  # fmt: skip
+def test_a_layer_the_page_cannot_run_is_named(layer, why):
+    with pytest.raises(CannotDescribe, match=why):
+        describe(make(nn.Linear(2, 4), layer))
+
+
+def test_subclasses_count_by_the_forward_they_run():
+    class Wide(nn.Linear):
+        def __init__(self):
+            super().__init__(2, 16)
+
+    class Twice(nn.Linear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    assert kinds(describe(make(Wide())).spec["decoder"]) == ["linear", "sigmoid"]
+    with pytest.raises(CannotDescribe, match=r"decoder\.0 is a Twice"):
+        describe(make(Twice(2, 16)))
+
+    model = make(nn.Linear(2, 16))
+    model.decoder[0].forward = lambda x: torch.zeros(len(x), 16)
+    with pytest.raises(CannotDescribe, match=r"decoder\.0 is a Linear"):
+        describe(model)
+
+
+def test_a_parametrized_layer_is_described_by_its_effective_weights():
+    model = make(nn.utils.parametrizations.weight_norm(nn.Linear(2, 16)))
+    with torch.no_grad():
+        model.decoder[0].parametrizations.weight.original0 *= 3
+    assert np.array_equal(values(describe(model))[:32].reshape(16, 2), model.decoder[0].weight.detach())
+
+
+def test_hooks_are_not_skipped_in_silence():
+    model = make(nn.Linear(2, 16))
+    handle = model.decoder[0].register_forward_hook(lambda layer, args, y: y + 1)
+    with pytest.raises(CannotDescribe, match=r"decoder\.0, a Linear, has forward hooks"):
+        describe(model)
+    handle.remove()
+    describe(model)
+
+
+def test_a_layer_used_twice_is_written_twice():
+    shared = nn.Tanh()
+    model = make(nn.Linear(2, 4), shared, nn.Identity(), nn.Linear(4, 16), shared)
+    assert kinds(describe(model).spec["decoder"]) == ["linear", "tanh", "linear", "tanh", "sigmoid"]
+
+
+def test_a_decoder_may_be_one_layer_and_a_head_none():
+    model = vw.VAE(2, (1, 4, 4), hidden=(2,))
+    model.decoder, model.mu = nn.Linear(2, 16), nn.Identity()
+    spec = describe(model, encoder=True).spec
+    assert kinds(spec["decoder"]) == ["linear", "sigmoid"]
+    assert spec["encoder"]["mu"] == []
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize(
+    ("name", "encoder"),
+    [("decoder.0.bias", False), ("decoder.2.weight", False), ("encoder.1.weight", True), ("mu.bias", True)],
+)
+def test_weights_that_are_not_finite_are_named(name, encoder, bad):
+    model = vw.VAE(2, (1, 4, 4), hidden=(3,), seed=0)
+    with torch.no_grad():
+        model.get_parameter(name).view(-1)[0] = bad
+    with pytest.raises(CannotDescribe, match=rf"^{name} has values that are not finite"):
+        describe(model, encoder=encoder)
+    if encoder:
+        describe(model)
+
+
+@pytest.mark.parametrize("name", ["decode", "decode_parameters"])
+def test_a_method_of_ones_own_is_not_skipped(name):
+    own = {name: lambda self, z: getattr(vw.VAE, name)(self, -z)}
+    model = type("Mine", (vw.VAE,), own)(2, (1, 4, 4), hidden=(3,))
+    with pytest.raises(CannotDescribe, match=rf"Mine\.{name} is not that of a VAE"):
+        describe(model)
+
+    model = vw.VAE(2, (1, 4, 4), hidden=(3,))
+    setattr(model, name, types.MethodType(own[name], model))
+    with pytest.raises(CannotDescribe, match=rf"VAE\.{name}"):
+        describe(model)
+
+
+def test_an_encode_of_ones_own_matters_only_when_it_is_asked_for():
+    class Mine(vw.VAE):
+        def encode(self, x):
+            return super().encode(1 - x)
+
+    model = Mine(2, (1, 4, 4), hidden=(3,))
+    assert describe(model).spec["encoder"] is None
+    with pytest.raises(CannotDescribe, match=r"Mine\.encode"):
+        describe(model, encoder=True)
+
+
+def test_a_likelihood_of_ones_own_is_named():
+    class Clipped(nn.Module):
+        def mean(self, x):
+            return x.clamp(0, 1)
+
+    model = vw.VAE(2, (1, 4, 4), hidden=(3,))
+    model.likelihood = Clipped()
+    with pytest.raises(CannotDescribe, match="likelihood is a Clipped"):
+        describe(model)
+
+
+@pytest.mark.parametrize(
+    "model", [types.SimpleNamespace(latent_dim=2, decode=torch.sin), nn.Linear(2, 3), None]
+)
+def test_any_object_with_decode_is_left_to_the_kernel(model):
+    with pytest.raises(CannotDescribe, match=type(model).__name__):
+        describe(model)

@@ -1,0 +1,243 @@
+"""Files written whole or not at all, and never over another unless asked."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .safe_open import kind_of
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+#: Seconds after which nobody is still writing a file, where no lock says so.
+_DAY = 86_400
+
+
+def check_free(path: str | os.PathLike, overwrite: bool) -> None:
+    """Refuse a place that cannot be written, before any work is done for it.
+
+    Raises
+    ------
+    IsADirectoryError, FileNotFoundError
+        `path` is a folder, or lies in one that is not there.
+    FileExistsError
+        There is a file, and `overwrite` is False.
+    OSError
+        There is something else, a device or a FIFO, or a link that leads nowhere.
+    """
+    place = destination(path)
+    if place.exists() and not overwrite:
+        raise _exists(path)
+    if not os.access(place.parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"{path}: the folder {place.parent} cannot be written. Name another one.")
+
+
+def destination(path: str | os.PathLike) -> Path:
+    """Return where the bytes of `path` go: links are followed, as every program that writes does.
+
+    Raises
+    ------
+    OSError
+        No ordinary file lies or can lie there.
+    """
+    path = Path(path)
+    place = Path(os.path.realpath(path))
+    try:
+        mode = place.lstat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise FileNotFoundError(
+                f"{path} is a link to {place}, which is not there. Remove it, or name another file."
+            ) from None
+        if not place.parent.is_dir():
+            raise FileNotFoundError(f"{path}: there is no folder {path.parent}. Make it first.") from None
+        return place
+    except NotADirectoryError:
+        raise FileNotFoundError(f"{path}: there is no folder {path.parent}. Make it first.") from None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(f"{path} is a folder; expected a file to write.")
+    if stat.S_ISLNK(mode):
+        raise OSError(errno.ELOOP, f"{path} is a link that leads back to itself. Remove it")
+    if kind := kind_of(mode):
+        raise OSError(f"{path} is {kind}: only ordinary files are replaced. Name another file.")
+    return place
+
+
+def write(files: Mapping[Path, bytes], overwrite: bool = True) -> None:
+    """Write files that belong together, each atomically.
+
+    All are complete on the disk before the first takes its name: what usually fails (a full disk, a
+    folder that is read-only, Ctrl-C) fails before any old file is gone. A file that is replaced hands its
+    permissions on; a link stays, and its file is replaced. A process that is killed leaves hidden files
+    that end in .part; the next to write the same file removes them.
+
+    Parameters
+    ----------
+    files : mapping of Path to bytes
+    overwrite : bool
+        False: where a file has come up in the meantime, it stays, and none is written.
+
+    Raises
+    ------
+    OSError
+        They cannot be written, or something that is no ordinary file lies there.
+    """
+    scratches, locks, made = {}, [], []
+    try:
+        for path, data in files.items():
+            place = destination(path)
+            _clear(place)
+            handle, scratch = _open_scratch(place)
+            scratches[path] = place, scratch
+            if fcntl:
+                # The lock lasts as long as one of its handles, and no longer than the process.
+                locks.append(os.dup(handle))
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp makes the file private; these are ordinary files.
+            os.chmod(scratch, _mode(place))
+        for path, (place, scratch) in scratches.items():
+            if overwrite:
+                os.replace(scratch, place)
+            else:
+                _put_new(path, place, scratch)
+                made.append(place)
+    except BaseException:
+        for place in made:
+            place.unlink(missing_ok=True)
+        for _, scratch in scratches.values():
+            Path(scratch).unlink(missing_ok=True)
+        raise
+    finally:
+        for lock in locks:
+            os.close(lock)
+
+
+@contextmanager
+def claim(path: str | os.PathLike):
+    """Be the only one, of all that ask, that is about to write `path`, until the block ends.
+
+    The claim is a locked hidden file beside it, and ends with the process whatever ends that.
+
+    Raises
+    ------
+    FileExistsError
+        Another process has it.
+    OSError
+        `path` cannot be written.
+    """
+    place = destination(path)
+    name = place.with_name(f".{place.name}.lock")
+    taken = FileExistsError(
+        f"{path} is being written by another process: wait until it is done, or name another file."
+    )
+    # Windows removes the file with its last handle, and lets nobody make it again before that.
+    flags = os.O_RDWR | os.O_CREAT | (getattr(os, "O_NOFOLLOW", 0) if fcntl else os.O_EXCL | os.O_TEMPORARY)
+    while True:
+        try:
+            handle = os.open(name, flags, 0o600)
+        except FileExistsError:
+            raise taken from None
+        except OSError as error:
+            raise OSError(
+                f"{path} cannot be written: {error.strerror}. Name a file in another folder, or make this "
+                "one writable."
+            ) from error
+        if not fcntl:
+            break
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise taken from None
+        except OSError:  # some network drives have no locks
+            pass
+        # Before it was locked, the one before may have removed it.
+        if os.fstat(handle).st_nlink:
+            break
+        os.close(handle)
+    try:
+        yield
+    finally:
+        if fcntl:
+            with suppress(OSError):
+                name.unlink()
+        os.close(handle)
+
+
+def _exists(path) -> FileExistsError:
+    return FileExistsError(
+        f"{path} exists already. Name another file, or replace it with overwrite=True "
+        "(--overwrite on the command line)."
+    )
+
+
+def _put_new(path: Path, place: Path, scratch: str) -> None:
+    """Give a file its name unless there is one of that name: one call of the system does both."""
+    try:
+        os.link(scratch, place)
+    except FileExistsError:
+        raise _exists(path) from None
+    except OSError:  # some drives have no hard links: an empty file takes the name until the whole one does
+        try:
+            os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            raise _exists(path) from None
+        os.replace(scratch, place)
+    else:
+        os.unlink(scratch)
+
+
+def _mode(place: Path) -> int:
+    """Return the permissions of the file that is there, or those of a new one."""
+    try:
+        return stat.S_IMODE(place.stat().st_mode) & 0o777
+    except FileNotFoundError:
+        return 0o666 & ~_umask()
+
+
+def _open_scratch(path: Path) -> tuple[int, str]:
+    """Make and lock a file beside `path`; return its handle and name."""
+    while True:
+        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        if fcntl:
+            with suppress(OSError):  # some network drives have no locks
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        # Before it was locked, another process may have taken it for abandoned.
+        if os.fstat(handle).st_nlink:
+            return handle, scratch
+        os.close(handle)
+
+
+def _clear(path: Path) -> None:
+    """Remove what processes that were killed have half written of `path`."""
+    # mkstemp puts eight letters there.
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????.part"):
+        with suppress(OSError):  # somebody is writing it, or has just removed it
+            if fcntl is None:
+                if time.time() - left.stat().st_mtime > _DAY:
+                    left.unlink()
+                continue
+            if not stat.S_ISREG(left.lstat().st_mode):
+                continue
+            with left.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,48 @@
+"""What comes from outside, as it may stand in a sentence: short, on one line, and from left to right."""
+
+from __future__ import annotations
+
+import re
+
+#: Characters.
+LONGEST = 400
+
+# Control characters, those that turn the direction of whatever follows, and halves of characters, which no
+# terminal and no file takes.
+_UNRULY = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+_UNRULY_NAME = re.compile(f"[{_UNRULY}]")
+_UNRULY_LINE = re.compile(f"(?!\n)[{_UNRULY}]")
+
+
+def brief(said) -> str:
+    """Return what an exception or a text says, tame and on one line, cut off where it is long.
+
+    Of a mute exception it is the kind.
+    """
+    text = tame(" ".join(str(said).split())).rstrip(".: ") or type(said).__name__
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ... ({len(text):,} characters)"
+
+
+def tame(name: str) -> str:
+    """Return a name in which each character that would break a line, or turn its direction, is a U+FFFD."""
+    return _UNRULY_NAME.sub("\ufffd", name)
+
+
+def tame_lines(text: str) -> str:
+    """Return a text as `tame` does, its ends of lines kept: for what a terminal is sent."""
+    return _UNRULY_LINE.sub("\ufffd", text)
+
+
+def tame_json(value):
+    """Return what JSON holds with every text in it, keys too, as `tame` returns it."""
+    if isinstance(value, str):
+        return tame(value)
+    if isinstance(value, dict):
+        return {tame(name): tame_json(inner) for name, inner in value.items()}
+    return [tame_json(inner) for inner in value] if isinstance(value, list) else value
+
+
+def natural(name: str) -> tuple:
+    """Return what sorts names in natural order: 2 before 10, in either case."""
+    parts = re.split("([0-9]+)", name.casefold())
+    return [int(part) if odd % 2 else part for odd, part in enumerate(parts)], name

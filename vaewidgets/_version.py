@@ -1,0 +1,3 @@
+"""The version of the package, from which pyproject.toml has it too."""
+
+__version__ = "0.1.0"

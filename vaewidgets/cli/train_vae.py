@@ -1,0 +1,246 @@
+"""``vaewidgets train`` once its words are known: from the images to a checkpoint that says how good it is."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from vaewidgets._utils import atomic_write
+from vaewidgets._utils.text import brief
+from vaewidgets._version import __version__
+from vaewidgets.data.dataset import Images
+from vaewidgets.evaluation.metrics import encode_all, held_out_elbo
+from vaewidgets.io import checkpoints
+from vaewidgets.models.conditional import ConditionalVAE
+from vaewidgets.models.vae import VAE, Autoencoder
+from vaewidgets.training import resume
+from vaewidgets.training.devices import Team, pick_device
+from vaewidgets.training.fit import fit
+from vaewidgets.training.records import Diverged
+
+from .progress import Progress, Signals, drive
+from .train_common import Splits, class_info, held_out_name, load, round_to_half, split, store
+from .train_options import TrainOptions, check_fits, command, dataset_name, given, recipe
+
+#: By what ``--model`` calls them.
+KINDS = {"vae": VAE, "ae": Autoencoder, "cvae": ConditionalVAE}
+
+#: Training images in the second atlas: as many as MNIST has test images.
+TRAIN_ATLAS = 10_000
+
+
+class End(NamedTuple):
+    """How a training ended.
+
+    Attributes
+    ----------
+    status : int
+        The exit status it asks for.
+    reason : str or None
+        Why before its last step.
+    unsaved : dict of Path to bytes
+        The state that could not be written yet.
+    """
+
+    status: int = 0
+    reason: str | None = None
+    unsaved: Mapping[Path, bytes] = {}
+
+
+def train(options: TrainOptions, state: resume.State | None) -> int:
+    """Train, measure, store. Returns the exit status.
+
+    Of several processes (torchrun) the first alone speaks, measures and writes; the others return 0.
+    Each looks at FILE and FILE.resume itself, so that all are refused alike and none waits for the others.
+
+    Parameters
+    ----------
+    options : TrainOptions
+        Complete.
+    state : State or None
+        What to go on from.
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError, OSError
+        What cannot be trained, measured or stored.
+    """
+    check_fits(options, VAE, fit)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    device = pick_device(options.device)
+    team = Team.join(device)
+    data = load(options, quiet=team.rank > 0)
+    about = {
+        "dataset": dataset_name(options.dataset),
+        "recipe": recipe(options, VAE, fit),
+        "command": state.about["command"] if state else command(options),
+        "versions": {"vaewidgets": __version__, "torch": torch.__version__},
+        "device": device.type,
+        "fingerprint": resume.fingerprint(
+            data.train.images, data.train.labels if KINDS[options.model] is ConditionalVAE else None
+        ),
+    }
+    splits = split(data, options.holdout, options.final)
+    steps, notes = _begin(options, splits, len(data.classes), state, about)
+    for note in () if team.rank else notes:
+        print(note, file=sys.stderr)
+    with Signals(team) as signals:
+        end = _train(steps, signals, options, about, team)
+        if team.rank == 0:
+            end = end._replace(status=_finish(steps, options, about, splits, end))
+    return end.status if team.rank == 0 else 0
+
+
+def _begin(options: TrainOptions, splits: Splits, classes: int, state: resume.State | None, about: dict):
+    """Return the `Training`, where `state` left it if there is one, and what is to be said of that."""
+    kind, images = KINDS[options.model], splits.train.images
+    config = {"image_shape": tuple(images.shape[1:]), **given(options, VAE)}
+    keywords = {**given(options, fit), "device": options.device, "seed": options.seed}
+    keywords["validation"] = splits.validation
+    if kind is ConditionalVAE:
+        if not classes:
+            raise ValueError(f"--model cvae needs labels, which {options.dataset} does not have.")
+        config["classes"], keywords["labels"] = classes, splits.train.labels
+    if state is None:
+        return fit(kind(**config, seed=options.seed), images, **keywords), []
+    if state.about["fingerprint"] != about["fingerprint"]:
+        raise ValueError(
+            f"{state.path} was trained on other images than {options.dataset} now has: their SHA-256 should "
+            f"be {state.about['fingerprint'][:16]}; got {about['fingerprint'][:16]}. Bring the images back, "
+            "or begin anew with --overwrite."
+        )
+    resume.check_size(state, kind.__name__, config)
+    try:
+        steps = fit(kind(**config, seed=options.seed), images, **keywords)
+    except (TypeError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
+        raise ValueError(f"{state.path} describes a training that cannot be run: {brief(error)}.") from error
+    notes = []
+    if not resume.restore(steps, state):
+        notes.append(
+            f"{state.path} is of another device ({state.about['device']}, this is {about['device']}): the "
+            "noise begins anew."
+        )
+    if state.about["versions"] != about["versions"]:
+        notes.append(f"{state.path} was begun with other versions: {state.about['versions']}.")
+    return steps, notes
+
+
+def _train(steps, signals: Signals, options: TrainOptions, about: dict, team: Team) -> End:
+    """Take the steps; after a signal store the state at once, since measuring takes its time."""
+
+    def state() -> dict[Path, bytes]:
+        return {options.state_path: resume.serialise(steps.state(), about)}
+
+    def save() -> None:
+        try:
+            atomic_write.write(state())
+        except OSError as error:
+            progress.say(f"cannot write {options.state_path}: {error}. The training goes on without it.")
+
+    name = "ELBO"
+    if options.model == "ae":
+        name = "minus the reconstruction"
+    elif options["iwae"] is not None:
+        name = f"importance-weighted, {options['iwae']} samples"
+    elif options["free_bits"]:
+        name = f"free bits {options['free_bits']:g}"
+    try:
+        with Progress(about["recipe"]["epochs"], steps.step, name, quiet=team.rank > 0) as progress:
+            seconds = 0 if team.rank else 60 * options.save_every
+            number = drive(steps, signals, progress.show, save, seconds)
+    except Diverged as error:
+        return End(1, str(error))
+    if not number:
+        early = steps.step < steps.total_steps
+        return End(0, f"no progress for {options['patience']} epochs" if early else None)
+    end = End(128 + number, signal.Signals(number).name)
+    if team.rank == 0:
+        print(f"Stopped at step {steps.step} of {steps.total_steps}; storing what is there.", file=sys.stderr)
+        unsaved = state()
+        try:
+            atomic_write.write(unsaved)
+        except OSError:
+            end = end._replace(unsaved=unsaved)  # once more, with the checkpoint
+    # Only after the state was copied: with a patience, the model gets its best weights.
+    steps.close()
+    return end
+
+
+def _finish(steps, options: TrainOptions, about: dict, splits: Splits, end: End) -> int:
+    """Measure the model and store it. Returns the exit status."""
+    model, out = steps.model, options.path
+    if end.status == 1:
+        print(f"vaewidgets train: {end.reason}", file=sys.stderr)
+    if options.half:
+        round_to_half(model)
+    info = {name: value for name, value in about.items() if name != "fingerprint"}
+    info |= class_info(splits.measured.classes)
+    if options.final:
+        info["validation"] = _validation(steps, options, splits, end)
+    figures = _measure(model, splits.measured, splits.name)
+    atlas = _atlas(model, splits.measured) if options.atlas != "none" else None
+    train_atlas = _atlas(model, splits.train.take(slice(TRAIN_ATLAS))) if options.atlas == "both" else None
+    if end.reason is not None:
+        info["stopped"] = {"step": steps.step, "total_steps": steps.total_steps, "reason": end.reason}
+    data = checkpoints.serialise(
+        model, out, atlas=atlas, train_atlas=train_atlas, half=options.half, figures=figures, **info
+    )
+    place = store({**end.unsaved, out: data}, options.overwrite or options.resume)
+    print(
+        f"held-out loss {figures['loss']:.2f} = {-figures['reconstruction']:.2f} for the reconstruction "
+        f"+ {figures['kl']:.2f} KL, nats per image, mean over {figures['images']:,} images ({splits.name})"
+    )
+    print(f"wrote {place} ({len(data) / 1e6:.2f} MB)")
+    if place != out:
+        return 1
+    if end.status > 1:
+        print(f"vaewidgets train --resume --out {out} goes on from there.", file=sys.stderr)
+    else:
+        options.state_path.unlink(missing_ok=True)
+    return end.status
+
+
+def _validation(steps, options: TrainOptions, splits: Splits, end: End) -> dict:
+    """Say how good the stored weights are on the images that chose them, and which epoch those chose.
+
+    The epoch is None where none was chosen: without a patience, or where the training diverged.
+    """
+    figures = _measure(steps.model, splits.validation, held_out_name(options.holdout))
+    chosen = options["patience"] is not None and end.status != 1
+    kept = {name: figures[name] for name in ("loss", "images", "split", "seed")}
+    return kept | {"epoch": steps.best_epoch if chosen else None}
+
+
+def _atlas(model, images: Images) -> checkpoints.Atlas:
+    return checkpoints.Atlas(*encode_all(model, images.images, labels=_known(model, images)), images.labels)
+
+
+def _known(model, images: Images):
+    """Return what a model is told beside the images: of a ConditionalVAE the labels."""
+    return images.labels if isinstance(model, ConditionalVAE) else None
+
+
+def _measure(model, images: Images, split: str, seed: int = 0) -> dict:
+    """Measure the bound itself (beta = 1), of an autoencoder the reconstruction; nats per held-out image."""
+    terms = held_out_elbo(model, images.images, labels=_known(model, images), seed=seed)
+    # In double: ten thousand float32 numbers lose their last digits in a sum.
+    reconstruction, kl = terms.reconstruction.cpu().double().mean().item(), terms.kl.cpu().double().mean(0)
+    loss = kl.sum().item() - reconstruction
+    if not math.isfinite(loss):
+        raise RuntimeError(f"the held-out loss is {loss}; nothing is stored. Try a smaller --lr.")
+    return {
+        "loss": round(loss, 4),
+        "reconstruction": round(reconstruction, 4),
+        "kl": round(kl.sum().item(), 4),
+        "kl_per_dimension": [round(value, 4) for value in kl.tolist()],
+        "images": len(images),
+        "split": split,
+        "seed": seed,
+    }

@@ -1,0 +1,1 @@
+"""The course: its notebooks, their exercises, and what a classroom needs."""

@@ -1,0 +1,162 @@
+"""A room full of students: a folder with the notebooks for each of them, and none that is touched twice."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from pathlib import Path
+
+from . import notebooks
+
+#: A name longer than this makes paths that Windows cannot open.
+LONGEST_NAME = 64
+#: So many folders are made at a time; more is a slip of the finger.
+MOST_STUDENTS = 500
+
+#: Names that Windows keeps for devices, whatever follows their first dot.
+_DEVICES = {"con", "prn", "aux", "nul", "conin", "conout"} | {
+    f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"
+}
+
+
+def open_folder(workshop: str | os.PathLike, name: str | None = None) -> tuple[Path, bool, list[Path]]:
+    """Make a student's folder with all notebooks, or go on in the one that is there.
+
+    Parameters
+    ----------
+    workshop : path
+        The folder of the whole room, perhaps on a disk that many machines share. Made if it does not exist.
+    name : str, optional
+        The student's folder. If None it is the next free one of ``student-01``, ``student-02``, ...: two
+        who start at the same moment never get the same.
+
+    Returns
+    -------
+    (folder, new, written) : tuple of Path, bool and list of Path
+        `new` is false where the folder was there; then `written` are the notebooks that were missing in it.
+
+    Raises
+    ------
+    ValueError
+        `name` or `workshop` cannot be used; nothing has been written then.
+    OSError
+        The disk is full, or may not be written to.
+    """
+    if name is not None:
+        check_name(name)
+    room = _room(workshop)
+    new = True
+    if name is None:
+        folder = next(folder for folder in map(room.joinpath, _numbered()) if _make(folder))
+    else:
+        folder = room / name
+        new = _make(folder)
+        if folder.is_symlink() or not folder.is_dir():
+            kind = "a link" if folder.is_symlink() else "a file"
+            raise ValueError(
+                f"{folder} is {kind}; expected a student's folder, new or old. Take another name."
+            )
+    return folder, new, notebooks.copy_notebooks(folder)[0]
+
+
+def prepare(workshop: str | os.PathLike, students: int) -> tuple[list[Path], list[Path]]:
+    """Make the folders ``student-01``, ``student-02``, ... before the students come.
+
+    Parameters
+    ----------
+    workshop : path
+        As of `open_folder`.
+    students : int
+        So many, from 1 to `MOST_STUDENTS`.
+
+    Returns
+    -------
+    (made, left) : lists of Path
+        New folders, and those that were there: nothing in them has been looked at.
+
+    Raises
+    ------
+    ValueError, OSError
+        As of `open_folder`.
+    """
+    if not 1 <= students <= MOST_STUDENTS:
+        raise ValueError(f"students must be from 1 to {MOST_STUDENTS}; got {students}.")
+    room = _room(workshop)
+    made, left = [], []
+    for folder in map(room.joinpath, itertools.islice(_numbered(), students)):
+        if _make(folder):
+            notebooks.copy_notebooks(folder, sign=not made)
+            made.append(folder)
+        else:
+            left.append(folder)
+    return made, left
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that some system cannot make a folder of, or that leads out of the workshop.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not name:
+        reason = "it is empty"
+    elif len(name) > LONGEST_NAME:
+        reason = f"it has {len(name)} characters, and {LONGEST_NAME} are the most"
+    elif stray := re.sub(r"[\w .@-]", "", name):
+        reason = f"{stray[0]!r} may not be in it"
+    elif name[0] in ".- " or name[-1] in ". ":
+        reason = f"it {'begins' if name[0] in '.- ' else 'ends'} with a dot, a space or a hyphen"
+    elif name.split(".")[0].strip().lower() in _DEVICES:
+        reason = "Windows keeps it for a device"
+    else:
+        return
+    raise ValueError(
+        f"--student {name!r} cannot name a folder: {reason}. Take letters, digits, spaces and - _ . @ inside."
+    )
+
+
+def _numbered():
+    return (f"student-{number:02}" for number in itertools.count(1))
+
+
+def _room(workshop: str | os.PathLike) -> Path:
+    """Make the folder of the workshop if need be, and say what is wrong with it before a student is."""
+    workshop = Path(workshop)
+    room = workshop.resolve()
+    if workshop.is_symlink() and not room.exists():
+        raise ValueError(f"{workshop} is a link to {room}, which is not there. Make or mount that.")
+    if room.exists() and not room.is_dir():
+        raise ValueError(f"{workshop} is a file; expected a folder, new or old. Name another one.")
+    checkout = notebooks.shipped_notebooks()[1]
+    ours = Path(notebooks.__file__).parents[2 if checkout else 1]
+    if room.is_relative_to(ours):
+        kind = "the checkout" if checkout else "the installed package"
+        raise ValueError(
+            f"{room} is inside {kind} {ours}: what cleans or updates that would take the students' work "
+            "along. Name a folder outside of it."
+        )
+    try:
+        room.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(room, error) from error
+    return room
+
+
+def _make(folder: Path) -> bool:
+    """Make the folder; whether it is new. Of all who ask at the same moment, one is told so."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return True
+
+
+def _unwritable(folder: Path, error: OSError) -> OSError:
+    return OSError(
+        f"{folder} cannot be made: {error.strerror}. Name a folder where every student may write, "
+        "or have its permissions changed."
+    )

@@ -1,0 +1,1 @@
+"""Images in memory: loading, checking and writing them."""

@@ -1,0 +1,98 @@
+"""Images in memory: one float tensor per split, checked once, indexed ever after."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .report import Report
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images with their labels.
+
+    Attributes
+    ----------
+    images : Tensor of shape (N, C, H, W)
+        float32 in [0, 1].
+    labels : Tensor of shape (N,) or None
+        int64 class indices.
+    classes : tuple of str
+        The name of each label, for the panels that show it; a label beyond it is named by its index.
+    """
+
+    images: Tensor
+    labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_images(self.images)
+        if self.labels is not None and self.labels.shape != (len(self.images),):
+            raise ValueError(
+                f"{len(self.images)} images need {len(self.images)} labels in one row; "
+                f"got labels of shape {tuple(self.labels.shape)}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, rows: slice | Tensor) -> Images:
+        """Return the images of these rows, with their labels."""
+        labels = None if self.labels is None else self.labels[rows]
+        return Images(self.images[rows], labels, self.classes)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A training and a test split.
+
+    Attributes
+    ----------
+    train, test : Images
+    classes : tuple of str
+        The name of each label; empty without labels.
+    name : str
+    report : Report or None
+        What `load_data` read, left out and assumed; ``print(data.report)``. None if it did not make this.
+    """
+
+    train: Images
+    test: Images
+    classes: tuple[str, ...]
+    name: str
+    report: Report | None = None
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.train.images.shape[1:]))
+        return f"Dataset({self.name!r}, train={len(self.train)}, test={len(self.test)}, image={shape})"
+
+
+def check_images(images, image_shape=None, support=(0.0, 1.0)) -> None:
+    """Raise unless `images` is a (N, C, H, W) float tensor inside `support`, of `image_shape` if given."""
+    if not isinstance(images, Tensor):
+        hints = {Dataset: "Take one of its splits, data.train or data.test.", Images: "Take its .images."}
+        raise TypeError(
+            f"images must be a torch Tensor; got {type(images).__name__}. "
+            + hints.get(type(images), "vw.load_data(array) makes one.")
+        )
+    if images.dim() != 4 or (image_shape is not None and tuple(images.shape[1:]) != tuple(image_shape)):
+        wanted = "C, H, W" if image_shape is None else ", ".join(map(str, image_shape))
+        raise ValueError(f"images must have shape (N, {wanted}); got {tuple(images.shape)}.")
+    if images.numel() == 0:
+        raise ValueError(f"images is empty, of shape {tuple(images.shape)}: expected at least one image.")
+    if not images.is_floating_point():
+        raise TypeError(f"images must be floats; got {images.dtype}. vw.load_data(array) converts bytes.")
+    low, high = images.min().item(), images.max().item()
+    # NaN compares false with everything, so the test is written to fail on it.
+    if not (support[0] <= low and high <= support[1]) or math.isinf(low) or math.isinf(high):
+        wrong = int((~images.isfinite()).sum())
+        got = f"{wrong:,} of {images.numel():,} are not" if wrong else f"got values from {low:g} to {high:g}"
+        raise ValueError(
+            f"pixels must be finite and within [{support[0]:g}, {support[1]:g}]; {got}. "
+            "Bytes (0..255) are divided by 255 once."
+        )

@@ -1,0 +1,54 @@
+"""What was made of somebody's data, to be read before a model is trained on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vaewidgets._utils.text import tame
+
+from .white_level import Range
+
+#: Classes named in the text of a report; of the others it says how many there are.
+_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `load_data` read, left out and assumed; ``print(data.report)`` says it in words.
+
+    Attributes
+    ----------
+    read : int
+        Images read.
+    left_out : tuple of str
+        What else was there, and why it was not read; empty if nothing was.
+    pixels : tuple of Range
+        Which numbers the images were made of, and which was taken for white.
+    split : str
+        Where the training and the held-out images come from.
+    classes : tuple of str
+        The name of each label; empty without labels.
+    doubts : tuple of str
+        What is likely a mistake. Each was a warning, too.
+    """
+
+    read: int
+    left_out: tuple[str, ...]
+    pixels: tuple[Range, ...]
+    split: str
+    classes: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        names = ", ".join(self.classes[:_NAMED]) + (", ..." if len(self.classes) > _NAMED else "")
+        lines = [
+            f"read: {self.read:,} images",
+            f"left out: {'; '.join(self.left_out) or 'nothing'}",
+            f"pixels: {'; '.join(map(str, self.pixels))}",
+            f"split: {self.split}",
+            f"classes: {len(self.classes)} ({names})" if self.classes else "classes: none, so no labels",
+        ]
+        if self.doubts:
+            lines.append(f"in doubt: {len(self.doubts)}, each warned of; report.doubts has them in full")
+        # Names of files and folders come from anyone.
+        return "\n".join(map(tame, lines))

@@ -1,0 +1,61 @@
+"""How good a `Classifier` is: what it gets right, and what it rejects."""
+
+from __future__ import annotations
+
+import torch
+
+from vaewidgets.data.dataset import Images
+from vaewidgets.data.negatives import shuffled, uniform
+from vaewidgets.models.classifier import Classifier
+from vaewidgets.models.vae import looks
+
+from .holes import TAU, Rate, confidence_of, hole_rate
+
+
+@looks
+def measure(model: Classifier, images: Images, *, tau: float = TAU, seed: int = 0) -> dict[str, Rate]:
+    """Measure a classifier on images that it has not seen.
+
+    Parameters
+    ----------
+    model : Classifier
+    images : Images
+        With labels.
+    tau : float
+        An image of less `confidence` is rejected.
+    seed : int
+        Of the noise.
+
+    Returns
+    -------
+    dict of str to Rate
+        "accuracy", by the best of the real classes; and the shares rejected of "real" images, of "noise", as
+        many of uniform pixels, and of "shuffled" ones, the same images with their pixels in disorder.
+    """
+    x, generator = images.images, torch.Generator().manual_seed(seed)
+    best = torch.cat([model(part)[:, :-1].argmax(1) for part in x.split(1000)])
+    pictures = {"real": x, "noise": uniform(x, generator), "shuffled": shuffled(x, generator)}
+    rejected = {name: hole_rate(confidence_of(model, some), tau) for name, some in pictures.items()}
+    return {"accuracy": Rate.of(best == images.labels), **rejected}
+
+
+def figures_of(model: Classifier, images: Images, split: str, seed: int = 0) -> dict:
+    """Measure a classifier, as a file's header says it: counts, shares and their intervals."""
+    rates = {kind: rate._asdict() for kind, rate in measure(model, images, seed=seed).items()}
+    return {
+        "accuracy": rates.pop("accuracy"),
+        "tau": TAU,
+        "rejected": rates,
+        "images": len(images),
+        "split": split,
+        "seed": seed,
+    }
+
+
+def as_sentence(figures: dict) -> str:
+    """Say what `figures_of` found in one line."""
+    real, noise, shuffled = (f"{rate['share']:.1%}" for rate in figures["rejected"].values())
+    return (
+        f"accuracy {figures['accuracy']['share']:.2%} on {figures['images']:,} images ({figures['split']}); "
+        f"rejected at {figures['tau']:g}: {real} of them, {noise} of noise, {shuffled} of shuffled ones"
+    )

@@ -1,0 +1,1 @@
+"""Models in files: checkpoints and ONNX graphs."""

@@ -1,0 +1,411 @@
+"""Checkpoints: safetensors with a JSON header. Nothing is unpickled, nothing allocated unchecked."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as from_bytes
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from vaewidgets._utils.atomic_write import write
+from vaewidgets._utils.safe_open import safe_open, size_of
+from vaewidgets._utils.text import brief, tame
+from vaewidgets.models.classifier import Classifier
+from vaewidgets.models.conditional import ConditionalVAE
+from vaewidgets.models.vae import VAE, Autoencoder, unwraps
+
+FORMAT = 1
+KINDS = {cls.__name__: cls for cls in (VAE, Autoencoder, ConditionalVAE, Classifier)}
+Model = VAE | Autoencoder | ConditionalVAE | Classifier
+_HEADER_LIMIT = 2**20
+_WEIGHTS = "model."
+#: The attributes of a model that hold an `Atlas`, and the beginnings of its tensors' names in the file.
+_ATLASES = {"atlas": "atlas.", "train_atlas": "train_atlas."}
+_DTYPES = {"F16", "BF16", "F32", "F64"}
+
+
+class Atlas(NamedTuple):
+    """Where a model put a set of images: what the map shows when the images are not at hand.
+
+    ``model.atlas`` is of images that were held out, ``model.train_atlas`` of those it was trained on.
+
+    Attributes
+    ----------
+    mu, logvar : Tensor of shape (N, d)
+        Of an autoencoder mu holds the codes and logvar is None.
+    labels : Tensor of shape (N,), int64, or None
+    """
+
+    mu: Tensor
+    logvar: Tensor | None
+    labels: Tensor | None
+
+
+def save(
+    model,
+    path: str | os.PathLike,
+    *,
+    atlas: Atlas | None = None,
+    train_atlas: Atlas | None = None,
+    half: bool = False,
+    **info,
+) -> None:
+    """Write a model to one file, atomically: an interrupted save leaves the old file as it was.
+
+    Parameters
+    ----------
+    model : VAE, Autoencoder, ConditionalVAE or Classifier
+        Its atlases and info, if it has them, are written too.
+    path : path
+    atlas, train_atlas : Atlas, optional
+        In place of the model's own.
+    half : bool
+        Store weights and atlases as float16: half the size, about three significant digits.
+    **info
+        Anything JSON can hold (dataset, recipe, figures, command): added to ``model.info``. Panels show
+        the names in ``classes``, a list of str, for the labels of the atlas.
+
+    Raises
+    ------
+    ValueError
+        info is not JSON, or too large; an atlas that does not fit the model; layers in the model that its
+        config does not speak of, which `load` could not make.
+    OSError
+        The file cannot be written.
+    """
+    data = serialise(model, path, atlas=atlas, train_atlas=train_atlas, half=half, **info)
+    write({Path(path): data})
+
+
+@unwraps
+def serialise(
+    model, path: str | os.PathLike, *, atlas: Atlas | None, train_atlas: Atlas | None, half: bool, **info
+) -> bytes:
+    """Make the bytes that `save` writes; `path` only names them in errors, which are those of `save`."""
+    kind = next((name for name, cls in KINDS.items() if type(model) is cls), None)
+    if kind is None:
+        raise TypeError(f"save takes a {' or '.join(KINDS)}; got {type(model).__name__}.")
+    _check_structure(model)
+    header = {"format": FORMAT, "kind": kind, "config": model.config, "info": {**get_info(model), **info}}
+    try:
+        text = json.dumps(header, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"info must be plain JSON: {error}.") from error
+    tensors = {_WEIGHTS + name: tensor for name, tensor in model.state_dict().items()}
+    for attribute, given in (("atlas", atlas), ("train_atlas", train_atlas)):
+        own = given if given is not None else getattr(model, attribute, None)
+        if own is not None:
+            prefix = _ATLASES[attribute]
+            tensors |= {prefix + name: tensor for name, tensor in own._asdict().items() if tensor is not None}
+    _check_atlases(path, {name: {"shape": list(t.shape)} for name, t in tensors.items()}, model)
+    dtype = torch.float16 if half else None
+    # Copies, since safetensors takes no two tensors that are one.
+    tensors = {
+        name: t.detach().to("cpu", dtype if t.is_floating_point() else None, copy=True).contiguous()
+        for name, t in tensors.items()
+    }
+    for prefix in _ATLASES.values():
+        labels = tensors.get(f"{prefix}labels")
+        if labels is not None and ((labels >= 0) & (labels < 256)).all():
+            tensors[f"{prefix}labels"] = labels.to(torch.uint8)
+    data = to_bytes(tensors, {"vaewidgets": text})
+    if int.from_bytes(data[:8], "little") > _HEADER_LIMIT:
+        raise ValueError(
+            f"info is too large: the header would exceed the {_HEADER_LIMIT} bytes that load reads."
+        )
+    return data
+
+
+def _check_structure(model) -> None:
+    """Raise ValueError unless `load` would make this very model of its config and its weights."""
+    made = _without_weights(type(model), model.config)
+    parts, expected = (
+        {name: f"{type(part).__name__}({part.extra_repr()})" for name, part in each.named_modules() if name}
+        for each in (model, made)
+    )
+    for name in (*expected, *parts):
+        if parts.get(name) != expected.get(name):
+            raise ValueError(
+                f"model.{name} is {parts.get(name, 'missing')} where a {type(model).__name__} of this config "
+                f"has {expected.get(name, 'nothing')}: load would make that, so it is not saved. A model "
+                "with layers of its own is kept by torch.save(model.state_dict(), path)."
+            )
+
+
+def load(path: str | os.PathLike) -> Model:
+    """Read a model written by `save`, in float32, with its ``atlas``, ``train_atlas`` and ``info``.
+
+    Parameters
+    ----------
+    path : path
+        The .safetensors file.
+
+    Raises
+    ------
+    ValueError
+        Not a checkpoint of ours, damaged, of a future version, or weights that do not fit its own
+        description. Nothing in the file is executed, and sizes are checked before memory is taken.
+    OSError
+        It is not there, may not be read, or is no ordinary file.
+    """
+    path = Path(path)
+    with safe_open(path) as file:
+        return _load(path, file)
+
+
+def _load(path: Path, file) -> Model:
+    tensors, header, text = read_header(path, file)
+    if not isinstance(header, dict) or type(header.get("format")) is not int or header["format"] < 1:
+        raise ValueError(
+            f"{path} is a safetensors file but no vaewidgets checkpoint: it has no header of ours."
+        )
+    if header["format"] > FORMAT:
+        raise ValueError(
+            f"{path} has checkpoint format {brief(header['format'])}; this vaewidgets reads up to {FORMAT}: "
+            "update it."
+        )
+    model = empty_model(path, header, len(tensors))
+    expected = {_WEIGHTS + name: list(t.shape) for name, t in model.state_dict().items()}
+    atlases = tuple(_ATLASES.values())
+    found = {name: t["shape"] for name, t in tensors.items() if not name.startswith(atlases)}
+    if found != expected:
+        raise misfit(path, "description", found, expected)
+    parts = _check_atlases(path, tensors, model)
+    read = read_tensors(path, file, tensors, text)
+    _set_weights(model, {name.removeprefix(_WEIGHTS): read[name].to(torch.float32) for name in expected})
+    read_atlases = {
+        attribute: {
+            name: read[prefix + name].to(torch.int64 if name == "labels" else torch.float32)
+            for name in parts[attribute]
+        }
+        for attribute, prefix in _ATLASES.items()
+    }
+    model.info = header["info"]
+    for attribute, atlas in read_atlases.items():
+        if atlas:
+            setattr(model, attribute, Atlas(**{"logvar": None, "labels": None, **atlas}))
+    return model
+
+
+def pretrained(name: str) -> Model:
+    """Load a model that ships with the package, with its atlas.
+
+    ``model.info`` holds dataset, recipe, command and measured figures.
+
+    Parameters
+    ----------
+    name : str
+        "mnist-vae-2d" and "mnist-ae-2d", "-10d": 28 x 28, an atlas of the 10,000 MNIST test images and one of
+        10,000 training images. "digits-vae-2d" and so on: 8 x 8, of the 360 test digits and of those trained
+        on. "mnist-cvae-10d" is told the label, "mnist-conv-vae-10d" is convolutional. "mnist-classifier" and
+        "digits-classifier" judge what the others decode. A name that is none gets a list of all.
+
+    Raises
+    ------
+    ValueError
+        There is no such model.
+    """
+    folder = resources.files("vaewidgets") / "pretrained"
+    names = sorted(
+        p.name.removesuffix(".safetensors") for p in folder.iterdir() if p.name.endswith(".safetensors")
+    )
+    if name not in names:
+        near = difflib.get_close_matches(str(name), names, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"No pretrained model {name!r}.{hint} There are: {', '.join(names)}.")
+    with resources.as_file(folder / f"{name}.safetensors") as path:
+        return load(path)
+
+
+def load_named(name: str) -> Model:
+    """Load the model in a .safetensors file, or the one that ships under a name.
+
+    Raises
+    ------
+    ValueError
+        There is no such model; the file holds none.
+    OSError
+        The file is not there, or may not be read.
+    """
+    if name.endswith(".safetensors"):
+        return load(name)
+    try:
+        return pretrained(name)
+    except ValueError as error:
+        raise ValueError(f"{error} Or name a .safetensors file.") from error
+
+
+def get_info(model) -> dict:
+    """Return what is known of how a model was made: {} if nothing."""
+    return dict(getattr(model, "info", {}))
+
+
+def stated_classes(model) -> tuple[str, ...]:
+    """Return the names of the classes that a model's info states; () if it states none."""
+    names = get_info(model).get("classes")
+    stated = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
+    return tuple(map(tame, names)) if stated else ()
+
+
+def stated_dataset(model) -> str | None:
+    """Return the name of the dataset that a model's info states; None if it states none."""
+    name = get_info(model).get("dataset")
+    return tame(name) if isinstance(name, str) else None
+
+
+def same_classes(one, other) -> bool:
+    """Tell whether the infos of two models say that both were trained on the same classes."""
+    known, dataset = stated_classes(one), stated_dataset(one)
+    named = bool(known) and known == stated_classes(other)
+    return named or (dataset is not None and dataset == stated_dataset(other))
+
+
+def read_header(path: Path, file) -> tuple[dict, object, bytes]:
+    """Return the tensors' descriptions, our JSON, and the bytes of both; no weight is read.
+
+    Raises
+    ------
+    ValueError
+        Not a safetensors file, cut short, or a header that is too large or cannot be read.
+    """
+    start = file.read(8)
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or not 2 <= length <= min(_HEADER_LIMIT, size_of(file) - 8):
+        pickled = length > _HEADER_LIMIT and start.startswith((b"PK", b"\x80"))
+        hint = " It looks like a pickled PyTorch file, which vaewidgets never opens." if pickled else ""
+        raise ValueError(f"{path} is not a safetensors file, or is cut short.{hint}")
+    text = file.read(length)
+    try:
+        tensors = json.loads(text)
+        metadata = tensors.pop("__metadata__", {})
+        for name, entry in tensors.items():
+            if entry["dtype"] not in _DTYPES | {"U8", "I64"} or not isinstance(entry["shape"], list):
+                raise ValueError(f"tensor {name} has dtype {entry['dtype']}")
+        return tensors, json.loads(metadata.get("vaewidgets", "null")), start + text
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} has a header that cannot be read: {brief(error)}.") from error
+
+
+def read_tensors(path: Path, file, entries: dict, header: bytes) -> dict[str, Tensor]:
+    """Return the tensors that follow the header of an open safetensors file, in memory of their own.
+
+    Parameters
+    ----------
+    path : Path
+        Only names the file in errors.
+    file : file
+        Where `read_header` left it.
+    entries, header : dict, bytes
+        What `read_header` returned: descriptions and bytes.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, or was cut short while it was read.
+    OSError
+        It cannot be read, or does not fit into memory.
+    """
+    try:
+        tensors = from_bytes(header + file.read())
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or cut short: {brief(error)}.") from error
+    except MemoryError as error:
+        raise OSError(f"{path} does not fit into memory: it has {size_of(file):,} bytes.") from error
+    # Of a name that is there twice, each parser may have taken another one.
+    if {name: list(t.shape) for name, t in tensors.items()} != {n: e["shape"] for n, e in entries.items()}:
+        raise ValueError(f"{path} is damaged: it describes a tensor twice.")
+    return tensors
+
+
+class _WithoutInit(TorchFunctionMode):
+    """Leaves new weights as they are: drawing those of a meta tensor takes longer than all the rest."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
+def _without_weights(kind: type[Model], config: dict) -> Model:
+    """Build a model that takes no memory for its weights."""
+    with torch.device("meta"), _WithoutInit():
+        return kind(**config)
+
+
+def _set_weights(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Do what ``load_state_dict(state, assign=True)`` does, whose time grows with the square of the depth."""
+    modules = dict(model.named_modules())
+    for name, tensor in state.items():
+        owner, _, own = name.rpartition(".")
+        module = modules[owner]
+        if own in module._parameters:
+            tensor = nn.Parameter(tensor, requires_grad=module._parameters[own].requires_grad)
+        setattr(module, own, tensor)
+
+
+def empty_model(path: Path, header: dict, tensors: int):
+    """Build the model the header describes without memory for its weights.
+
+    Raises
+    ------
+    ValueError
+        It describes none that is known, or that could have only so many `tensors`.
+    """
+    kind, config = header.get("kind"), header.get("config")
+    known = isinstance(kind, str) and kind in KINDS
+    if not known or not isinstance(config, dict) or not isinstance(header.get("info"), dict):
+        raise ValueError(
+            f"{path} describes no model known here: kind {brief(repr(kind))}; known are {', '.join(KINDS)}."
+        )
+    # Even without weights a layer takes time and memory, and every layer has a tensor.
+    if any(isinstance(value, list) and len(value) > tensors for value in config.values()):
+        raise ValueError(f"{path} does not fit its own description: more layers than its {tensors} tensors.")
+    try:
+        return _without_weights(KINDS[kind], config)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise ValueError(f"{path} describes a model that cannot be built: {brief(error)}.") from error
+
+
+def misfit(path: Path, what: str, found: dict, expected: dict) -> ValueError:
+    """Make the error that names the first tensor whose shape the file's own `what` does not ask for."""
+    name = next(n for n in sorted({*found, *expected}) if found.get(n) != expected.get(n))
+    return ValueError(
+        f"{path} does not fit its own {what}: {brief(name)} should have shape "
+        f"{expected.get(name, '(absent)')}, the file has {brief(found.get(name, '(absent)'))}."
+    )
+
+
+def _check_atlases(path: Path, tensors: dict, model) -> dict[str, list[str]]:
+    """Return the names of each atlas's tensors, none where there is no atlas."""
+    return {name: _check_atlas(path, tensors, model, prefix) for name, prefix in _ATLASES.items()}
+
+
+def _check_atlas(path: Path, tensors: dict, model, prefix: str) -> list[str]:
+    shapes = {n.removeprefix(prefix): t["shape"] for n, t in tensors.items() if n.startswith(prefix)}
+    if shapes and isinstance(model, Classifier):
+        raise ValueError(
+            f"{path} has an atlas that does not fit: {prefix.rstrip('.')}; a Classifier has no codes."
+        )
+    if shapes:
+        n = (shapes.get("mu") or [None])[0]
+        wanted = {"mu": [n, model.latent_dim], "logvar": [n, model.latent_dim], "labels": [n]}
+        if isinstance(model, Autoencoder):
+            del wanted["logvar"]
+        if "labels" not in shapes:
+            del wanted["labels"]
+        if shapes != wanted:
+            raise ValueError(
+                f"{path} has an atlas that does not fit: {prefix.rstrip('.')} {brief(shapes)}; "
+                f"expected {brief(wanted)}."
+            )
+    return list(shapes)

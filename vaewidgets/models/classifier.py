@@ -1,0 +1,100 @@
+"""A small classifier that may say "none of these": the judge of what a decoder paints.
+
+It knows nothing of any decoder: it has seen real images, and pictures that are none (`data.negatives`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .vae import ACTIVATIONS, check_batch, check_int, check_ints
+
+
+class Classifier(nn.Module):
+    """Convolutional classifier with a reject class, which takes what looks like none of the real ones.
+
+    Parameters
+    ----------
+    image_shape : tuple (C, H, W)
+    classes : int
+        Real ones; the reject class comes after them.
+    hidden : tuple of int
+        Channels of the stride-2 convolutions, from image to logits.
+    activation : "relu", "silu", "gelu", "tanh" or "softplus"
+    seed : int or None
+        Seed of the initial weights; None draws from torch's global generator.
+
+    Attributes
+    ----------
+    layers : nn.Sequential
+        From pixels to logits.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument has a value, or a kind, that makes no classifier.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> judge = vw.Classifier((1, 8, 8), hidden=(8,), seed=0)
+    >>> judge(torch.zeros(5, 1, 8, 8)).shape, judge.confidence(torch.zeros(5, 1, 8, 8)).shape
+    (torch.Size([5, 11]), torch.Size([5]))
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int] = (1, 28, 28),
+        classes: int = 10,
+        *,
+        hidden: tuple[int, ...] = (16, 32),
+        activation: str = "relu",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        image_shape, hidden = check_ints("image_shape", image_shape), check_ints("hidden", hidden)
+        check_int("classes", classes)
+        if len(image_shape) != 3:
+            raise ValueError(f"image_shape is (channels, height, width), three numbers; got {image_shape}.")
+        if not hidden:
+            raise ValueError("a Classifier needs at least one number of channels in hidden.")
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}.")
+        self.image_shape, self.classes = image_shape, classes
+        #: The constructor's arguments, as plain JSON: with the weights they are a checkpoint.
+        self.config = {
+            "image_shape": list(image_shape),
+            "classes": classes,
+            "hidden": list(hidden),
+            "activation": activation,
+        }
+        with torch.random.fork_rng(devices=[], enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            self.layers = nn.Sequential(*self._make_layers(hidden, ACTIVATIONS[activation]))
+
+    def _make_layers(self, hidden: tuple[int, ...], activation):
+        before, height, width = self.image_shape
+        for channels in hidden:
+            yield from (nn.Conv2d(before, channels, 3, stride=2, padding=1), activation())
+            before, height, width = channels, (height + 1) // 2, (width + 1) // 2
+        yield from (nn.Flatten(), nn.Linear(before * height * width, self.classes + 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute logits, Tensor of shape (B, classes + 1), of images x of shape (B, C, H, W).
+
+        The last column is the reject class: "none of these".
+        """
+        return self.layers(check_batch(x, self.image_shape).to(next(self.parameters()).dtype))
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Compute p(class | x), Tensor of shape (B, classes + 1): rows sum to 1, the last entry is "none"."""
+        return self(x).softmax(1)
+
+    def confidence(self, x: Tensor) -> Tensor:
+        """Compute the best probability among the real classes: Tensor of shape (B,), for x (B, C, H, W)."""
+        return self.probabilities(x)[:, :-1].amax(1)
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={value!r}" for name, value in self.config.items())

@@ -1,0 +1,407 @@
+"""Training as an iterator: `fit` yields a `Step` per batch. It prints nothing and draws nothing."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor
+
+from vaewidgets.data.dataset import Images
+from vaewidgets.models.conditional import ConditionalVAE, with_labels
+from vaewidgets.models.objectives import Elbo, autoencoding, binarize, elbo, floor_kl, importance_weighted
+from vaewidgets.models.vae import Autoencoder, looking, teaching, unwraps
+
+from .devices import Team, pick_device
+from .divergence import KEEP_EVERY, Keeper, Suspects
+from .records import Diverged, Snapshot, Step, Terms, summarise
+from .run_state import Best, Order, copy_into, make_adam, set_rate
+from .validation import check_knob, check_labels, check_seed, check_training
+
+
+@unwraps
+def fit(
+    model,
+    images: Tensor,
+    *,
+    labels: Tensor | None = None,
+    epochs: int = 20,
+    batch_size: int = 128,
+    lr: float = 1e-3,
+    schedule: str = "constant",
+    weight_decay: float = 0.0,
+    beta: float = 1.0,
+    kl_warmup: float = 0.0,
+    free_bits: float = 0.0,
+    iwae: int | None = None,
+    binarize: str | None = None,
+    validation: Tensor | Images | None = None,
+    patience: int | None = None,
+    precision: str = "float32",
+    device: str | None = None,
+    seed: int = 0,
+) -> Training:
+    """Train `model` in place, one `Step` per batch.
+
+    Parameters
+    ----------
+    model : VAE, Autoencoder or ConditionalVAE
+        Of an autoencoder the reconstruction alone is trained: it has no KL.
+    images : Tensor of shape (N, C, H, W)
+        Kept in memory and indexed. In [0, 1] for the Bernoulli likelihoods.
+    labels : Tensor of shape (N,), int64
+        Of a ConditionalVAE, which needs them, and of no other model.
+    epochs, batch_size : int
+        Every epoch visits every image once; its last batch may be short.
+    lr : float
+        Learning rate of Adam (Kingma & Ba 2015), with decoupled `weight_decay` (Loshchilov & Hutter 2019).
+    schedule : "constant" or "cosine"
+        "cosine" takes the learning rate to zero over the whole run.
+    beta : float
+        Weight of the KL.
+    kl_warmup : float
+        Epochs over which the weight of the KL rises in a line to `beta` (Bowman et al. 2016, arXiv
+        1511.06349; Sonderby et al. 2016, arXiv 1602.02282).
+    free_bits : float
+        Nats that each latent dimension may cost for free, on the mean of a batch (`floor_kl`).
+    iwae : int, optional
+        Train the importance-weighted bound with so many samples per image in place of the ELBO. Under the
+        Bernoulli likelihood it needs zeros and ones: ``binarize="dynamic"``.
+    binarize : None or "dynamic"
+        "dynamic" draws zeros and ones from the greys for every batch; that one draw is encoded and scored.
+    validation : Tensor of shape (M, C, H, W) or Images, optional
+        Measured after every epoch, with the same noise every time: `Step.held_out`. For a ConditionalVAE
+        `Images`, which have labels.
+    patience : int, optional
+        Stop when the loss of `validation` has not fallen for so many epochs; the model then has the weights
+        of its best epoch.
+    precision : "float32" or "bfloat16"
+        "bfloat16" multiplies matrices at half width (torch.autocast); weights and sums stay float32.
+    device : "auto", "cpu", "cuda", "mps", optional
+        Move the model there; by default it stays where it is. The images are moved to it once.
+    seed : int
+        Seed of the order and of the noise: same seed, same steps.
+
+    Returns
+    -------
+    Training
+        An iterator of `Step`; stopping early, or closing it, leaves a usable model.
+
+    Raises
+    ------
+    ValueError, TypeError
+        At the call, before any step: arguments or images that cannot be trained on.
+    Diverged
+        At a step: the loss is no finite number any more.
+    """
+    settings = dict(
+        epochs=epochs, batch_size=batch_size, lr=lr, schedule=schedule, weight_decay=weight_decay, beta=beta,
+        kl_warmup=kl_warmup, free_bits=free_bits, iwae=iwae, binarize=binarize, patience=patience,
+        precision=precision, seed=seed,
+    )  # fmt: skip
+    held_out_labels = None
+    if isinstance(validation, Images):
+        # Other models are measured on the same labelled images without their labels.
+        held_out_labels = validation.labels if isinstance(model, ConditionalVAE) else None
+        validation = validation.images
+    check_training(model, images, validation, settings)
+    check_labels(model, images, labels, "labels=")
+    if validation is not None:
+        check_labels(model, validation, held_out_labels, "validation=Images(images, labels)")
+    return Training(model, (images, labels), (validation, held_out_labels), device, settings)
+
+
+class Training(Iterator[Step]):
+    """A training run: an iterator of `Step` that can be steered, copied, taken back and left. `fit` makes it.
+
+    Of a team of processes (``torchrun``) each has one; what is set in one must be set in all.
+
+    Attributes
+    ----------
+    model : VAE, Autoencoder or ConditionalVAE
+    beta, lr : float
+        May be set between two steps; the warm-up and the schedule scale them.
+    step, epoch, batches, total_steps : int
+        Steps taken, epochs begun, steps in an epoch, and the steps there would be without an early stop.
+    finished : bool
+    """
+
+    def __init__(self, model, train: tuple, validation: tuple, device, settings: dict) -> None:
+        self._s = s = SimpleNamespace(**settings)
+        weight = next(model.parameters())
+        self._device = weight.device if device is None else pick_device(device)
+        self._team = Team.join(self._device)
+        self.model = model.to(self._device)
+        # Live: training changes these very tensors.
+        self._model_state = model.state_dict()
+        seed = torch.tensor(s.seed, device=self._device)
+        self._team.follow([*self._model_state.values(), seed])
+        s.seed = seed.item()
+        (self._images, self._labels), (self._validation, self._validation_labels) = (
+            (
+                None if images is None else images.to(self._device, weight.dtype),
+                None if labels is None else labels.to(self._device, torch.int64),
+            )
+            for images, labels in (train, validation)
+        )
+        self._order = Order(len(self._images), s.batch_size, self._device, s.seed)
+        self._noise = torch.Generator(self._device).manual_seed(s.seed)
+        self._lr, self._beta = float(s.lr), float(s.beta)
+        self._graphed = self._device.type == "cuda" and self._team.size == 1
+        self._weight_of_kl = torch.full((), self._beta, device=self._device, dtype=weight.dtype)
+        self._knobs = None
+        self._weights = list(model.parameters())
+        self._optimizer = make_adam(self._weights, self._lr, s.weight_decay, self._graphed)
+        self._replay = None
+
+        self.batches = self._order.batches
+        self.step, self.total_steps, self.finished = 0, s.epochs * self.batches, False
+        self._seen, self._busy = 0, 0.0
+        self._best = Best(self._model_state, s.patience)
+        # Reading a number makes a GPU wait, so there many steps are looked at together.
+        every = 1 if self._device.type == "cpu" else KEEP_EVERY
+        self._keeper = Keeper(list(self._model_state.values()), every)
+
+    def __next__(self) -> Step:
+        if self.finished:
+            raise StopIteration
+        started = time.perf_counter()
+        self._keeper.keep(self.step)
+        index = self._order.batch(self.step)
+        beta, lr = self._set_knobs()
+        with teaching(self.model):
+            numbers = self._run(index)
+        self.step += 1
+        measured = self.step % self.batches == 0 and self._validation is not None
+        # Before the weights are measured or handed over, what they came from must have been seen.
+        self._check(numbers, now=measured or self.step == self.total_steps)
+        self._seen += len(index)
+        self._busy += time.perf_counter() - started
+        held_out = self._end_epoch() if measured else None
+        if self.step == self.total_steps:
+            self.close()
+        rate = self._seen / self._busy
+        return Step(self.epoch, self.step, self.total_steps, beta, lr, rate, numbers, held_out)
+
+    def _learn(self, index: Tensor) -> Tensor:
+        """Take one optimizer step on the images of `index`; return its summary."""
+        terms = self._objective(*self._draw(self._images, self._labels, index, self._noise))
+        if self._s.free_bits:
+            mean = terms.kl.detach().sum(0) / len(index)
+            self._team.add([mean])
+            cost = floor_kl(terms.kl, self._s.free_bits, mean).sum(1)
+            terms = terms._replace(total=terms.reconstruction - self._weight_of_kl * cost)
+        self._optimizer.zero_grad(set_to_none=True)
+        (-terms.total.sum() / len(index)).backward()
+        numbers = summarise(terms, len(index))
+        self._team.add([*(weight.grad for weight in self._weights), numbers])
+        self._optimizer.step()
+        if getattr(self.model.likelihood, "optimal", False):
+            self.model.likelihood.update_sigma(numbers[1], math.prod(self.model.image_shape))
+        return numbers
+
+    def _draw(self, images: Tensor, labels: Tensor | None, index: Tensor, noise: torch.Generator) -> tuple:
+        """Pick images, the model for their labels, and their noise.
+
+        That is drawn for the whole batch, so that a team sees what one would; None for an autoencoder.
+        """
+        rows = self._team.share(index)
+        x, model = images[rows], with_labels(self.model, None if labels is None else labels[rows])
+        options = {"generator": noise, "device": x.device, "dtype": x.dtype}
+        if self._s.binarize:
+            uniform = torch.rand(len(index), *x.shape[1:], **options)
+            x = binarize(x, uniform=self._team.share(uniform))
+        if isinstance(self.model, Autoencoder):
+            return model, x, None
+        if self._s.iwae is None:
+            return model, x, self._team.share(torch.randn(len(index), self.model.latent_dim, **options))
+        epsilon = torch.randn(self._s.iwae, len(index), self.model.latent_dim, **options)
+        return model, x, self._team.share(epsilon, dim=1)
+
+    def _objective(self, model, x: Tensor, epsilon: Tensor | None, beta: float | None = None) -> Elbo:
+        low = self._s.precision == "bfloat16"
+        with torch.autocast(self._device.type, dtype=torch.bfloat16) if low else nullcontext():
+            if epsilon is None:
+                return autoencoding(model, x)
+            if self._s.iwae is not None:
+                return importance_weighted(model, x, self._s.iwae, epsilon=epsilon)
+            beta = self._weight_of_kl if beta is None else beta
+            return elbo(model, x, beta=beta, epsilon=epsilon)
+
+    # -- what happens around a step
+
+    def _run(self, index: Tensor) -> Tensor:
+        if not self._graphed or len(index) < self._s.batch_size:
+            return self._learn(index)
+        if self._replay is None:
+            from .cuda_graph import Capture  # which nobody needs without a GPU
+
+            before = {name: tensor.clone() for name, tensor in self._tensors().items()}
+            noise = self._noise.get_state()
+            self._replay = Capture(self._learn, index, self._noise)
+            self._put_back(before, noise)
+        return self._replay(index)
+
+    def _set_knobs(self) -> tuple[float, float]:
+        warm = self._s.kl_warmup * self.batches
+        beta = self._beta * min(1.0, (self.step + 1) / warm) if warm else self._beta
+        lr = self._lr
+        if self._s.schedule == "cosine":
+            lr *= 0.5 * (1 + math.cos(math.pi * self.step / self.total_steps))
+        if (beta, lr) != self._knobs:
+            self._knobs = beta, lr
+            self._weight_of_kl.fill_(beta)
+            set_rate(self._optimizer, lr)
+        return beta, lr
+
+    def _end_epoch(self) -> Terms:
+        with looking(self.model):
+            held_out = Terms.read(self._measure(self._validation, self._validation_labels))
+        self._best.offer(held_out.loss)
+        if self._best.exhausted:
+            self.close()
+        return held_out
+
+    def _measure(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """Sum up the held-out terms, with noise that is the same at every call."""
+        noise = torch.Generator(self._device).manual_seed(self._s.seed)
+        parts = []
+        # So many decoded images fit into memory, whatever the number of samples of each.
+        size = max(1, 1000 // (self._s.iwae or 1))
+        for index in torch.arange(len(images), device=self._device).split(size):
+            terms = self._objective(*self._draw(images, labels, index, noise), beta=1.0)
+            parts.append(summarise(terms, len(images)))
+        total = torch.stack(parts).sum(0)
+        self._team.add([total])
+        return total
+
+    def _check(self, numbers: Tensor | None = None, now: bool = False) -> None:
+        bad = self._keeper.look(self.step, numbers, now=now)
+        if bad is None:
+            return
+        at, term, loss = bad
+        self.finished = True
+        kept = self._keeper.go_back(at)
+        cause = Suspects.of(
+            self.model.likelihood, self._images, self._keeper.began,
+            lr=self._lr, weight_decay=self._s.weight_decay, beta=self._beta if self.model.has_prior else 0.0,
+        ).explain(at)  # fmt: skip
+        raise Diverged(
+            f"the loss became {loss} at step {at:,} of {self.total_steps:,}: the {term} is no finite number. "
+            f"{cause} The model has the weights it had after step {kept:,}.",
+            at,
+            term,
+        )
+
+    # -- steering
+
+    @property
+    def beta(self) -> float:
+        """Weight of the KL, as set; the warm-up scales it."""
+        return self._beta
+
+    @beta.setter
+    def beta(self, value: float) -> None:
+        if self._s.iwae is not None:
+            raise ValueError("the importance-weighted bound has no beta: its KL is not a term apart.")
+        check_knob("beta", value)
+        self._beta = float(value)
+
+    @property
+    def lr(self) -> float:
+        """Learning rate, as set; the schedule scales it."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        check_knob("lr", value)
+        self._lr = float(value)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last step, from 1; 0 before the first."""
+        return math.ceil(self.step / self.batches)
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch of the least held-out loss: its weights are what a `patience` keeps. None before any."""
+        return self.step // self.batches - self._best.stale if self._best.known else None
+
+    def reseed(self, seed: int) -> None:
+        """Draw the noise of the steps to come from another seed; the order stays."""
+        check_seed(seed)
+        self._noise.manual_seed(seed)
+
+    def close(self) -> None:
+        """End the run: the model keeps its weights, or with a `patience` gets those of its best epoch.
+
+        Raises
+        ------
+        Diverged
+            On a GPU, where losses are looked at now and then: one not yet looked at was no finite number.
+        """
+        if self.finished:
+            return
+        self._check(now=True)
+        self.finished = True
+        self._best.put_back()
+
+    def state(self) -> Snapshot:
+        """Copy all that the next step depends on, to the processor's memory.
+
+        With a `patience` it is to be taken before `close`, which changes the weights.
+        """
+        tensors, *others = self._live_state()
+        return Snapshot({name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}, *others)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back, or on, to a `state` of this run or of one with the same arguments: the steps repeat.
+
+        Of the arguments, `lr` and `beta` may differ: the snapshot has them, as set.
+
+        Raises
+        ------
+        ValueError
+            It does not fit this model and these arguments; nothing is changed then.
+        """
+        self._live_state().check(snapshot, self.total_steps)
+        tensors, numbers = snapshot.tensors, snapshot.numbers
+        for name, device in (("order", "cpu"), ("noise", self._noise.device)):
+            try:
+                torch.Generator(device).set_state(tensors[name])
+            except RuntimeError as error:
+                raise ValueError(f"{name} is no state of a random generator: {error}") from error
+        self._put_back(tensors, tensors["noise"])
+        self._order.restore(tensors["order"])
+        self.step, self._seen, self._busy = numbers["step"], numbers["seen"], numbers["busy"]
+        self._beta, self._lr = numbers["beta"], numbers["lr"]
+        self._best.loss, self._best.stale = numbers["best_loss"], numbers["stale"]
+        self._keeper.forget()
+        self.finished = self._best.exhausted or self.step == self.total_steps
+
+    def _live_state(self) -> Snapshot:
+        """What `state` copies: tensors that training goes on to change."""
+        numbers = {
+            "step": self.step, "seen": self._seen, "busy": self._busy, "beta": self._beta, "lr": self._lr,
+            "best_loss": self._best.loss, "stale": self._best.stale,
+        }  # fmt: skip
+        generators = {"order": self._order.state(self.step), "noise": self._noise.get_state()}
+        asked = {name: value for name, value in vars(self._s).items() if name not in ("beta", "lr")}
+        asked["images"] = len(self._images)
+        asked["validation"] = None if self._validation is None else len(self._validation)
+        return Snapshot(self._tensors() | generators, numbers, asked)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {f"model.{name}": tensor for name, tensor in self._model_state.items()}
+        for i, weight in enumerate(self._weights):
+            tensors |= {f"adam.{i}.{name}": t for name, t in self._optimizer.state[weight].items()}
+        return tensors | {f"best.{name}": tensor for name, tensor in self._best.tensors.items()}
+
+    def _put_back(self, tensors: dict[str, Tensor], noise: Tensor) -> None:
+        # In place: the page, a recorded graph and the optimizer all hold on to these very tensors.
+        copy_into(self._tensors(), tensors)
+        self._noise.set_state(noise)

@@ -1,0 +1,156 @@
+"""The companion of an unfinished checkpoint: all that ``vaewidgets train --resume`` needs to go on.
+
+A safetensors file with a JSON header, like a checkpoint, and hostile until checked like one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from vaewidgets._utils.safe_open import safe_open
+from vaewidgets._utils.text import brief, tame_json
+from vaewidgets.io.checkpoints import empty_model, misfit, read_header, read_tensors
+
+from .records import Snapshot
+
+FORMAT, KIND = 1, "Training"
+
+#: What the header says beside the numbers of the `Snapshot`, and in which kind of JSON value.
+_ABOUT = {
+    "recipe": dict, "dataset": str, "command": str, "fingerprint": str, "device": str, "versions": dict,
+}  # fmt: skip
+
+
+class State(NamedTuple):
+    """A state file, its header checked.
+
+    Attributes
+    ----------
+    path : Path
+    about : dict
+        recipe, dataset, command, fingerprint, device and versions of the run.
+    numbers : dict
+        Of the `Snapshot`.
+    tensors : dict of str to Tensor
+    """
+
+    path: Path
+    about: dict
+    numbers: dict
+    tensors: dict[str, Tensor]
+
+
+def fingerprint(images: Tensor, labels: Tensor | None = None) -> str:
+    """Hash images, a Tensor of shape (N, C, H, W) in float32: equal only for the same pixels and shape.
+
+    With labels, a Tensor of shape (N,), only if they are the same too.
+    """
+    digest = hashlib.sha256(repr(tuple(images.shape)).encode())
+    for tensor in (images,) if labels is None else (images, labels):
+        digest.update(memoryview(tensor.contiguous().numpy()).cast("B"))
+    return digest.hexdigest()
+
+
+def serialise(snapshot: Snapshot, about: dict) -> bytes:
+    """Make the bytes of a state file from what `Training.state` copied and what is known of the run."""
+    # JSON has no infinity, the loss to be beaten before anything was measured.
+    numbers = {name: None if value == math.inf else value for name, value in snapshot.numbers.items()}
+    header = {"format": FORMAT, "kind": KIND, "numbers": numbers, **about}
+    tensors = {name: tensor.contiguous() for name, tensor in snapshot.tensors.items()}
+    return to_bytes(tensors, {"vaewidgets": json.dumps(header, allow_nan=False)})
+
+
+def read(path: Path) -> State:
+    """Read a state file.
+
+    Raises
+    ------
+    ValueError
+        Not a state file of ours, damaged, cut short, or of a future version.
+    OSError
+        It is not there, may not be read, or is no ordinary file.
+    """
+    with safe_open(path) as file:
+        entries, header, text = read_header(path, file)
+        numbers = _check_header(path, header)
+        tensors = read_tensors(path, file, entries, text)
+    return State(path, {name: tame_json(header[name]) for name in _ABOUT}, numbers, tensors)
+
+
+def _check_header(path: Path, header) -> dict:
+    """Return the numbers of a state file; raise ValueError where it is none."""
+    if not isinstance(header, dict) or header.get("kind") != KIND or type(header.get("format")) is not int:
+        raise ValueError(
+            f"{path} is no state of an unfinished vaewidgets train; --resume takes nothing else."
+        )
+    if header["format"] != FORMAT:
+        raise ValueError(
+            f"{path} has state format {brief(header['format'])}; this vaewidgets reads {FORMAT}: finish it "
+            "with the version that began it."
+        )
+    numbers = header.get("numbers")
+    if not isinstance(numbers, dict) or not all(_is_number(n, v) for n, v in numbers.items()):
+        raise ValueError(
+            f"{path} is damaged: expected finite numbers of where training is; got {brief(repr(numbers))}."
+        )
+    for name, kind in _ABOUT.items():
+        if not isinstance(header.get(name), kind):
+            raise ValueError(f"{path} is damaged: its {name} should be a {kind.__name__}.")
+    return numbers
+
+
+def check_size(state: State, kind: str, config: dict) -> None:
+    """Refuse a recipe whose model is not the one in the file, before memory is taken for it.
+
+    Raises
+    ------
+    ValueError
+    """
+    # As JSON would give it: lists are what is bounded.
+    config = {name: list(v) if isinstance(v, tuple) else v for name, v in config.items()}
+    model = empty_model(state.path, {"kind": kind, "config": config, "info": {}}, len(state.tensors))
+    expected = {f"model.{name}": list(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: list(t.shape) for name, t in state.tensors.items() if name.startswith("model.")}
+    if found != expected:
+        raise misfit(state.path, "recipe", found, expected)
+
+
+def restore(training, state: State) -> bool:
+    """Put a `Training` where the state is. Returns whether its steps will be those of one that never stopped.
+
+    They will not on another kind of device, whose generators have other states: the noise then begins anew.
+
+    Raises
+    ------
+    ValueError
+        The state does not fit the training, or is damaged.
+    """
+    try:
+        tensors = dict(state.tensors)
+        same = next(training.model.parameters()).device.type == state.about["device"]
+        if not same:
+            training.reseed(state.numbers["seen"])
+        own = training.state()
+        if not same:
+            tensors["noise"] = own.tensors["noise"]
+        numbers = {name: own.numbers.get(name) if v is None else v for name, v in state.numbers.items()}
+        # Whatever else a snapshot holds is what was asked for, which is the same: the recipe was.
+        training.restore(own._replace(tensors=tensors, numbers=numbers))
+    except (RuntimeError, TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"{state.path} is damaged or of another training: {brief(error)}.") from error
+    return same
+
+
+def _is_number(name: str, value) -> bool:
+    if name == "best_loss" and value is None:
+        return True
+    kinds = (int,) if name in ("step", "seen", "stale") else (int, float)
+    in_range = type(value) in kinds and abs(value) < 2**53
+    return in_range and math.isfinite(value) and (name == "best_loss" or value >= 0)

@@ -1,0 +1,146 @@
+"""What a run keeps beside the weights, from its first step on: `Training.state` copies all of it.
+
+Adam, the order in which the images are seen, and with a patience the best weights so far.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+class Order:
+    """Batches of row numbers, epoch after epoch; the last batch of an epoch may be short.
+
+    Parameters
+    ----------
+    images, batch_size : int
+    device : torch.device
+        Where the row numbers are wanted; they are drawn on the processor, alike for every device.
+    seed : int
+
+    Attributes
+    ----------
+    batches : int
+        In an epoch.
+    """
+
+    def __init__(self, images: int, batch_size: int, device: torch.device, seed: int) -> None:
+        self._images, self._batch_size, self._device = images, batch_size, device
+        self._generator = torch.Generator().manual_seed(seed)
+        self._of_epoch, self._drawn = None, None
+        self.batches = math.ceil(images / batch_size)
+
+    def batch(self, step: int) -> Tensor:
+        """Return the rows of the batch after `step` steps, int64 of shape (B,). Steps follow each other."""
+        i = step % self.batches
+        if i == 0 or self._drawn is None:
+            if i == 0:
+                self._of_epoch = self._generator.get_state()
+            self._generator.set_state(self._of_epoch)
+            order = torch.randperm(self._images, generator=self._generator)
+            # Moved once an epoch: a copy per step would make the device wait at every step.
+            self._drawn = order.to(self._device).split(self._batch_size)
+        return self._drawn[i]
+
+    def state(self, step: int) -> Tensor:
+        """Return what `restore` takes; within an epoch it is that from which its order is drawn again."""
+        return self._of_epoch if step % self.batches else self._generator.get_state()
+
+    def restore(self, state: Tensor) -> None:
+        """Go to the epoch of a `state`."""
+        self._generator.set_state(state)
+        self._of_epoch, self._drawn = state.clone(), None
+
+
+def make_adam(weights: list[Tensor], lr: float, weight_decay: float, graphed: bool) -> torch.optim.AdamW:
+    """Make Adam with decoupled weight decay: a run has the same state before its first step and after it.
+
+    Parameters
+    ----------
+    weights : list of Tensor
+    lr, weight_decay : float
+    graphed : bool
+        A CUDA graph is to hold its steps; the learning rate is then a tensor, set by ``fill_``.
+    """
+    # A graph reads the learning rate where it lies; without one a plain number is faster.
+    rate = torch.tensor(lr, device=weights[0].device) if graphed else lr
+    adam = torch.optim.AdamW(weights, lr=rate, weight_decay=weight_decay, fused=True, capturable=graphed)
+    # It warns that it steps outside a graph, which short batches and the steps before recording do.
+    adam._warned_capturable_if_run_uncaptured = True
+    for weight in weights:
+        adam.state[weight] = {
+            "step": torch.zeros((), device=weight.device, dtype=torch.float32),
+            "exp_avg": torch.zeros_like(weight),
+            "exp_avg_sq": torch.zeros_like(weight),
+        }
+    return adam
+
+
+def set_rate(adam: torch.optim.AdamW, lr: float) -> None:
+    """Set the learning rate of the steps to come, in place where a graph reads it."""
+    group = adam.param_groups[0]
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(lr)
+    else:
+        group["lr"] = lr
+
+
+class Best:
+    """The least held-out loss so far, and a copy of the weights that had it.
+
+    Parameters
+    ----------
+    weights : dict of str to Tensor
+        The model's own, that training changes.
+    patience : int or None
+        Epochs without a lesser loss that are waited for; None keeps nothing and waits for ever.
+
+    Attributes
+    ----------
+    tensors : dict of str to Tensor
+        The copy; empty without a patience.
+    loss : float
+        Infinite before the first epoch has been measured.
+    stale : int
+        Epochs since then.
+    """
+
+    def __init__(self, weights: dict[str, Tensor], patience: int | None) -> None:
+        self._weights, self._patience = weights, patience
+        self.tensors = {} if patience is None else {name: t.clone() for name, t in weights.items()}
+        self.loss, self.stale = math.inf, 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the patience is at its end."""
+        return self._patience is not None and self.stale >= self._patience
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a best epoch yet."""
+        return self.loss < math.inf
+
+    def offer(self, loss: float) -> None:
+        """Keep the weights of now if their loss is the least; without a patience nothing happens."""
+        if self._patience is None:
+            return
+        if loss < self.loss:
+            self.loss, self.stale = loss, 0
+            copy_into(self.tensors, self._weights)
+        else:
+            self.stale += 1
+
+    def put_back(self) -> None:
+        """Give the model the best weights, if there are any."""
+        if self.known:
+            copy_into(self._weights, self.tensors)
+
+
+@torch.no_grad()
+def copy_into(to: dict[str, Tensor], source: dict[str, Tensor]) -> None:
+    """Copy tensors into those of the same names, in place."""
+    for name, tensor in to.items():
+        tensor.copy_(source[name])

@@ -1,0 +1,126 @@
+"""Which arguments a training takes: each function raises a sentence that says what it wants instead."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from vaewidgets.data.dataset import check_images
+from vaewidgets.models.conditional import ConditionalVAE
+from vaewidgets.models.likelihoods import Bernoulli
+from vaewidgets.models.vae import Autoencoder
+
+SCHEDULES = ("constant", "cosine")
+PRECISIONS = ("float32", "bfloat16")
+#: What the weights are held in has no larger number.
+LARGEST = torch.finfo(torch.float32).max
+
+
+def check_training(model, images: Tensor, validation: Tensor | None, asked: dict) -> None:
+    """Check the arguments of `fit`, each by itself and all together.
+
+    Parameters
+    ----------
+    model : VAE or Autoencoder
+    images, validation : Tensor of shape (N, C, H, W)
+    asked : dict
+        The other arguments, by name.
+
+    Raises
+    ------
+    ValueError, TypeError
+        They cannot be trained with.
+    """
+    for name in ("epochs", "batch_size"):
+        check_count(name, asked[name])
+    for name in ("iwae", "patience"):
+        if asked[name] is not None:
+            check_count(name, asked[name])
+    for name in ("lr", "beta", "weight_decay", "kl_warmup", "free_bits"):
+        check_knob(name, asked[name])
+    check_seed(asked["seed"])
+    _check_choice("schedule", asked["schedule"], SCHEDULES)
+    _check_choice("precision", asked["precision"], PRECISIONS)
+    if asked["binarize"] not in (None, "dynamic"):
+        raise ValueError(f'binarize must be None or "dynamic"; got {asked["binarize"]!r}.')
+    if asked["patience"] is not None and validation is None:
+        raise ValueError("patience counts epochs without progress on validation images; pass validation=.")
+    splits = [split for split in (images, validation) if split is not None]
+    for split in splits:
+        check_images(split, model.image_shape, (0.0, 1.0) if asked["binarize"] else model.likelihood.support)
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise ValueError("every weight of this model is frozen; model.requires_grad_(True) frees them.")
+    if isinstance(model, Autoencoder):
+        if asked["iwae"] or asked["free_bits"] or asked["kl_warmup"]:
+            raise ValueError("iwae, free_bits and kl_warmup belong to a VAE: an autoencoder has no KL.")
+    elif asked["iwae"] is not None:
+        _check_iwae(model, splits, asked)
+
+
+def check_labels(model, images: Tensor, labels: Tensor | None, name: str) -> None:
+    """Raise unless there is a label for each image where `model` takes labels, and none where it does not.
+
+    Parameters
+    ----------
+    model : VAE, Autoencoder or ConditionalVAE
+    images : Tensor of shape (N, C, H, W)
+    labels : Tensor of shape (N,) or None
+    name : str
+        Of the argument that should bring them.
+    """
+    if not isinstance(model, ConditionalVAE):
+        if labels is not None:
+            raise ValueError(f"labels are for a ConditionalVAE; {type(model).__name__} trains without.")
+    elif labels is None:
+        raise ValueError(f"a ConditionalVAE trains on labelled images; pass {name}.")
+    else:
+        # On the processor, where they are looked at one by one.
+        model.check_labels(labels.cpu() if isinstance(labels, Tensor) else labels, len(images))
+
+
+def check_count(name: str, value) -> None:
+    """Raise unless `value` is a whole number from 1 up."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a whole number, at least 1; got {value!r}.")
+
+
+def check_knob(name: str, value) -> None:
+    """Raise unless `value` is a finite number from 0 up that float32 holds, for "lr" above 0."""
+    try:
+        fits = not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    except (TypeError, OverflowError):
+        fits = False
+    if not fits or (name == "lr" and value == 0):
+        wanted = "a positive number" if name == "lr" else "a number, at least 0"
+        raise ValueError(f"{name} must be {wanted}; got {value!r}.")
+    if value > LARGEST:
+        raise ValueError(f"{name} must be at most {LARGEST:.2g}, where float32 ends; got {value!r}.")
+
+
+def check_seed(seed) -> None:
+    """Raise unless `seed` is a whole number that a generator takes."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be a whole number from 0 up; got {seed!r}.")
+
+
+def _check_choice(name: str, value, choices) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")
+
+
+def _check_iwae(model, splits: list[Tensor], asked: dict) -> None:
+    k = asked["iwae"]
+    if asked["beta"] != 1 or asked["kl_warmup"] or asked["free_bits"]:
+        raise ValueError(
+            f"iwae={k} takes no beta, kl_warmup or free_bits: in the importance-weighted bound the KL is not "
+            "a term apart."
+        )
+    if k == 1 or asked["binarize"] or not isinstance(model.likelihood, Bernoulli):
+        return
+    if not all(((split == 0) | (split == 1)).all() for split in splits):
+        raise ValueError(
+            f"iwae={k} under the Bernoulli likelihood needs images of zeros and ones: on greys it is not a "
+            'density. Pass binarize="dynamic".'
+        )

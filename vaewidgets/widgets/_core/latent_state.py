@@ -1,0 +1,57 @@
+"""The latent point as the page holds it, so that what is under the hand need not wait for the kernel."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import traitlets
+
+from .browser_network import PageNetwork
+from .panel import read_static
+from .plane import Plane
+
+
+class PageLatent(PageNetwork):
+    """z, the plane and the decoder of a panel, in the page. It is not seen.
+
+    Parameters
+    ----------
+    model : object with ``decode``
+    sliders : list of FloatSlider
+        One for each latent dimension: the page listens to them without the kernel.
+    walk : FloatSlider
+        From 0 to 1: takes z along the straight line between `ends`, once there are two.
+    z : d floats
+        Where to begin.
+
+    Attributes
+    ----------
+    z : list of d floats
+        Where Python put the latent point last.
+    serial, heard : int
+        The number of the point that Python gave last, and of the one that the page has.
+    moved : list of d floats
+        Where a cursor took it in the page.
+    reason : str
+        Why the kernel must decode; empty where the page can.
+    """
+
+    _esm = read_static("decoder.js", "shared.js", "latent.js")
+    key = traitlets.Unicode().tag(sync=True)
+    z = traitlets.List(traitlets.Float()).tag(sync=True)
+    serial = traitlets.Int(0).tag(sync=True)
+    heard = traitlets.Int(0).tag(sync=True)
+    moved = traitlets.List(traitlets.Float()).tag(sync=True)
+    sliders = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    walk = traitlets.Unicode().tag(sync=True)
+    ends = traitlets.List().tag(sync=True)
+    plane = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, model, sliders, walk, z) -> None:
+        names = [f"IPY_MODEL_{slider.model_id}" for slider in sliders]
+        walk = f"IPY_MODEL_{walk.model_id}"
+        super().__init__(model, key=uuid4().hex, sliders=names, walk=walk, z=list(z))
+
+    def show(self, plane: Plane) -> None:
+        """Let cursors move on this plane."""
+        self.plane = {"basis": plane.basis.tolist(), "origin": plane.origin.tolist()}

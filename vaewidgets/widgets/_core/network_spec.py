@@ -1,0 +1,337 @@
+"""Describe a model for the page: plain JSON and flat weights, which ``static/decoder.js`` runs.
+
+The page must show what torch would compute, or nothing: whatever is not known exactly is refused with
+its name, and the panel decodes in the kernel.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vaewidgets.models.classifier import Classifier
+from vaewidgets.models.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
+from vaewidgets.models.vae import LOGVAR_BOUND, VAE, Autoencoder, Constant, looking
+
+FORMAT = 1
+
+
+class CannotDescribe(ValueError):
+    """The page cannot run this model; the message names the part and the reason."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """A network that the page can run.
+
+    Attributes
+    ----------
+    spec : dict
+        JSON: ``latentDim``, ``imageShape``, ``decoder`` (a list of layers, the likelihood's mean the last of
+        them) and ``encoder`` (``trunk``, ``width``, ``mu`` and ``logvar``, or None). Layers say where their
+        weights begin, counted in values, not bytes; a missing bias is -1.
+    weights : bytes
+        ``spec["size"]`` little-endian values of ``spec["dtype"]``, "float32" or "float16".
+    """
+
+    spec: dict
+    weights: bytes
+
+
+def describe(model, *, encoder: bool = False, half: bool = False) -> Description:
+    """Describe the decoder of a model, and its encoder if asked.
+
+    The layers are walked and run once on zeros: shapes are those that torch itself gives.
+
+    Parameters
+    ----------
+    model : VAE or Autoencoder
+        Its ``decoder`` may have been replaced by any `torch.nn.Sequential` of layers the page knows. A class
+        with a ``decode`` of its own is refused: what that does cannot be read off its layers.
+    encoder : bool
+        Describe ``encode`` too.
+    half : bool
+        Write float16 for files: half the size, about three significant digits.
+
+    Raises
+    ------
+    CannotDescribe
+        A layer the page does not know, or an option of it; weights that are not finite; methods or hooks
+        that the page would skip.
+    """
+    _check_own_methods(model, "decode", "decode_parameters")
+    writer = _Writer(half)
+    with looking(model):
+        walk = _Walk(writer)
+        out = walk.run(model.decoder, "decoder", _zeros(model.decoder, (model.latent_dim,)))
+        _check_size("decoder", out, math.prod(model.image_shape))
+        walk.layers += _describe_mean(model.likelihood)
+        spec = {
+            "format": FORMAT,
+            "latentDim": model.latent_dim,
+            "imageShape": list(model.image_shape),
+            "decoder": walk.layers,
+            "encoder": _describe_encoder(model, writer) if encoder else None,
+            "dtype": writer.dtype.__name__,
+            "size": writer.size,
+        }
+    return Description(spec, b"".join(writer.parts))
+
+
+def describe_classifier(judge) -> Description:
+    """Describe a classifier as a network from pixels to logits, which the page runs like a decoder.
+
+    Its ``latentDim`` is the number of pixels, its ``imageShape`` (classes + 1, 1, 1): ``decode(pixels)``
+    gives the logits, the last of them the reject class's. Their softmax is left to the page.
+
+    Parameters
+    ----------
+    judge : Classifier
+
+    Raises
+    ------
+    CannotDescribe
+        As `describe` does.
+    """
+    _check_own_methods(judge, "probabilities", of=(Classifier,))
+    writer, size = _Writer(half=False), math.prod(judge.image_shape)
+    with looking(judge):
+        walk = _Walk(writer)
+        out = walk.run(judge.layers, "layers", _zeros(judge.layers, judge.image_shape))
+        _check_size("layers", out, judge.classes + 1)
+    spec = {
+        "format": FORMAT,
+        "latentDim": size,
+        "imageShape": [judge.classes + 1, 1, 1],
+        "decoder": walk.layers,
+        "encoder": None,
+        "dtype": writer.dtype.__name__,
+        "size": writer.size,
+    }
+    return Description(spec, b"".join(writer.parts))
+
+
+def _check_own_methods(model, *names: str, of: tuple[type, ...] = (VAE, Autoencoder)) -> None:
+    for name in names:
+        method = getattr(model, name, None)
+        # Compared on the instance, so that one patched by hand is noticed too.
+        if not any(_is(method, cls, name) for cls in of):
+            raise CannotDescribe(
+                f"{type(model).__name__}.{name} is not that of a {' or '.join(c.__name__ for c in of)}: "
+                "the page runs layers, and would skip what it does."
+            )
+
+
+def _is(method, cls: type, name: str) -> bool:
+    """Tell whether a bound method is the one that `cls` has."""
+    return isinstance(method, types.MethodType) and method.__func__ is getattr(cls, name)
+
+
+def _describe_mean(likelihood) -> list[dict]:
+    mean = getattr(likelihood, "mean", None)
+    if _is(mean, Gaussian, "mean"):
+        return []
+    for cls, kind in ((Bernoulli, "sigmoid"), (ContinuousBernoulli, "continuous_bernoulli_mean")):
+        if _is(mean, cls, "mean"):
+            return [{"kind": kind}]
+    raise CannotDescribe(f"likelihood is a {type(likelihood).__name__}, whose mean the page does not know.")
+
+
+def _describe_encoder(model, writer: _Writer) -> dict:
+    _check_own_methods(model, "encode")
+    h = _zeros(model.encoder, model.image_shape)
+    trunk = _Walk(writer)
+    h = trunk.run(model.encoder, "encoder", h)
+    if h.dim() != 2:
+        raise CannotDescribe(f"encoder ends in shape {tuple(h.shape[1:])}; its heads take a vector.")
+    heads = {}
+    for name in ("mu", "logvar") if _is(model.encode, VAE, "encode") else ("code",):
+        walk = _Walk(writer)
+        _check_size(name, walk.run(getattr(model, name), name, h), model.latent_dim)
+        heads[name] = walk.layers
+    if "logvar" in heads:
+        heads["logvar"].append({"kind": "bound", "bound": LOGVAR_BOUND})
+    return {
+        "trunk": trunk.layers,
+        "width": h.shape[1],
+        "mu": heads.get("mu", heads.get("code")),
+        "logvar": heads.get("logvar"),
+    }
+
+
+def _zeros(module: nn.Module, shape: tuple[int, ...]) -> Tensor:
+    like = next(module.parameters(), torch.empty(0))
+    # Two rows: a layer that takes the batch for an axis of the image then shows.
+    return torch.zeros(2, *shape, device=like.device, dtype=like.dtype)
+
+
+def _check_size(name: str, out: Tensor, size: int) -> None:
+    if out.numel() != 2 * size:
+        raise CannotDescribe(f"{name} gives shape {tuple(out.shape[1:])} where {size} values are needed.")
+
+
+class _Writer:
+    """Collect weights and hand out where each begins."""
+
+    def __init__(self, half: bool) -> None:
+        self.dtype = np.float16 if half else np.float32
+        self.parts: list[bytes] = []
+        self.size = 0
+
+    def put(self, tensor: Tensor | None, name: str) -> int:
+        if tensor is None:
+            return -1
+        values = tensor.detach().to("cpu", torch.float32).numpy()
+        if not np.isfinite(values).all():
+            raise CannotDescribe(f"{name} has values that are not finite (NaN or infinite).")
+        with np.errstate(over="ignore"):
+            values = values.astype(np.dtype(self.dtype).newbyteorder("<"))
+        if not np.isfinite(values).all():
+            raise CannotDescribe(f"{name} has values too large for {self.dtype.__name__}.")
+        self.parts.append(values.tobytes())
+        start, self.size = self.size, self.size + values.size
+        return start
+
+
+class _Walk:
+    """Run layers one after the other and write down what each is."""
+
+    def __init__(self, writer: _Writer) -> None:
+        self.writer = writer
+        self.layers: list[dict] = []
+
+    def run(self, layer: nn.Module, path: str, x: Tensor) -> Tensor:
+        """Describe `layer`, which is at `path`, and return what it makes of x."""
+        forward = getattr(getattr(layer, "forward", None), "__func__", None)
+        hooks = ("_forward_hooks", "_forward_pre_hooks")
+        if any(getattr(layer, name, None) for name in hooks):
+            raise CannotDescribe(
+                f"{path}, a {type(layer).__name__}, has forward hooks, which the page skips."
+            )
+        if forward is nn.Sequential.forward:
+            # Not children(): that leaves out the second use of a shared layer.
+            for name, child in layer._modules.items():
+                x = self.run(child, f"{path}.{name}", x)
+            return x
+        describer = _DESCRIBERS.get(forward)
+        if describer is None:
+            raise CannotDescribe(f"{path} is a {type(layer).__name__}, which the page cannot run.")
+        try:
+            y = layer(x)
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise CannotDescribe(
+                f"{path}, a {type(layer).__name__}, does not take shape {tuple(x.shape[1:])}: {error}"
+            ) from error
+        if len(y) != len(x):
+            raise CannotDescribe(f"{path}, a {type(layer).__name__}, changes the batch axis.")
+        entry = describer(layer, path, x.shape[1:], y.shape[1:], self.writer)
+        if entry is not None:
+            self.layers.append(entry)
+        return y
+
+
+def _option(path: str, layer: nn.Module, why: str) -> CannotDescribe:
+    return CannotDescribe(f"{path} is a {type(layer).__name__} {why}, which the page cannot run.")
+
+
+def _weights(layer, path: str, writer: _Writer, weight: Tensor) -> dict:
+    return {"weight": writer.put(weight, f"{path}.weight"), "bias": writer.put(layer.bias, f"{path}.bias")}
+
+
+def _linear(layer, path, before, after, writer) -> dict:
+    if len(before) != 1:
+        raise _option(path, layer, f"on shape {tuple(before)}")
+    weights = _weights(layer, path, writer, layer.weight)
+    return {"kind": "linear", "in": list(before), "out": list(after), **weights}
+
+
+def _constant(layer, path, before, after, writer) -> dict:
+    return {"kind": "constant", "out": list(after), "weight": writer.put(layer.value, f"{path}.value")}
+
+
+def _convolution(layer, path, before, after, writer) -> dict:
+    transposed = isinstance(layer, nn.ConvTranspose2d)
+    if len(before) != 3:
+        raise _option(path, layer, f"on shape {tuple(before)}")
+    if layer.groups != 1:
+        raise _option(path, layer, f"with groups={layer.groups}")
+    if layer.padding_mode != "zeros":
+        raise _option(path, layer, f"with padding_mode={layer.padding_mode!r}")
+    padding = layer.padding
+    if padding == "valid":
+        padding = (0, 0)
+    elif padding == "same":
+        # Torch puts the odd one below and to the right, where the output's shape says enough.
+        padding = [d * (k - 1) // 2 for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+    weight = layer.weight
+    if transposed:
+        # (C, O, kh, kw) to (O, kh, kw, C): then the page has one matrix product for each row of the image.
+        weight = weight.permute(1, 2, 3, 0)
+    return {
+        "kind": "conv_transpose2d" if transposed else "conv2d",
+        "in": list(before),
+        "out": list(after),
+        "kernel": list(layer.kernel_size),
+        "stride": list(layer.stride),
+        "padding": list(padding),
+        "dilation": list(layer.dilation),
+        **_weights(layer, path, writer, weight),
+    }
+
+
+def _upsample(layer, path, before, after, writer) -> dict:
+    if layer.mode not in ("nearest", "nearest-exact"):
+        raise _option(path, layer, f"with mode={layer.mode!r}")
+    factors = layer.scale_factor
+    factors = factors if isinstance(factors, (tuple, list)) else [factors or 1.0]
+    whole = all(float(factor).is_integer() for factor in factors)
+    if len(before) != 3 or not whole or any(a % b for a, b in zip(after[1:], before[1:], strict=True)):
+        raise _option(
+            path, layer, f"from {tuple(before)} to {tuple(after)}, not by whole factors in the plane"
+        )
+    return {"kind": "upsample_nearest", "in": list(before), "out": list(after)}
+
+
+def _reshape(layer, path, before, after, writer) -> dict:
+    return {"kind": "reshape", "out": list(after)}
+
+
+def _map(kind: str, **options: str):
+    """Make a describer of an activation: `options` maps the page's names to the layer's attributes."""
+
+    def describer(layer, path, before, after, writer) -> dict:
+        return {"kind": kind, **{name: float(getattr(layer, own)) for name, own in options.items()}}
+
+    return describer
+
+
+def _gelu(layer, path, before, after, writer) -> dict:
+    return {"kind": {"none": "gelu", "tanh": "gelu_tanh"}[layer.approximate]}
+
+
+# By the function that runs, not by class: a subclass with a forward of its own is another layer.
+_DESCRIBERS = {
+    cls.forward: describer
+    for cls, describer in {
+        nn.Linear: _linear,
+        Constant: _constant,
+        nn.Conv2d: _convolution,
+        nn.ConvTranspose2d: _convolution,
+        nn.Upsample: _upsample,
+        nn.Flatten: _reshape,
+        nn.Unflatten: _reshape,
+        nn.Identity: lambda *_: None,
+        nn.ReLU: _map("relu"),
+        nn.LeakyReLU: _map("leaky_relu", slope="negative_slope"),
+        nn.SiLU: _map("silu"),
+        nn.GELU: _gelu,
+        nn.Tanh: _map("tanh"),
+        nn.Softplus: _map("softplus", beta="beta", threshold="threshold"),
+        nn.Sigmoid: _map("sigmoid"),
+    }.items()
+}

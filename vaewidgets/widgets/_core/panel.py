@@ -1,0 +1,169 @@
+"""What every panel shares: a guard on keywords, a stable repr, and a line where errors show."""
+
+from __future__ import annotations
+
+import difflib
+import html
+import inspect
+import uuid
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+
+import anywidget
+import ipywidgets as widgets
+import traitlets
+
+from .model_lock import unfollow
+from .owned_widgets import close_made, note_made
+
+STATIC = Path(__file__).parents[1] / "static"
+
+
+def read_static(*names: str) -> str:
+    """Join hand-written modules to one: anywidget takes a single one, and they share what they define.
+
+    A text, not a path: anywidget tells every model of changes of a file, and so keeps all of them for ever.
+    """
+    return "\n".join((STATIC / name).read_text("utf-8") for name in names)
+
+
+class Dress(anywidget.AnyWidget):
+    """The panel's stylesheet, and what ipywidgets' controls and anywidget's models lack in the page.
+
+    Attributes
+    ----------
+    parts : list of str
+        The panel's anywidgets, itself among them, by model id: on a slow machine they may have to be brought
+        back to life. Its element has ``data-vw-hears="true"`` once all of them hear the kernel.
+    """
+
+    _esm = read_static("stored.js", "refusal.js", "panel.js")
+    _css = read_static("panel.css")
+    parts = traitlets.List(traitlets.Unicode()).tag(sync=True)
+
+
+class Panel(widgets.VBox):
+    """A stateful panel: one public trait of truth, controls that write it, one observer that renders it.
+
+    Subclasses build their children as plainly named attributes, hand them to ``super().__init__``,
+    and connect them with `listen`, so that no failure is silent. What they make until ``__init__`` returns
+    is the panel's own, shown or not, and is closed with it.
+    """
+
+    def __init_subclass__(cls, **keywords) -> None:
+        super().__init_subclass__(**keywords)
+        if "__init__" in vars(cls):
+            cls.__init__ = note_made(cls.__init__)
+
+    @note_made
+    def __init__(self, children, **layout) -> None:
+        self.error_line = widgets.HTML()
+        parts = [
+            part.model_id
+            for child in children
+            for part in tree(child)
+            if isinstance(part, anywidget.AnyWidget)
+        ]
+        own = uuid.uuid4().hex
+        # Below the controls, which come first: at the end of a tall panel nobody sees it.
+        dress = Dress(parts=[*parts, own], model_id=own)
+        super().__init__([dress, *children[:1], self.error_line, *children[1:]], **layout)
+        self.add_class("vw-panel")
+
+    def _repr_mimebundle_(self, **options) -> dict:
+        """Add what stands in place of the panel where a notebook has not run here, or is not trusted."""
+        bundle = super()._repr_mimebundle_(**options)
+        bundle["text/html"] = f"<p>{html.escape(bundle['text/plain'])}: run this cell to have the panel.</p>"
+        return bundle
+
+    def check_keywords(self, keywords: dict, also: Iterable[str] = ()) -> None:
+        """Raise TypeError for a keyword that no trait answers to; ipywidgets itself would only warn.
+
+        `also` are names that the panel takes out of its keywords itself.
+        """
+        own = [p.name for p in inspect.signature(type(self).__init__).parameters.values()][1:]
+        for name in keywords:
+            if not self.has_trait(name):
+                near = difflib.get_close_matches(name, [*own, *also, *self.trait_names()], 1)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                raise TypeError(f"{type(self).__name__} has no keyword {name!r}.{hint}")
+
+    def listen(self, control: widgets.Widget, handler: Callable, name: str = "value") -> None:
+        """Call ``handler(new value)`` when `control` changes, with errors reported."""
+
+        def callback(change) -> None:
+            with self.report(from_page=is_from_page(change.owner)):
+                handler(change.new)
+
+        control.observe(callback, name)
+
+    def press(self, button: widgets.Button, handler: Callable) -> None:
+        """Call ``handler()`` when `button` is clicked, with errors reported."""
+
+        def callback(_) -> None:
+            with self.report(from_page=True):
+                handler()
+
+        button.on_click(callback)
+
+    def close(self) -> None:
+        """Close the panel and all that it has made: nothing of it goes on in the page or in the kernel."""
+        unfollow(self)
+        close_made(self)
+        super().close()
+
+    @contextmanager
+    def report(self, *, from_page: bool):
+        """Show an exception in the error line; raise it again unless the page made the call."""
+        # At first, not at the end: another thread's error that comes meanwhile stays.
+        self.error_line.value = ""
+        try:
+            yield
+        except Exception as error:
+            self.show_error(error)
+            if not from_page:
+                raise
+
+    def show_error(self, error: BaseException) -> None:
+        """Show an exception in the error line."""
+        text = html.escape(f"{type(error).__name__}: {error}")
+        self.error_line.value = f'<div class="vw-error" role="alert">{text}</div>'
+
+
+def tree(widget: widgets.Widget) -> list[widgets.Widget]:
+    """List a widget and all that is in it, each once."""
+    waiting, seen = [widget], []
+    while waiting:
+        part = waiting.pop()
+        seen.append(part)
+        waiting += [child for child in getattr(part, "children", ()) if child not in seen]
+    return seen
+
+
+def is_from_page(control: widgets.Widget) -> bool:
+    """Tell whether the change being handled came from the page, not from Python."""
+    # ipywidgets holds this lock exactly while it applies a message from the page.
+    return bool(control._property_lock)
+
+
+def set_quietly(widget: widgets.Widget, **state) -> None:
+    """Set traits without telling the page, which knows already."""
+    with widget._lock_property(**state):
+        for name, value in state.items():
+            setattr(widget, name, value)
+
+
+def format_point(z) -> str:
+    """Format coordinates as (0.50, -1.20), never with a negative zero."""
+    return "(" + ", ".join(f"{round(v, 2) + 0.0:.2f}" for v in z) + ")"
+
+
+def title(text: str) -> widgets.HTML:
+    """Make a heading of a part of a panel."""
+    return widgets.HTML(f'<div class="vw-title">{html.escape(text)}</div>')
+
+
+def note_html(text: str, kind: str = "note") -> str:
+    """Wrap plain text, a "note" or the panel's "state", for a widgets.HTML, which would run markup."""
+    return f'<div class="vw-{kind}">{html.escape(text)}</div>'

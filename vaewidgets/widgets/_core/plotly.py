@@ -1,0 +1,117 @@
+"""Plotly, imported without something large that nothing here needs: panels take it from here.
+
+Plotly looks for nbformat, that loads jsonschema, and that builds a grammar of internationalised addresses
+(RFC 3987) if the package for it is there, as it is with JupyterLab. It took 1.4 of the 3.9 seconds of
+processor time between a kernel's start and its first explorer, and 17 MB; where the package is missing,
+jsonschema does without.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+
+from .panel import read_static
+
+
+@contextmanager
+def _missing(name: str) -> Iterator[None]:
+    """Let an optional package look as if it were not installed, unless somebody has imported it already."""
+    hidden = name not in sys.modules
+    if hidden:
+        sys.modules[name] = None  # what Python's import takes for "there is none"
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules[name]
+
+
+with _missing("rfc3987_syntax"):
+    import plotly.graph_objects as go
+    from plotly.graph_objects import FigureWidget as _FigureWidget  # it is this that looks for nbformat
+    from plotly.subplots import make_subplots
+
+__all__ = ["FigureWidget", "go", "make_subplots"]
+
+#: What a page is told of the figure as it is, by trait: Plotly itself sends only edits of them.
+_STATE = {
+    "_widget_layout": lambda figure: figure._layout_obj._props,
+    "_widget_data": lambda figure: figure._data,
+}
+#: Plotly's bar without what leaves the machine, and without tools that keep the mouse from the cursor.
+_BAR = {
+    "displaylogo": False,
+    "showSendToCloud": False,
+    "modeBarButtons": [["zoomIn2d", "zoomOut2d", "resetScale2d"]],
+}
+
+
+def _join_module(bundle: str, wrapper: str) -> str:
+    """Put our module behind Plotly's: it finds that one's default export as ``plotlyWidget``.
+
+    Raises
+    ------
+    ValueError
+        One of them has no default export.
+    """
+    plotly_name, bundle = _take_default_export(bundle)
+    name, wrapper = _take_default_export(wrapper)
+    # In a scope of its own: what Plotly's minifier calls its names is not known.
+    return (
+        f"{bundle}\nconst vwFigure = ((plotlyWidget) => {{\n{wrapper}\nreturn {name};\n}})({plotly_name});\n"
+        "export default vwFigure;\n"
+    )
+
+
+def _take_default_export(module: str) -> tuple[str, str]:
+    """Return the name of a module's default export, and the module without its last export statement."""
+    exports = list(re.finditer(r"\bexport\s*\{[^{}]*?([\w$]+) as default\s*\}\s*;?", module))
+    if not exports:
+        raise ValueError("no `export { ... as default }` found: is this a version of plotly from after 2026?")
+    last = exports[-1]
+    return last[1], module[: last.start()] + module[last.end() :]
+
+
+class FigureWidget(_FigureWidget):
+    """Plotly's, which every page and view is given as it is now: later ones, reloaded ones, and in Voila.
+
+    Plotly sends every change to the views that are open. A view that comes later would get the figure as it
+    was made, so make it whole, from a ``go.Figure``; what is edited afterwards is sent to it on request.
+    """
+
+    _esm = _join_module(str(_FigureWidget._esm), read_static("figure.js"))
+    _css = read_static("figure.css")
+
+    _made = False
+
+    def __init__(self, data=None, layout=None, **keywords) -> None:
+        super().__init__(data, layout, **keywords)
+        self._config = {**self._config, **_BAR}
+        self.add_class("vw-figure")
+        self.on_msg(self._answer)
+        self._made = True
+        self.open()
+
+    def open(self) -> None:
+        """Tell the page of the figure once it is made: Plotly would open it empty and then fill it."""
+        if self._made:
+            super().open()
+
+    def get_state(self, key=None, drop_defaults=False):
+        """Return the state, or a piece of it, as ipywidgets' ``Widget.get_state`` does."""
+        state = super().get_state(key, drop_defaults)
+        if hasattr(self, "_layout_obj"):  # asked before that while it is made
+            for name in _STATE.keys() & state.keys():
+                value = deepcopy(_STATE[name](self))
+                state[name] = self.trait_metadata(name, "to_json")(value, self)
+        return state
+
+    def _answer(self, _, content: dict, buffers) -> None:
+        """Send the figure as it is to a view that came after it was edited."""
+        if content.get("type") == "vw_state":
+            self.send_state(list(_STATE))
+            self.send({"type": "vw_state"})

@@ -1,0 +1,1 @@
+"""Watch and steer a training."""

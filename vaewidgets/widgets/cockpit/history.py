@@ -1,0 +1,128 @@
+"""The learning curves of a run: few enough points to be drawn, and the marks of what was changed."""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+
+import numpy as np
+import torch
+
+from vaewidgets.training.records import Terms
+
+
+class History:
+    """Points of the learning curves: few enough to be drawn, each the mean of all batches since the last.
+
+    They depend on the run alone, never on when they are looked at: there is a point every so many steps,
+    and when there are too many, each two become one. The last point may be of fewer batches.
+
+    Parameters
+    ----------
+    latent_dim : int
+    bound : callable
+        The third curve's value of some `Terms`.
+
+    Attributes
+    ----------
+    width : int
+        Steps between two points.
+    held_out_steps : list of int
+    """
+
+    #: Points of a curve, marks, and batches that `recent` averages over, at most.
+    MOST, MARKS, RECENT = 600, 30, 10
+
+    def __init__(self, latent_dim: int, bound) -> None:
+        self.bound, self.width = bound, 1
+        # Sums of `Step.numbers` over the batches of each point.
+        self._sums, self._begun, self._count, self._latent_dim = [], 0.0, 0, latent_dim
+        self._recent = deque(maxlen=self.RECENT)
+        self.held_out_steps, self._held_out, self._changes = [], [], []
+
+    def note(self, step: int, numbers: torch.Tensor) -> None:
+        """Add the `Step.numbers` (B, 2 + d) of the B batches up to `step`, which follow those before."""
+        for row in numbers.double().numpy():
+            self._recent.append(row)
+            self._begun = self._begun + row
+            self._count += 1
+            if self._count == self.width:
+                self._sums.append(self._begun)
+                self._begun, self._count = 0.0, 0
+            if len(self._sums) == self.MOST:
+                self._sums = [a + b for a, b in zip(self._sums[::2], self._sums[1::2], strict=True)]
+                self.width *= 2
+
+    def add_held_out(self, step: int, terms: Terms) -> None:
+        """Add the `Terms` of the held-out images after `step`."""
+        if len(self.held_out_steps) >= self.MOST:
+            self.held_out_steps, self._held_out = self.held_out_steps[1::2], self._held_out[1::2]
+        self.held_out_steps.append(step)
+        self._held_out.append(self._row(terms))
+
+    def mark(self, step: int, knob: str, value: float) -> None:
+        """Note a change; a second one of the same knob after the same step replaces the first."""
+        kept = [change for change in self._changes if change[:2] != (step, knob)]
+        self._changes = [*kept, (step, knob, f"{knob} {value:.3g}")][-self.MARKS :]
+
+    def take_marks(self, other: History, before: int) -> None:
+        """Show the changes of `other` that came before a step."""
+        self._changes = [change for change in other._changes if change[0] < before]
+
+    def copy(self) -> History:
+        """Copy what is there now: what is added later, to either of them, the other does not see."""
+        other = copy.copy(self)
+        for name in ("_sums", "_recent", "held_out_steps", "_held_out", "_changes"):
+            setattr(other, name, copy.copy(getattr(self, name)))
+        return other
+
+    @property
+    def marks(self) -> list[tuple[int, str]]:
+        """What was changed last, and after which step; all that was changed after one step is one text."""
+        texts = {}
+        for step, _, text in self._changes:
+            texts.setdefault(step, []).append(text)
+        return [(step, ", ".join(own)) for step, own in texts.items()]
+
+    def labels(self, apart: float) -> list[tuple[int, str]]:
+        """Return the marks with those nearer than `apart` steps to a label before joined to that.
+
+        Of a knob that was changed more than once there, its last value.
+        """
+        groups = []
+        for step, knob, text in sorted(self._changes, key=lambda change: change[0]):
+            if not groups or step - groups[-1][0] >= apart:
+                groups.append((step, {}))
+            groups[-1][1].pop(knob, None)
+            groups[-1][1][knob] = text
+        return [(step, ", ".join(own.values())) for step, own in groups]
+
+    @property
+    def recent(self) -> Terms | None:
+        """Means over the last batches."""
+        return Terms.read(np.mean(self._recent, axis=0)) if self._recent else None
+
+    @property
+    def kl_per_dimension(self) -> list[float]:
+        """Of `recent`; zeros before the first batch."""
+        return [0.0] * self._latent_dim if self.recent is None else list(self.recent.kl_per_dimension)
+
+    @property
+    def steps(self) -> list[int]:
+        """The last step of each point."""
+        whole = [self.width * (i + 1) for i in range(len(self._sums))]
+        return [*whole, self.width * len(whole) + self._count] if self._count else whole
+
+    def column(self, i: int) -> list[float]:
+        """Training values of the reconstruction (0), the KL (1) or the bound (2)."""
+        means = [total / self.width for total in self._sums]
+        if self._count:
+            means.append(self._begun / self._count)
+        return [self._row(Terms.read(mean))[i] for mean in means]
+
+    def held_out_column(self, i: int) -> list[float]:
+        """Held-out values, as `column`."""
+        return [row[i] for row in self._held_out]
+
+    def _row(self, terms) -> tuple[float, float, float]:
+        return terms.reconstruction, terms.kl, self.bound(terms)

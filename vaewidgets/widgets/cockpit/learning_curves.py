@@ -1,0 +1,77 @@
+"""LearningCurves: reconstruction and KL apart, growing as a model trains."""
+
+from __future__ import annotations
+
+import ipywidgets as widgets
+
+from vaewidgets.widgets._core.panel import Panel, note_html
+from vaewidgets.widgets._core.plotly import FigureWidget, go, make_subplots
+from vaewidgets.widgets._map.figure import ACCENT, BAR, PALETTE, style_figure
+
+
+class LearningCurves(Panel):
+    """Two curves over the steps of training: the reconstruction log p(x|z), and the KL, in nats per image.
+
+    Give it a `Step` of `fit` with `append`; it reads the numbers, so give it only those to be shown.
+
+    Attributes
+    ----------
+    figure : FigureWidget
+    state : HTML
+        The last step's numbers in words.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> data = vw.load_data("digits")
+    >>> model = vw.VAE(2, (1, 8, 8), hidden=(32,), seed=0)
+    >>> curves = vw.LearningCurves()
+    >>> for step in vw.paced(vw.fit(model, data.train.images, epochs=1), seconds=0.5):
+    ...     curves.append(step)
+    """
+
+    def __init__(self, **layout) -> None:
+        self.check_keywords(layout)
+        self._steps, self._reconstruction, self._kl = [], [], []
+        figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.1)
+        for row, (name, colour) in enumerate((("reconstruction", PALETTE[0]), ("KL", ACCENT)), 1):
+            figure.add_trace(
+                go.Scatter(x=[], y=[], mode="lines+markers", name=name, line=dict(color=colour)), row, 1
+            )
+            figure.update_yaxes(title_text=f"{name}, nats", row=row, col=1)
+        figure.update_xaxes(gridcolor="rgba(125,125,125,.25)", zeroline=False)
+        figure.update_yaxes(gridcolor="rgba(125,125,125,.25)", zeroline=False)
+        figure.update_xaxes(title_text="step", rangemode="tozero", row=2, col=1)
+        style_figure(figure, width=290, height=460 + BAR, margin=dict(l=56, r=8, b=44), showlegend=False)
+        self.figure = FigureWidget(figure)
+        self.state = widgets.HTML(note_html("no step yet", "state"))
+        super().__init__([self.figure, self.state], **layout)
+
+    def __repr__(self) -> str:
+        return f"LearningCurves(points={len(self._steps)})"
+
+    def append(self, step) -> None:
+        """Add one `Step` to the curves, in place.
+
+        Raises
+        ------
+        ValueError
+            The step does not come after the last one.
+        """
+        with self.report(from_page=False):
+            if self._steps and step.step <= self._steps[-1]:
+                raise ValueError(
+                    f"step {step.step} does not come after step {self._steps[-1]}: "
+                    "make new LearningCurves for a new run."
+                )
+            self._steps.append(step.step)
+            self._reconstruction.append(step.reconstruction)
+            self._kl.append(step.kl)
+            with self.figure.batch_update():
+                for trace, values in zip(self.figure.data, (self._reconstruction, self._kl), strict=True):
+                    trace.x, trace.y = self._steps, values
+            self.state.value = note_html(
+                f"step {step.step:,} of {step.total_steps:,}: reconstruction {step.reconstruction:.2f}, "
+                f"KL {step.kl:.2f}, loss {step.loss:.2f} nats per image",
+                "state",
+            )

@@ -1,0 +1,1 @@
+"""Draw an image and see where it is encoded."""

@@ -1,0 +1,198 @@
+"""BetaDial: what beta does, in a linear model that is solved and in VAEs that were trained."""
+
+from __future__ import annotations
+
+import math
+
+import anywidget
+import torch
+import traitlets
+
+from vaewidgets.io.checkpoints import stated_dataset
+from vaewidgets.models.linear_gaussian import water_filling
+from vaewidgets.widgets._core.panel import read_static
+from vaewidgets.widgets._core.traits import Within
+from vaewidgets.widgets._core.view_panel import HeldPanel
+
+from .beta_stops import Stop, draw_pictures, make_stops
+
+#: Variances of the linear model's data along its principal axes.
+EIGENVALUES = (9.0, 4.0, 1.0, 0.25, 0.25, 0.25)
+#: Pictures in a row.
+COUNT = 8
+
+
+class BetaView(anywidget.AnyWidget):
+    """The page's side of a `BetaDial`.
+
+    Attributes
+    ----------
+    stops : list of dict
+        beta, rate, distortion, kl and active of each trained model, in the order of beta.
+    pixels, shape : bytes, list (rows, H, W, channels)
+        The rows of pictures of each stop, one stop after the other; W is that of a whole row.
+    caption : str
+        Which images are shown.
+    originals : bool
+        Whether the first row shows the images themselves.
+    asked : list (what, count)
+        "images" or "samples" when the page asks for others; the count tells two askings apart.
+    """
+
+    _esm = read_static(
+        "shared.js", "pixels.js", "chart.js", "refusal.js", "cloud.js", "linear.js", "trained.js",
+        "beta_dial.js",
+    )  # fmt: skip
+    _css = read_static("cloud.css", "beta_dial.css")
+    beta = traitlets.Float(1.0).tag(sync=True)
+    noise = traitlets.Float(0.25).tag(sync=True)
+    linked = traitlets.Bool(False).tag(sync=True)
+    eigenvalues = traitlets.List(traitlets.Float(), list(EIGENVALUES)).tag(sync=True)
+    stops = traitlets.List().tag(sync=True)
+    pixels = traitlets.Bytes().tag(sync=True)
+    shape = traitlets.List(traitlets.Int()).tag(sync=True)
+    caption = traitlets.Unicode("").tag(sync=True)
+    originals = traitlets.Bool(False).tag(sync=True)
+    dataset = traitlets.Unicode("").tag(sync=True)
+    asked = traitlets.List().tag(sync=True)
+
+
+class BetaDial(HeldPanel):
+    """Turn beta, and watch dimensions drown: in a linear model that is solved, and in trained VAEs.
+
+    Left, the best linear beta-VAE for data with the variances 9, 4, 1, .25, .25, .25: water stands at
+    beta * s^2, and what is above it is told, in bits. Right, the same dial over checkpoints, each trained
+    with its own beta: no formula moves their pictures.
+
+    Parameters
+    ----------
+    models : dict of {beta: VAE}, optional
+        Bernoulli VAEs, alike but for beta. By default six of ten latents, trained on MNIST, which ship with
+        the package.
+    images : Images or Tensor of shape (N, C, H, W), optional
+        To measure the models on. Without them they must carry an atlas and figures, as those that ship do.
+    beta, noise, linked, row, seed
+        Where to start; see the attributes.
+
+    Attributes
+    ----------
+    beta : float
+        The weight of the KL. The trained models are shown at the nearest stop (`stop`), by its logarithm.
+    noise : float
+        s^2, the variance of a pixel of the linear decoder.
+    linked : bool
+        Whether the page's two sliders move against each other, so that beta * s^2 stays.
+    row : int
+        The first of the test images whose reconstructions are shown.
+    seed : int
+        Of the samples.
+    level : float
+        beta * s^2.
+    bits, left : tuple of 6 floats
+        What the linear model tells of each dimension, bits, and the squared error that is left of it.
+    stop : Stop
+        The trained model that is shown: its beta, distortion and rate (nats), KL per dimension, active units.
+    stops : list of Stop
+
+    Raises
+    ------
+    ValueError, TypeError
+        Models that do not go together, or of which nothing is known; a value out of its range.
+    IndexError
+        A row that is not there.
+    """
+
+    beta = Within(1.0, 2.0**-10, 2.0**10)
+    noise = Within(0.25, 2.0**-10, 2.0**10)
+    linked = traitlets.Bool(False)
+    row = traitlets.Int(0)
+    seed = Within(0, 0, 2**31 - 1)
+
+    def __init__(self, models=None, images=None, **traits) -> None:
+        self.check_keywords(traits)
+        self.stops, images = make_stops(models, images)
+        self._images = None if images is None else images.images
+        stops = [
+            dict(beta=s.beta, rate=s.rate, distortion=s.distortion, kl=list(s.kl), active=list(s.active))
+            for s in self.stops
+        ]
+        dataset = _dataset(self.stops[0].model)
+        self.hold(BetaView, "beta", "noise", "linked", stops=stops, dataset=dataset)
+        self.listen(self.view, lambda asked: self.other(asked[0]), "asked")
+        own = ("beta", "noise", "linked", "row", "seed")
+        start = {name: traits.pop(name) for name in own if name in traits}
+        super().__init__([self.view], **traits)
+        for name, value in start.items():
+            setattr(self, name, value)
+        self._draw()
+        self.observe(self._draw, ["row", "seed"])
+
+    def __repr__(self) -> str:
+        bits, stop = sum(self.bits), self.stop
+        return f"BetaDial(beta={self.beta:g}, level={self.level:g}, bits={bits:.3f}, trained={stop.beta:g})"
+
+    @property
+    def level(self) -> float:
+        """Where the water stands: beta * s^2."""
+        return self.beta * self.noise
+
+    @property
+    def bits(self) -> tuple[float, ...]:
+        """What the linear model tells of each dimension, bits."""
+        nats = water_filling(torch.tensor(EIGENVALUES, dtype=torch.float64), self.level)
+        return tuple((nats / math.log(2)).tolist())
+
+    @property
+    def left(self) -> tuple[float, ...]:
+        """The squared error that is left of each dimension of the linear model's data."""
+        return tuple(min(value, self.level) for value in EIGENVALUES)
+
+    @property
+    def stop(self) -> Stop:
+        """The trained model nearest to beta, by its logarithm; the lesser of two that are as near."""
+        return min(self.stops, key=lambda stop: (round(abs(math.log2(stop.beta / self.beta)), 9), stop.beta))
+
+    def other(self, what: str) -> None:
+        """Show other ones of `what`: "images", the next, or "samples".
+
+        Raises
+        ------
+        ValueError
+            It is neither.
+        """
+        if what == "images":
+            following = self.row + COUNT
+            self.row = following if following + COUNT <= len(self.stops[0].mu) else 0
+        elif what == "samples":
+            self.seed = (self.seed + 1) % 2**31
+        else:
+            raise ValueError(f'there are other "images" and other "samples"; got {what!r}.')
+
+    @traitlets.validate("row")
+    def _check_row(self, proposal) -> int:
+        last = len(self.stops[0].mu) - 1
+        if not 0 <= proposal.value <= last:
+            raise IndexError(f"row {proposal.value} is not there: rows go from 0 to {last}.")
+        return proposal.value
+
+    def _draw(self, _=None) -> None:
+        with self.report(from_page=False):
+            first = self.stops[0]
+            rows = range(self.row, min(self.row + COUNT, len(first.mu)))
+            noise = torch.randn(
+                len(rows), first.mu.shape[1], generator=torch.Generator().manual_seed(self.seed)
+            )
+            shown = None if self._images is None else self._images[rows.start : rows.stop]
+            pictures = [draw_pictures(stop, shown, rows, noise, self.seed) for stop in self.stops]
+            shape = pictures[0].shape
+            with self.view.hold_sync():
+                self.view.shape = [*shape[:3], shape[3] if len(shape) == 4 else 1]
+                self.view.pixels = b"".join(rows.tobytes() for rows in pictures)
+                self.view.originals = shown is not None
+                self.view.caption = f"test images {rows.start} to {rows.stop - 1}"
+
+
+def _dataset(model) -> str:
+    """Name what a model was trained on, as people write it."""
+    name = stated_dataset(model) or "your images"
+    return name.upper() if name == "mnist" else name

@@ -1,0 +1,108 @@
+"""What panels about one cloud q = N(mu, diag(sigma^2)) on a plane share, in the kernel and in the page."""
+
+from __future__ import annotations
+
+import ipywidgets as widgets
+import numpy as np
+import traitlets
+
+from vaewidgets.data.pixels import to_uint8
+from vaewidgets.io.checkpoints import pretrained
+from vaewidgets.widgets._core.browser_network import PageNetwork
+from vaewidgets.widgets._core.encoded import decode_points
+from vaewidgets.widgets._core.model_lock import follow, model_lock
+from vaewidgets.widgets._core.panel import read_static
+from vaewidgets.widgets._core.plane import REACH
+from vaewidgets.widgets._core.traits import Latent, Sigma
+from vaewidgets.widgets._core.view_panel import HeldPanel
+
+#: Modules that every `CloudView` is joined from, before its own.
+CLOUD_MODULES = ("decoder.js", "shared.js", "pixels.js", "chart.js", "refusal.js", "cloud.js")
+
+
+class CloudView(PageNetwork):
+    """The page's side of a `CloudPanel`: it draws the cloud, and a hand moves it there.
+
+    Attributes
+    ----------
+    mu, sigma : list of 2 floats
+    pixels, shape : bytes, list (H, W, channels)
+        What the kernel decoded of the panel's points, one after the other, where the page cannot.
+    points : bytes
+        float32 (N, 2): dots behind the cloud.
+    reach : float
+        How far the plane's axes go to each side of 0.
+    """
+
+    _css = read_static("cloud.css")
+    mu = traitlets.List(traitlets.Float()).tag(sync=True)
+    sigma = traitlets.List(traitlets.Float()).tag(sync=True)
+    pixels = traitlets.Bytes().tag(sync=True)
+    shape = traitlets.List(traitlets.Int(), [0, 0, 0]).tag(sync=True)
+    points = traitlets.Bytes().tag(sync=True)
+    reach = traitlets.Float(REACH).tag(sync=True)
+
+
+class CloudPanel(HeldPanel):
+    """A panel whose truth is one cloud, held the same in the kernel and in the page.
+
+    Subclasses hand a `CloudView` to `hold` before ``super().__init__``, and call `begin` after it.
+    """
+
+    latent_dim = 2
+    model = None
+    mu = Latent((0.0, 0.0))
+    sigma = Sigma((1.0, 1.0))
+
+    def choose_model(self, model):
+        """Check the model, or take the pretrained one if it is None."""
+        if model is None:
+            model = pretrained("mnist-vae-2d")
+        name = type(self).__name__
+        for method in ("encode", "decode"):
+            if not callable(getattr(model, method, None)):
+                raise TypeError(f"{name} needs a VAE, with {method}; got {type(model).__name__}.")
+        if not getattr(model, "has_prior", True):
+            raise TypeError(
+                f"{name} needs a VAE, whose encoder answers with mu and sigma; got {type(model).__name__}."
+            )
+        if model.latent_dim != 2:
+            raise ValueError(
+                f"{name} shows a plane, so it needs a model with latent_dim=2; got {model.latent_dim}."
+            )
+        self.model, self._lock = model, model_lock(model)
+        return model
+
+    def begin(self) -> None:
+        """Decode where the page cannot, from now on, and hear of a model that trains."""
+        self.observe(self._decode_points, ["mu", "sigma", "epsilon"])
+        self._decode_points()
+        follow(self.model, self)
+
+    def decoded_points(self) -> np.ndarray:
+        """List the points that the panel shows decoded, (N, 2)."""
+        raise NotImplementedError
+
+    def weights_changed(self) -> None:
+        """Show what the model decodes with the weights of now."""
+        with self._lock:
+            self.view.refresh()
+        self._decode_points()
+
+    def _decode_points(self, _=None) -> None:
+        if not self.view.reason:
+            return
+        with self.report(from_page=False):
+            images = self.decode(self.decoded_points())
+            with self.view.hold_sync():
+                self.view.shape = [*images.shape[1:3], images[0].size // (images.shape[1] * images.shape[2])]
+                self.view.pixels = images.tobytes()
+
+    def decode(self, z) -> np.ndarray:
+        """Decode points (N, 2) to pictures of shape (N, H, W) or (N, H, W, 3), uint8."""
+        return np.stack([to_uint8(image) for image in decode_points(self.model, z)])
+
+
+def button(text: str, icon: str, tooltip: str, width: str) -> widgets.Button:
+    """Make a button as the panels have them."""
+    return widgets.Button(description=text, icon=icon, tooltip=tooltip, layout=dict(width=width))

@@ -1,0 +1,293 @@
+"""KLLab: one cloud against the prior, what it pays for being another, and what a real digit's cloud pays."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import ipywidgets as widgets
+import numpy as np
+import traitlets
+
+from vaewidgets.data.pixels import to_uint8
+from vaewidgets.io.checkpoints import stated_dataset
+from vaewidgets.widgets._core.canvas import Picture
+from vaewidgets.widgets._core.encoded import Encoded
+from vaewidgets.widgets._core.panel import format_point, note_html, read_static
+from vaewidgets.widgets._core.plane import REACH
+
+from .gaussian_view import CLOUD_MODULES, CloudPanel, CloudView, button
+
+
+def parts(mu: float, sigma: float) -> tuple[float, float]:
+    """Split KL(N(mu, sigma^2) || N(0, 1)) into offset mu^2/2 and shape (sigma^2 - 1 - ln sigma^2)/2, nats.
+
+    Kingma & Welling 2014 (arXiv 1312.6114), appendix B. Both are never negative, and 0 only at mu = 0 and
+    sigma = 1.
+    """
+    logvar = 2 * math.log(sigma)
+    return mu * mu / 2, (math.expm1(logvar) - logvar) / 2
+
+
+def areas(mu: float, sigma: float) -> tuple[float, float]:
+    """Compute the areas of q ln(q/p) above and below zero, nats; the second is negative, their sum the KL.
+
+    With z = mu + sigma e, ln(q/p) is a quadratic a e^2 + b e + c, and an integral of it under the normal
+    density is (a + c) Phi(e) - (a e + b) phi(e) between the roots.
+    """
+    logvar = 2 * math.log(sigma)
+    a, b, c = math.expm1(logvar) / 2, mu * sigma, (mu * mu - logvar) / 2
+    positive = negative = before = 0.0
+    for value in [*(_up_to(e, a, b, c) for e in _roots(a, b, c)), a + c]:
+        positive += max(0.0, value - before)
+        negative += min(0.0, value - before)
+        before = value
+    return positive, negative
+
+
+class KLView(CloudView):
+    """The page's side of a `KLLab`."""
+
+    _esm = read_static(*CLOUD_MODULES, "page_normal.js", "kl.js", "kl_lab.js")
+    _css = read_static("cloud.css", "kl_lab.css")
+    axis = traitlets.Unicode("z1").tag(sync=True)
+
+
+class KLLab(CloudPanel):
+    """Move and stretch a cloud q = N(mu, diag(sigma^2)) and read what it pays against the prior N(0, I).
+
+    Drag mu, and sigma by the rings on the ellipse, or use the sliders: everything is worked out in the
+    page. Then take the cloud that the trained encoder gives a test digit.
+
+    Parameters
+    ----------
+    model : VAE, optional
+        With two latent dimensions; ``vw.pretrained("mnist-vae-2d")`` if None.
+    images : Images or Tensor of shape (N, C, H, W), optional
+        Whose clouds to choose from. Without them those of the atlas that a pretrained model carries.
+    mu, sigma : 2 numbers
+        Where to start.
+
+    Attributes
+    ----------
+    mu, sigma : tuple of 2 floats
+        The truth. Assign lists, arrays or tensors; observe them; link them to another panel's.
+    axis : "z1" or "z2"
+        Whose integrand is drawn.
+    row : int or None
+        The test image whose cloud this is; None once the cloud has moved. Assign one to take its cloud.
+    kl, offset, shape : tuple of 2 floats
+        What each axis pays, nats: kl = offset + shape.
+    areas : tuple of 2 pairs of floats
+        For each axis the areas of q ln(q/p) above and below zero, nats; they sum to its kl.
+    image : ndarray of shape (H, W) or (H, W, 3), uint8
+        What the decoder makes of mu.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A model without encoder or prior, or not of two latent dimensions; images that do not fit it; sigma
+        that is not positive; a misspelled keyword.
+    IndexError
+        A row that is not there.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> lab = vw.KLLab(mu=(2, 0), sigma=(1, 1))
+    >>> lab.kl
+    (2.0, 0.0)
+    """
+
+    axis = traitlets.Enum(["z1", "z2"], "z1")
+    row = traitlets.Int(None, allow_none=True)
+
+    def __init__(
+        self, model=None, images=None, *, mu=(1.0, 0.5), sigma=(0.5, 0.5), axis="z1", row=None, **layout
+    ) -> None:
+        self.check_keywords(layout)
+        self.choose_model(model)
+        self._load_clouds(images)
+        self.mu, self.sigma, self.axis = mu, sigma, axis
+        reach = max(REACH, 1.05 * float(np.abs(self._mu).max(initial=0)))
+        points = self._mu.astype("<f4").tobytes()
+        self.hold(partial(KLView, self.model), "mu", "sigma", "axis", points=points, reach=reach)
+        super().__init__([self.view, self._build_picker()], **layout)
+        self.begin()
+        self.observe(self._on_cloud, ["mu", "sigma"])
+        self.observe(self._on_row, "row")
+        self._show_row()
+        self.row = row
+
+    def __repr__(self) -> str:
+        return (
+            f"KLLab(mu={format_point(self.mu)}, sigma={format_point(self.sigma)}, kl={sum(self.kl):.4f} nats)"
+        )
+
+    @property
+    def offset(self) -> tuple[float, float]:
+        """What each axis pays for mu, nats."""
+        return tuple(parts(m, s)[0] for m, s in self._axes())
+
+    @property
+    def shape(self) -> tuple[float, float]:
+        """What each axis pays for sigma, nats."""
+        return tuple(parts(m, s)[1] for m, s in self._axes())
+
+    @property
+    def kl(self) -> tuple[float, float]:
+        """What each axis pays, nats."""
+        return tuple(sum(parts(m, s)) for m, s in self._axes())
+
+    @property
+    def areas(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Of each axis the areas of q ln(q/p) above and below zero, nats."""
+        return tuple(areas(m, s) for m, s in self._axes())
+
+    @property
+    def image(self) -> np.ndarray:
+        """What the decoder makes of mu, (H, W) or (H, W, 3) uint8."""
+        return self.decode([self.mu])[0]
+
+    def decoded_points(self) -> np.ndarray:
+        """List mu and the points one sigma to its left, right, top and bottom."""
+        (u, v), (s, t) = self.mu, self.sigma
+        return np.array([[u, v], [u - s, v], [u + s, v], [u, v + t], [u, v - t]])
+
+    def _axes(self):
+        return zip(self.mu, self.sigma, strict=True)
+
+    @traitlets.validate("row")
+    def _check_row(self, proposal) -> int | None:
+        if proposal.value is not None and not 0 <= proposal.value < len(self._mu):
+            raise IndexError(
+                f"row {proposal.value} is not there: this lab has {len(self._mu)} images, counted from 0."
+            )
+        return proposal.value
+
+    # -- the clouds of real images --------------------------------------------------------------
+
+    def _load_clouds(self, images) -> None:
+        """Set mu and sigma (ndarrays (N, 2)), labels, and the images where they are at hand."""
+        self._codes = codes = Encoded.of(self.model, images, getattr(self.model, "atlas", None))
+        self._mu, self._labels = codes.mu.astype(float), codes.labels
+        if not len(codes):
+            self._sigma = np.ones_like(self._mu)
+            return
+        self._sigma = np.exp(codes.logvar.astype(float) / 2)
+        costs = (self._mu**2 + self._sigma**2 - 1 - 2 * np.log(self._sigma)) / 2
+        self._mean_cost = float(costs.sum(1).mean())
+
+    def _original(self) -> np.ndarray | None:
+        """Return the chosen image, or None where its dataset is not on this machine."""
+        image = self._codes.original(self.row)
+        return None if image is None else to_uint8(image)
+
+    def _build_picker(self) -> widgets.Widget:
+        count = len(self._mu)
+        labels = [] if self._labels is None else sorted(set(self._labels.tolist()))
+        dataset = stated_dataset(self.model)
+        self.label = widgets.Dropdown(
+            options=[("any", -1), *((self._codes.classes[label], label) for label in labels)],
+            description="digit" if dataset in ("mnist", "digits") else "label", disabled=not labels,
+            layout=dict(width="150px"), style=dict(description_width="44px"),
+        )  # fmt: skip
+        self.number = widgets.BoundedIntText(
+            0, min=0, max=max(0, count - 1), description="row", disabled=not count,
+            layout=dict(width="140px"), style=dict(description_width="32px"),
+        )  # fmt: skip
+        self.another = button("another", "random", "The next test image of this label", "104px")
+        self.nearest = button("nearest to mu", "crosshairs", "The test image whose mean is nearest", "140px")
+        for control in (self.another, self.nearest):
+            control.disabled = not count
+        self.listen(self.label, lambda _: self._take_next(0))
+        self.listen(self.number, lambda row: self.set_trait("row", row))
+        self.press(self.another, lambda: self._take_next(1))
+        self.press(self.nearest, self._take_nearest)
+        self.original = Picture(display_width=56)
+        self.pays = widgets.HTML()
+        controls = [self.label, self.number, self.another, self.nearest]
+        self.picker = widgets.HBox(
+            [
+                widgets.VBox(
+                    [
+                        widgets.HTML(
+                            note_html("What a real image pays: the encoder's cloud of a test image.")
+                        ),
+                        widgets.HBox(controls, layout=dict(flex_flow="row wrap", align_items="center")),
+                        self.pays,
+                    ]
+                ),
+                self.original,
+            ],
+            layout=dict(grid_gap="18px", align_items="center"),
+        )
+        return self.picker
+
+    def _take_next(self, step: int) -> None:
+        """Choose the first image with the chosen label from `step` rows after the current one on."""
+        start = 0 if self.row is None else self.row + step
+        rows = (start + np.arange(len(self._mu))) % max(1, len(self._mu))
+        if self.label.value >= 0:
+            rows = rows[self._labels[rows] == self.label.value]
+        self.row = int(rows[0])
+
+    def _take_nearest(self) -> None:
+        distances = np.square(self._mu - self.mu).sum(1)
+        if self.label.value >= 0:
+            distances[self._labels != self.label.value] = np.inf
+        self.row = int(distances.argmin())
+
+    def _cloud_of(self, row: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        return tuple(self._mu[row].tolist()), tuple(self._sigma[row].tolist())
+
+    def _on_cloud(self, _) -> None:
+        if self.row is not None and (self.mu, self.sigma) != self._cloud_of(self.row):
+            self.row = None
+
+    def _on_row(self, change) -> None:
+        with self.report(from_page=False):
+            if change.new is not None:
+                # Both at once: half a digit's cloud is no digit's.
+                with self.view.hold_sync(), self.hold_trait_notifications():
+                    self.mu, self.sigma = self._cloud_of(change.new)
+                self.number.value = change.new
+            self._show_row()
+
+    def _show_row(self) -> None:
+        if not len(self._mu):
+            self.pays.value = note_html(f"This {type(self.model).__name__} carries no encoded images.")
+            return
+        average = f"The {len(self._mu):,} images pay {self._mean_cost:.4f} nats on average."
+        original = None
+        if self.row is None:
+            text = f"No image chosen. {average}"
+        else:
+            label = (
+                "" if self._labels is None else f", labelled {self._codes.classes[self._labels[self.row]]}"
+            )
+            nats = sum(self.kl)
+            text = f"Image {self.row}{label}, pays {nats:.4f} nats = {nats / math.log(2):.4f} bits. {average}"
+            original = self._original()
+        self.pays.value = note_html(text, "state")
+        self.original.layout.display = "none" if original is None else None
+        if original is not None:
+            self.original.show(original, f"test image {self.row}")
+
+
+def _roots(a: float, b: float, c: float) -> list[float]:
+    """Solve a e^2 + b e + c = 0 in real numbers, in order, without cancellation."""
+    square = b * b - 4 * a * c
+    if square < 0:
+        return []
+    larger = -(b + math.copysign(math.sqrt(square), b)) / 2
+    roots = [c / larger] if larger else []
+    if a:
+        roots.append(larger / a)
+    return sorted(e for e in roots if math.isfinite(e))
+
+
+def _up_to(e: float, a: float, b: float, c: float) -> float:
+    """Integrate the quadratic under the standard normal density from minus infinity to e."""
+    density = math.exp(-e * e / 2) / math.sqrt(2 * math.pi)
+    return (a + c) * math.erfc(-e / math.sqrt(2)) / 2 - (a * e + b) * density

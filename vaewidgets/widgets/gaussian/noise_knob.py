@@ -1,0 +1,244 @@
+"""NoiseKnob: the noise of a sample turned by hand, and what gradients through it are worth."""
+
+from __future__ import annotations
+
+import math
+from functools import partial, reduce
+from typing import NamedTuple
+
+import numpy as np
+import traitlets
+
+from vaewidgets.widgets._core.panel import format_point, read_static
+from vaewidgets.widgets._core.traits import Latent, Within
+
+from .counter_noise import normals
+from .gaussian_view import CLOUD_MODULES, CloudPanel, CloudView
+
+#: As many draws as the page works out again at once when phi moves.
+MOST_DRAWS = 100_000
+
+
+class Exact(NamedTuple):
+    """What the two estimators estimate, and how they spread, in closed form.
+
+    Attributes
+    ----------
+    value : float
+        E f(z).
+    gradient : float
+        Its derivative by phi, the mean of both estimators.
+    pathwise_sd, score_sd : float
+        Standard deviation of one draw.
+    ratio : float
+        Variance of the score function over that of the pathwise gradient.
+    """
+
+    value: float
+    gradient: float
+    pathwise_sd: float
+    score_sd: float
+    ratio: float
+
+
+def pathwise_gradient(phi: float, epsilon: np.ndarray) -> np.ndarray:
+    """Compute f'(z) dz/dphi for each draw: the gradient that flows through z = mu + sigma * epsilon."""
+    sigma = math.exp(phi)
+    z = phi**3 + sigma * epsilon
+    return (2 * z + np.cos(z)) * (3 * phi**2 + sigma * epsilon)
+
+
+def score_gradient(phi: float, epsilon: np.ndarray) -> np.ndarray:
+    """Compute f(z) d/dphi ln q(z) for each draw: it needs no derivative of f."""
+    sigma = math.exp(phi)
+    z = phi**3 + sigma * epsilon
+    return (z**2 + np.sin(z)) * (3 * phi**2 * epsilon / sigma + epsilon**2 - 1)
+
+
+def exact_gradient(phi: float) -> Exact:
+    """Work out E f(z) for f(z) = z^2 + sin z, mu = phi^3, sigma = e^phi, its gradient, and the spreads."""
+    mu, sigma, slope = phi**3, math.exp(phi), 3 * phi**2
+    damped = math.exp(-(sigma**2) / 2)
+    value = mu**2 + sigma**2 + damped * math.sin(mu)
+    gradient = 2 * mu * slope + 2 * sigma**2 + damped * (math.cos(mu) * slope - sigma**2 * math.sin(mu))
+
+    def mean(*factors, k=0, sine=False) -> float:
+        return _mean(reduce(np.convolve, factors).tolist(), mu, sigma, k, sine)
+
+    z, moving, score = [mu, sigma], [slope, sigma], [-1, slope / sigma, 1]
+    # (2z + cos z)^2 and (z^2 + sin z)^2, multiplied out; squares of cos and sin are cosines of 2z.
+    pathwise = (
+        4 * mean(moving, moving, z, z)
+        + 4 * mean(moving, moving, z, k=1)
+        + (mean(moving, moving) + mean(moving, moving, k=2)) / 2
+    )
+    scored = (
+        mean(score, score, z, z, z, z)
+        + 2 * mean(score, score, z, z, k=1, sine=True)
+        + (mean(score, score) - mean(score, score, k=2)) / 2
+    )
+    variances = pathwise - gradient**2, scored - gradient**2
+    return Exact(value, gradient, *map(math.sqrt, variances), variances[1] / variances[0])
+
+
+_NAMES = ("mu", "sigma", "epsilon", "frozen", "redraws", "phi", "draws", "seed")
+
+
+class NoiseView(CloudView):
+    """The page's side of a `NoiseKnob`."""
+
+    _esm = read_static(*CLOUD_MODULES, "noise.js", "gradients.js", "noise_knob.js")
+    _css = read_static("cloud.css", "noise_knob.css")
+    epsilon = traitlets.List(traitlets.Float()).tag(sync=True)
+    frozen = traitlets.Bool(True).tag(sync=True)
+    redraws = traitlets.Int(0).tag(sync=True)
+    seed = traitlets.Int(0).tag(sync=True)
+    phi = traitlets.Float(0.5).tag(sync=True)
+    draws = traitlets.Int(0).tag(sync=True)
+    most_draws = traitlets.Int(MOST_DRAWS).tag(sync=True)
+
+
+class NoiseKnob(CloudPanel):
+    """Freeze the noise and move q, or redraw it: z = mu + sigma * epsilon as an arrow, and decoded.
+
+    Below it the gradient of E f(z), f(z) = z^2 + sin z, z ~ N(phi^3, e^(2 phi)), estimated draw by draw in
+    two ways from the same noise: through the sample (pathwise) and through the density (score function).
+    All of it is worked out in the page.
+
+    Parameters
+    ----------
+    model : VAE, optional
+        With two latent dimensions; ``vw.pretrained("mnist-vae-2d")`` if None.
+    mu, sigma, epsilon : 2 numbers
+        Where to start.
+    phi : float
+        From -1 to 1.
+    draws : int
+        Draws of the gradients, from 0 to 100,000.
+    seed : int
+        Of both streams of noise: the same seed is the same noise, in the page and in Python.
+
+    Attributes
+    ----------
+    mu, sigma, epsilon : tuple of 2 floats
+        The truth of the plane.
+    phi, draws : float, int
+        The truth of the histograms.
+    frozen : bool
+        Whether epsilon stays as the hand moves mu and sigma; else each such move redraws it.
+    redraws : int
+        How many epsilons were drawn; with the seed it says which one is next.
+    seed : int
+    z : tuple of 2 floats
+    image : ndarray of shape (H, W) or (H, W, 3), uint8
+        What the decoder makes of z.
+    pathwise, score : ndarray of shape (draws,)
+        The draws that the histograms count.
+    exact : Exact
+        What they estimate, in closed form.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A model without decoder or prior, or not of two latent dimensions; numbers out of range; a
+        misspelled keyword.
+
+    References
+    ----------
+    Kingma & Welling 2014 (arXiv 1312.6114), section 2.4; Mohamed et al. 2020 (arXiv 1906.10652), sections
+    4 and 5.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> knob = vw.NoiseKnob(mu=(1, 0), sigma=(0.5, 0.5), epsilon=(2, -1))
+    >>> knob.z
+    (2.0, -0.5)
+    """
+
+    epsilon = Latent((0.0, 0.0))
+    frozen = traitlets.Bool(True)
+    redraws = Within(0, 0, MOST_DRAWS)
+    seed = Within(0, 0, 2**31 - 1)
+    phi = Within(0.5, -1.0, 1.0)
+    draws = Within(0, 0, MOST_DRAWS)
+
+    def __init__(
+        self,
+        model=None,
+        *,
+        mu=(0.5, 0.5),
+        sigma=(0.8, 0.8),
+        epsilon=(1.0, -1.5),
+        phi=0.5,
+        draws=0,
+        seed=0,
+        **layout,
+    ) -> None:
+        self.check_keywords(layout)
+        self.choose_model(model)
+        self.seed = seed
+        self.mu, self.sigma, self.phi, self.draws = mu, sigma, phi, draws
+        self.epsilon = epsilon
+        self.hold(partial(NoiseView, self.model), *_NAMES)
+        super().__init__([self.view], **layout)
+        self.begin()
+
+    def __repr__(self) -> str:
+        return f"NoiseKnob(z={format_point(self.z)}, phi={self.phi:g}, draws={self.draws})"
+
+    @property
+    def z(self) -> tuple[float, float]:
+        """The sample, mu + sigma * epsilon."""
+        return tuple(m + s * e for m, s, e in zip(self.mu, self.sigma, self.epsilon, strict=True))
+
+    @property
+    def image(self) -> np.ndarray:
+        """What the decoder makes of z, (H, W) or (H, W, 3) uint8."""
+        return self.decode([self.z])[0]
+
+    @property
+    def pathwise(self) -> np.ndarray:
+        """The pathwise gradient of each draw, (draws,)."""
+        return pathwise_gradient(self.phi, self._noise)
+
+    @property
+    def score(self) -> np.ndarray:
+        """The score-function gradient of each draw, (draws,): from the same noise."""
+        return score_gradient(self.phi, self._noise)
+
+    @property
+    def exact(self) -> Exact:
+        """What both estimate at this phi, and how they spread."""
+        return exact_gradient(self.phi)
+
+    def redraw(self) -> None:
+        """Draw the next epsilon of the stream, as the button does."""
+        self.redraws = self.redraws % MOST_DRAWS + 1
+        self.epsilon = self._drawn(self.redraws)
+
+    def decoded_points(self) -> np.ndarray:
+        """List z alone, ndarray of shape (1, 2)."""
+        return np.array([self.z])
+
+    # Two streams of one seed, that no other seed has: even ones move the arrow, odd ones make gradients.
+
+    def _drawn(self, redraws: int) -> np.ndarray:
+        return normals(2 * self.seed, 2 * redraws)[-2:].numpy()
+
+    @property
+    def _noise(self) -> np.ndarray:
+        return normals(2 * self.seed + 1, self.draws).numpy()
+
+
+def _mean(polynomial, mu: float, sigma: float, k: int, sine: bool) -> float:
+    """Compute E[P(e) cos(k z)], or of the sine, for z = mu + sigma e; coefficients from the constant up.
+
+    E[e^n exp(i k z)] = i^n He_n(t) exp(i k mu - t^2/2), with t = k sigma and He_n the Hermite polynomials
+    of probability.
+    """
+    t, total, before, hermite = k * sigma, 0.0, 0.0, 1.0
+    for n, coefficient in enumerate(polynomial):
+        total += coefficient * hermite * math.cos(k * mu + (n - sine) * math.pi / 2)
+        before, hermite = hermite, t * hermite - n * before
+    return total * math.exp(-(t**2) / 2)

@@ -1,0 +1,1 @@
+"""Two models side by side, and where their decoders paint what is no image."""

@@ -1,0 +1,342 @@
+"""HoleFinder: an autoencoder and a VAE under one cursor, and how many of their draws show nothing."""
+
+from __future__ import annotations
+
+import html
+import threading
+
+import ipywidgets as widgets
+import numpy as np
+import torch
+import traitlets
+
+from vaewidgets.data.pixels import to_uint8
+from vaewidgets.evaluation.holes import TAU, Rate, hole_rate
+from vaewidgets.evaluation.samplers import Sampler
+from vaewidgets.io.checkpoints import stated_classes
+from vaewidgets.widgets._core.panel import Panel, format_point, note_html
+from vaewidgets.widgets._core.plane import REACH
+from vaewidgets.widgets._core.traits import Latent, Within
+
+from .model_pair import check_judge, check_pair, find_judge, sources
+from .model_plane import Frame, Nearest, Side
+from .twin_planes import TwinPlanes
+
+#: The newest draws are marked on the plane, at most so many; all are counted.
+MARKED = 400
+_ROW = dict(align_items="center", flex_flow="row wrap", grid_gap="12px")
+
+
+class HoleFinder(Panel):
+    """Two planes with one cursor: what is decoded there, and how sure a classifier is of it.
+
+    The planes are linked by place: the same place of both squares. The VAE's reaches 3.5 from the prior's
+    mean; the autoencoder's, whose codes have a scale of their own, holds the middle 95 % of them along each
+    axis. With `zoom` it is that of N(0, I) too, and the two z are equal.
+
+    Parameters
+    ----------
+    ae, vae : Autoencoder, VAE
+        Of two latent dimensions and one image shape, each with an atlas of codes. They are taken as they
+        are when the panel is made.
+    judge : Classifier, optional
+        If None the one that ships for the models' dataset.
+    z : 2 numbers
+        Where to start, on the VAE's plane.
+    tau : float
+        A draw whose best class probability is below it is a hole.
+    sampler : str, optional
+        Where to draw from first, one of `samplers`.
+    seed : int
+        Of each sampler's draws, and of the fit of the mixtures.
+    cells : int
+        Along one side of each background.
+
+    Attributes
+    ----------
+    z : tuple of 2 floats
+        The trait of truth: the cursor, on the VAE's plane. `z_ae` is where that is on the other.
+    sampler : str
+        Whose draws are shown, and drawn next.
+    tau : float
+    zoom : bool
+        Whether the autoencoder's plane shows N(0, I) instead of its codes.
+    samplers : tuple of str
+        Their names.
+    counts : dict
+        By sampler, the `Rate` of holes among all its draws at the present tau.
+    planes, tabs, slider, state, table
+        The children, to reach and restyle.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Models that do not go together, not of two dimensions, or with too few codes; a judge of other
+        images or other classes; a sampler that is not there; a misspelled keyword.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> finder = vw.HoleFinder(vw.pretrained("digits-ae-2d"), vw.pretrained("digits-vae-2d"))
+    >>> finder.sampler = "VAE at prior"
+    >>> rate = finder.draw(200)
+    >>> rate.low < rate.share < rate.high
+    True
+    """
+
+    z = Latent()
+    sampler = traitlets.Unicode()
+    tau = Within(TAU, 0.01, 0.99)
+    zoom = traitlets.Bool(False)
+
+    def __init__(
+        self, ae, vae, judge=None, *, z=(0.0, 0.0), tau: float = TAU, sampler: str | None = None,
+        seed: int = 0, cells: int = 64, **layout,
+    ) -> None:  # fmt: skip
+        self.check_keywords(layout)
+        check_pair(ae, vae)
+        self.latent_dim = 2
+        self.ae, self.vae = ae, vae
+        self.judge = find_judge(ae) if judge is None else judge
+        check_judge(self.judge, ae, vae)
+        self._lock = threading.RLock()
+        self._sides = [Side(name, m, self.judge, cells) for name, m in (("AE", ae), ("VAE", vae))]
+        self._sources = sources(ae, vae, seed)
+        self.samplers = tuple(self._sources)
+        self._seed = seed
+        self._made: dict[str, Sampler] = {}
+        self.z, self.tau, self.sampler = z, tau, self.samplers[0] if sampler is None else sampler
+
+        self.planes = TwinPlanes(
+            [ae, vae], self.judge, image_shape=list(ae.image_shape), classes=self._classes(),
+            sides=[side.drawing(self._classes()) for side in self._sides], reach=REACH, tau=self.tau,
+        )  # fmt: skip
+        self.listen(self.planes, lambda z: self.set_trait("z", z), "position")
+        self._build_controls()
+        self.state, self.table = widgets.HTML(), widgets.HTML()
+        by = f"by the kernel: {self.planes.reason}" if self.planes.reason else "in this page"
+        super().__init__(
+            [
+                self.tabs,
+                widgets.HBox([self.press_draw, self.press_reset, self.slider, self.zoomed], layout=_ROW),
+                self.state,
+                self.planes,
+                widgets.HTML(note_html(f"decoded and judged under the hand {by}")),
+                self.table,
+            ],
+            **layout,
+        )
+        self.observe(self._on_z, "z")
+        self.observe(self._on_frame, "zoom")
+        self.observe(self._on_count, ["sampler", "tau"])
+        self.reset()
+        self._on_frame()
+
+    def __repr__(self) -> str:
+        return f"HoleFinder(z={format_point(self.z)}, sampler={self.sampler!r}, tau={self.tau:g})"
+
+    @traitlets.validate("sampler")
+    def _check_sampler(self, proposal) -> str:
+        if proposal.value not in self.samplers:
+            raise ValueError(f"sampler must be one of {', '.join(self.samplers)}; got {proposal.value!r}.")
+        return proposal.value
+
+    # -- places ---------------------------------------------------------------------------------
+
+    @property
+    def frames(self) -> tuple[Frame, Frame]:
+        """What the two planes show: a place of one is centre + unit * z, z that of the VAE."""
+        ae, vae = self._sides
+        return (ae.prior if self.zoom else ae.frame), vae.frame
+
+    @property
+    def z_ae(self) -> tuple[float, float]:
+        """Where the cursor is on the autoencoder's plane; assign it to move both."""
+        centre, unit = self.frames[0]
+        return tuple((centre + unit * np.array(self.z)).tolist())
+
+    @z_ae.setter
+    def z_ae(self, point) -> None:
+        centre, unit = self.frames[0]
+        self.z = (np.array(type(self).z.validate(self, point)) - centre) / unit
+
+    @property
+    def images(self) -> tuple[np.ndarray, np.ndarray]:
+        """The pictures under the cursor, the autoencoder's and the VAE's: (H, W) or (H, W, 3) uint8."""
+        return tuple(to_uint8(image) for image, _ in self._readings())
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """What the judge says of these: (2, classes + 1), the last column "none of these"."""
+        return np.stack([probabilities for _, probabilities in self._readings()])
+
+    @property
+    def nearest(self) -> tuple[Nearest, Nearest]:
+        """The code nearest to the cursor, on either plane."""
+        return tuple(side.nearest(z) for side, z in zip(self._sides, (self.z_ae, self.z), strict=True))
+
+    def _readings(self):
+        return [side.probabilities(z) for side, z in zip(self._sides, (self.z_ae, self.z), strict=True)]
+
+    # -- draws ----------------------------------------------------------------------------------
+
+    def draw(self, n: int = 200) -> Rate:
+        """Draw n more codes from the present sampler, decode and judge them.
+
+        Returns
+        -------
+        Rate
+            Of all its draws since the start or the last `reset`.
+        """
+        with self.report(from_page=False), self._lock:
+            name = self.sampler
+            if name not in self._made:
+                self._made[name] = self._sources[name][1]()
+            z = self._made[name].draw(n, self._generators[name])
+            sure = self._sides[self._sources[name][0]].confidence(z.numpy())
+            points, before = self._draws.get(name, (z[:0], sure[:0]))
+            self._draws[name] = torch.cat([points, z]), torch.cat([before, sure])
+            self._on_count()
+            return self.counts[name]
+
+    def reset(self) -> None:
+        """Forget all draws: the next ones are those of a new panel."""
+        with self._lock:
+            self._draws: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+            # Each sampler has a generator of its own: its draws are the same whatever was drawn before.
+            self._generators = {n: torch.Generator().manual_seed(self._seed) for n in self.samplers}
+            self._on_count()
+
+    @property
+    def counts(self) -> dict[str, Rate]:
+        """By sampler, the `Rate` of holes among all its draws at the present tau."""
+        with self._lock:
+            return {name: hole_rate(sure, self.tau) for name, (_, sure) in self._draws.items()}
+
+    def draws(self, sampler: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return what a sampler, or the chosen one, drew: points (n, 2), and how sure the judge was (n,)."""
+        with self._lock:
+            points, sure = self._draws.get(sampler or self.sampler, (torch.zeros(0, 2), torch.zeros(0)))
+            return points.numpy(), sure.numpy()
+
+    # -- building -------------------------------------------------------------------------------
+
+    def _build_controls(self) -> None:
+        self.tabs = widgets.ToggleButtons(
+            options=self.samplers, value=self.sampler, style=dict(button_width="auto")
+        )
+        self.listen(self.tabs, lambda name: self.set_trait("sampler", name))
+        self.press_draw = widgets.Button(
+            description="draw 200 from this sampler", icon="random", button_style="primary",
+            layout=dict(width="230px"),
+        )  # fmt: skip
+        self.press(self.press_draw, self.draw)
+        self.press_reset = widgets.Button(
+            description="start again", tooltip="Forget all draws; the same ones come again",
+            layout=dict(width="100px"),
+        )  # fmt: skip
+        self.press(self.press_reset, self.reset)
+        self.slider = widgets.FloatSlider(
+            self.tau, min=0.01, max=0.99, step=0.01, description="tau", readout_format=".2f",
+            layout=dict(width="270px"), style=dict(description_width="28px"),
+        )  # fmt: skip
+        self.listen(self.slider, lambda tau: self.set_trait("tau", tau))
+        self.zoomed = widgets.ToggleButton(
+            self.zoom, description="AE: zoom to N(0, I)", icon="search-plus", layout=dict(width="170px")
+        )
+        self.listen(self.zoomed, lambda on: self.set_trait("zoom", on))
+
+    def _classes(self) -> list[str]:
+        stated = next(filter(None, map(stated_classes, (self.judge, self.ae, self.vae))), ())
+        return [*stated[: self.judge.classes], *map(str, range(len(stated), self.judge.classes))]
+
+    # -- rendering ------------------------------------------------------------------------------
+
+    def _on_z(self, _=None) -> None:
+        with self.report(from_page=False), self._lock:
+            # Where the hand took it the page has it already, and is told nothing.
+            self.planes.position = list(self.z)
+            self._read()
+
+    def _read(self) -> None:
+        if self.planes.reason:
+            self.planes.readings = [
+                {"pixels": _bytes(image.numpy()), "probabilities": _bytes(probabilities)}
+                for image, probabilities in self._readings()
+            ]
+
+    def _on_frame(self, _=None) -> None:
+        with self.report(from_page=False), self._lock:
+            self.zoomed.value = self.zoom
+            pairs = list(zip(self._sides, self.frames, strict=True))
+            with self.planes.hold_sync():
+                self.planes.frames = [
+                    dict(
+                        centre=frame.centre.tolist(),
+                        unit=float(frame.unit),
+                        lines=[[loop.round(4).tolist() for loop in loops] for loops in side.lines(frame)],
+                    )
+                    for side, frame in pairs
+                ]
+                self.planes.grounds = [_bytes(side.ground(frame)) for side, frame in pairs]
+            self._on_z()
+            self._on_count()
+
+    def _on_count(self, _=None) -> None:
+        with self.report(from_page=False), self._lock:
+            self.tabs.value = self.sampler
+            self.slider.value = self.planes.tau = self.tau
+            side = self._sources[self.sampler][0]
+            points, sure = self.draws()
+            self.planes.marks = {
+                "side": side,
+                "points": _bytes(points[-MARKED:]),
+                "confidence": _bytes(sure[-MARKED:]),
+            }
+            counts = self.counts
+            self.state.value = note_html(self._say(side, points, counts.get(self.sampler)), "state")
+            self.table.value = _table(self.samplers, counts, self.sampler)
+
+    def _say(self, side: int, points: np.ndarray, rate: Rate | None) -> str:
+        if rate is None:
+            return f"{self.sampler}: nothing drawn yet."
+        centre, unit = self.frames[side]
+        outside = int((np.abs(points - centre) > REACH * unit).any(1).sum())
+        notes = [f"{outside:,} lie outside the plane shown"] if outside else []
+        if len(points) > MARKED:
+            notes.append(f"the last {MARKED:,} are marked")
+        found = f"{rate.count:,} of {rate.n:,} draws are holes (best class under {self.tau:.2f})"
+        return f"{self.sampler}: {found}: {_percent(rate.share)}, 95 % interval {_between(rate)}." + (
+            f" Of the draws {', '.join(notes)}." if notes else ""
+        )
+
+
+def _bytes(values: np.ndarray) -> bytes:
+    return np.ascontiguousarray(values, "<f4").tobytes()
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _between(rate: Rate) -> str:
+    return f"{100 * rate.low:.1f} to {100 * rate.high:.1f} %"
+
+
+def _table(names, counts: dict[str, Rate], chosen: str) -> str:
+    rows = []
+    for name in names:
+        rate = counts.get(name)
+        cells = (
+            ("0", "", "", "") if rate is None
+            else (f"{rate.n:,}", f"{rate.count:,}", _percent(rate.share), _between(rate))
+        )  # fmt: skip
+        mark = "\N{BLACK RIGHT-POINTING TRIANGLE} " if name == chosen else ""
+        rows.append(
+            f"<tr{' class=vw-chosen' if name == chosen else ''}><th scope=row>{mark}{html.escape(name)}</th>"
+            + "".join(f"<td>{cell}</td>" for cell in cells)
+            + "</tr>"
+        )
+    heads = ("sampler", "draws", "holes", "share", "95 % interval (Wilson)")
+    head = "".join(f"<th scope=col>{text}</th>" for text in heads)
+    return f"<table class=vw-counts><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"

@@ -1,0 +1,94 @@
+"""What goes together in a comparison: two models of the same images, a judge of them, their samplers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vaewidgets.evaluation.samplers import (
+    Sampler,
+    aggregate_posterior,
+    check_codes,
+    fitted_atlas,
+    matched_gaussian,
+    mixture,
+    prior,
+)
+from vaewidgets.io.checkpoints import pretrained, same_classes, stated_dataset
+
+
+def sources(ae, vae, seed: int) -> dict[str, tuple[int, Callable[[], Sampler]]]:
+    """Name the samplers of both models: which of the two each is of, and how it is made.
+
+    They are made when they are needed: a mixture may take seconds to fit.
+
+    Raises
+    ------
+    ValueError
+        A model has no codes, or too few to fit a density to.
+    """
+    of_ae, of_vae = fitted_atlas(ae), fitted_atlas(vae)
+    for atlas in (of_ae, of_vae):
+        check_codes(atlas.mu)
+    return {
+        "AE at N(0, I)": (0, lambda: prior(2)),
+        "AE at matched Gaussian": (0, lambda: matched_gaussian(of_ae.mu)),
+        "AE at mixture": (0, lambda: mixture(of_ae.mu, seed=seed)),
+        "VAE at prior": (1, lambda: prior(2)),
+        "VAE at mixture": (1, lambda: mixture(of_vae.mu, seed=seed)),
+        "VAE at aggregate posterior": (1, lambda: aggregate_posterior(of_vae.mu, of_vae.logvar)),
+    }
+
+
+def check_pair(ae, vae) -> None:
+    """Refuse what is no autoencoder and VAE of two latent dimensions and one image shape."""
+    for name, model, has_prior in (("ae", ae, False), ("vae", vae, True)):
+        if not callable(getattr(model, "decode", None)) or not hasattr(model, "image_shape"):
+            raise TypeError(
+                f"{name} must be a model with decode and image_shape; got {type(model).__name__}."
+            )
+        if getattr(model, "has_prior", True) is not has_prior:
+            raise TypeError(
+                f"{name} is a {type(model).__name__}: HoleFinder takes an Autoencoder and then a VAE."
+            )
+        if model.latent_dim != 2:
+            raise ValueError(
+                f"{name} has latent_dim={model.latent_dim}; HoleFinder shows planes, so it must be 2."
+            )
+    if tuple(ae.image_shape) != tuple(vae.image_shape):
+        raise ValueError(
+            f"ae makes images of shape {tuple(ae.image_shape)} and vae {tuple(vae.image_shape)}: "
+            "take two models of the same images."
+        )
+
+
+def find_judge(model):
+    """Load the classifier that ships for the images of a model."""
+    dataset = stated_dataset(model)
+    if dataset not in ("mnist", "digits"):
+        raise ValueError(
+            f"no classifier ships for the images of these models (dataset {dataset!r}): give a judge, "
+            "HoleFinder(ae, vae, judge)."
+        )
+    return pretrained(f"{dataset}-classifier")
+
+
+def check_judge(judge, *models) -> None:
+    """Refuse a judge of other images, or of other classes than those of the models' codes."""
+    if not callable(getattr(judge, "probabilities", None)) or not callable(
+        getattr(judge, "confidence", None)
+    ):
+        raise TypeError(f"judge must be a Classifier; got {type(judge).__name__}.")
+    for model in models:
+        if tuple(judge.image_shape) != tuple(model.image_shape):
+            raise ValueError(
+                f"judge knows images of shape {tuple(judge.image_shape)}, but the models make "
+                f"{tuple(model.image_shape)}."
+            )
+        labels = getattr(getattr(model, "atlas", None), "labels", None)
+        classes = judge.classes if labels is None else int(labels.max()) + 1
+        # Of images split at random, the last class may have none among those that are held out.
+        if classes > judge.classes or (classes < judge.classes and not same_classes(model, judge)):
+            raise ValueError(
+                f"judge knows {judge.classes} classes, but the codes of the {type(model).__name__} are of "
+                f"{classes}: take a judge of the same images."
+            )

@@ -1,0 +1,61 @@
+"""Two planes side by side, one cursor: the page decodes and judges under the hand."""
+
+from __future__ import annotations
+
+import anywidget
+import traitlets
+
+from vaewidgets.widgets._core.network_spec import CannotDescribe, describe, describe_classifier
+from vaewidgets.widgets._core.panel import read_static
+
+
+class TwinPlanes(anywidget.AnyWidget):
+    """An autoencoder's plane and a VAE's, and what is decoded at the same place of both.
+
+    Parameters
+    ----------
+    models : sequence of two models
+    judge : Classifier
+
+    Attributes
+    ----------
+    position : list (z1, z2)
+        Where the cursor is, on the second plane.
+    frames : list of two dicts
+        ``centre`` and ``unit`` of each plane: a place is centre + unit * z. And ``lines``, closed ones
+        around half and nine tenths of its codes.
+    grounds : list of two bytes
+        How sure the judge is, float32, row by row from the top of each plane.
+    marks : dict
+        The draws of one sampler: ``side`` (0 or 1), ``points`` and ``confidence`` (float32).
+    readings : list of two dicts
+        Where the kernel must decode: ``pixels`` and ``probabilities`` (float32) at the cursor.
+    reason : str
+        Why it must; empty where the page can.
+    """
+
+    _esm = read_static("decoder.js", "shared.js", "chart.js", "holes.js")
+    _css = read_static("holes.css")
+    networks = traitlets.Dict().tag(sync=True)
+    image_shape = traitlets.List(traitlets.Int()).tag(sync=True)
+    classes = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    sides = traitlets.List().tag(sync=True)
+    frames = traitlets.List().tag(sync=True)
+    reach = traitlets.Float().tag(sync=True)
+    grounds = traitlets.List().tag(sync=True)
+    marks = traitlets.Dict().tag(sync=True)
+    readings = traitlets.List().tag(sync=True)
+    tau = traitlets.Float().tag(sync=True)
+    position = traitlets.List(traitlets.Float(), [0.0, 0.0]).tag(sync=True)
+
+    def __init__(self, models, judge, **state) -> None:
+        self.reason = ""
+        try:
+            parts = [*map(describe, models), describe_classifier(judge)]
+            networks = {
+                name: {"spec": part.spec, "weights": part.weights}
+                for name, part in zip(("first", "second", "judge"), parts, strict=True)
+            }
+        except CannotDescribe as error:
+            networks, self.reason = {}, str(error)
+        super().__init__(networks=networks, **state)

@@ -1,0 +1,1 @@
+"""The codes of a data set, to be selected by lasso."""

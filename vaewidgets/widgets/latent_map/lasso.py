@@ -1,0 +1,46 @@
+"""The lasso on a map: an overlay of ours, so that drawing it never asks Plotly to redraw."""
+
+from __future__ import annotations
+
+import anywidget
+import numpy as np
+import traitlets
+
+from vaewidgets.widgets._core.panel import read_static
+from vaewidgets.widgets._map.figure import PALETTE
+
+
+class MapLasso(anywidget.AnyWidget):
+    """A lasso laid over the Plotly map of the panel that it sits in, and the points that it took.
+
+    Attributes
+    ----------
+    armed : bool
+        Whether a drag on the map draws a lasso instead of moving the cursor.
+    corners : list of [x, y]
+        The polygon that is shown, in axis units.
+    drawn : list of [x, y]
+        The polygon that a hand drew last.
+    past : list of dict
+        Polygons to remember: ``number`` and ``corners`` of each.
+    """
+
+    _esm = read_static("chart.js", "overlay.js", "lasso.js")
+    _css = read_static("lasso.css")
+    armed = traitlets.Bool(False).tag(sync=True)
+    corners = traitlets.List().tag(sync=True)
+    drawn = traitlets.List().tag(sync=True)
+    past = traitlets.List().tag(sync=True)
+    points = traitlets.Bytes().tag(sync=True)
+    kinds = traitlets.Bytes().tag(sync=True)
+    right = traitlets.Int(-1).tag(sync=True)
+    colours = traitlets.List(list(PALETTE)).tag(sync=True)
+    label = traitlets.Unicode("the lasso").tag(sync=True)
+
+    def mark(self, points: np.ndarray, kinds: np.ndarray | None = None, right: int | None = None) -> None:
+        """Mark points (N, 2) as taken; given their classes, those of `right` as dots, others as crosses."""
+        with self.hold_sync():
+            self.points = np.ascontiguousarray(points, "float32").tobytes()
+            # One byte a class: a colour comes back after ten anyway.
+            self.kinds = b"" if kinds is None else kinds.astype("uint8").tobytes()
+            self.right = -1 if right is None else right

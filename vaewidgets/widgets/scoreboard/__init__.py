@@ -1,0 +1,1 @@
+"""Models and samplers compared by number."""

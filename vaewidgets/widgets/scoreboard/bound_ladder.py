@@ -1,0 +1,43 @@
+"""One image's ladder of bounds, and its true posterior under the encoder's ellipse, drawn in the page."""
+
+from __future__ import annotations
+
+import anywidget
+import torch
+import traitlets
+
+from vaewidgets.widgets._core.panel import read_static
+
+
+class LadderView(anywidget.AnyWidget):
+    """Charts of `Rung`s with two standard errors, and of a `TruePosterior`.
+
+    Attributes
+    ----------
+    seen : dict
+        ``rungs``, and of the plane ``centre``, ``reach``, ``mu``, ``sigma`` and ``side``, the points along a
+        side of the grid, 0 where there is none. Empty while there is nothing to see.
+    density : bytes
+        Of the grid, row by row from the top, relative to its largest value.
+    """
+
+    _esm = read_static("chart.js", "ladder.js")
+    _css = read_static("ladder.css")
+    density = traitlets.Bytes().tag(sync=True)
+    seen = traitlets.Dict().tag(sync=True)
+
+    def show(self, rungs, posterior, mu, sigma) -> None:
+        """Show the rungs, and the posterior, None without two dimensions, under N(mu, sigma^2)."""
+        seen = {"rungs": [rung._asdict() for rung in rungs], "side": 0}
+        density = b""
+        if posterior is not None:
+            shade = posterior.density.flip(0) / posterior.density.max()
+            density = (255 * shade).round().to(torch.uint8).numpy().tobytes()
+            seen |= {"side": len(posterior.density), "mu": list(mu), "sigma": list(sigma)}
+            seen |= {"centre": list(posterior.centre), "reach": posterior.reach}
+        with self.hold_sync():
+            self.density, self.seen = density, seen
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.seen = {}

@@ -1,0 +1,372 @@
+"""Scoreboard: models and their samplers in one table with intervals, and one image's way up to log p(x)."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import threading
+
+import ipywidgets as widgets
+import torch
+import traitlets
+
+from vaewidgets.data.dataset import Dataset, Images, check_images
+from vaewidgets.data.pixels import to_uint8
+from vaewidgets.evaluation import scoreboard
+from vaewidgets.evaluation.marginal_likelihood import ladder
+from vaewidgets.models.likelihoods import Bernoulli
+from vaewidgets.models.objectives import binarize
+from vaewidgets.models.vae import looking
+from vaewidgets.widgets._core.background_loop import Runner
+from vaewidgets.widgets._core.canvas import Picture
+from vaewidgets.widgets._core.encoded import name_of
+from vaewidgets.widgets._core.model_lock import model_lock
+from vaewidgets.widgets._core.notifying_panel import TellingPanel
+from vaewidgets.widgets._core.panel import format_point, note_html, title
+from vaewidgets.widgets._core.traits import Within
+
+from .bound_ladder import LadderView
+from .columns import model_table, sampler_table, verdict
+from .sortable_table import Table
+from .true_posterior import true_posterior
+
+KS = (1, 5, 50)
+_ROW = dict(grid_gap="10px", flex_flow="row wrap", align_items="center")
+
+
+class Scoreboard(TellingPanel):
+    """Measure models beside each other, and one image's bounds beside its log p(x).
+
+    Measuring runs beside the notebook, on copies of the models: other cells run meanwhile, and a training
+    that goes on does not mix two states of a model in one table.
+
+    Parameters
+    ----------
+    models : dict of str to model, or a sequence of models
+        As `scoreboard.measure` takes them: a list in place of a model is one recipe from several seeds.
+    judge : Classifier
+        Of the same images and classes.
+    data : Dataset or Images, optional
+        Held-out images; of a Dataset its test split. Without them the models' atlases stand for them, and
+        what needs pixels is left out, the ladder too.
+    threaded : bool
+        False: `measure` returns when the table is there. For scripts, and for notebooks that run as tests.
+
+    Attributes
+    ----------
+    draws, seed : int
+        Of each sampler; of all noise.
+    result : scoreboard.Scoreboard or None
+        What was measured; it may be set, to show what was measured elsewhere.
+    sort, descending : str, bool
+        The column that the table of samplers is sorted by, and which way; "" for the order of measuring.
+    model, row : str, int
+        Whose ladder is shown, and of which image.
+    rungs : list of Rung
+        Of that image: ELBO, IWAE_5, IWAE_50 and, with two latent dimensions, log p(x); nats.
+    gap : float or None
+        log p(x) - ELBO, nats, both by quadrature: the KL from the encoder's answer to the true posterior.
+    posterior : TruePosterior or None
+    status : str
+        "ready", "running", "measured", "stopped" or "failed".
+
+    Raises
+    ------
+    ValueError, TypeError
+        Models of different image shapes, a judge of other images or classes, images that do not fit, a
+        misspelled keyword.
+    """
+
+    draws = Within(10_000, scoreboard.FEWEST_DRAWS, 10_000_000)
+    seed = Within(0, 0, 2**31 - 1)
+    result = traitlets.Instance(scoreboard.Scoreboard, allow_none=True)
+    sort = traitlets.Unicode("")
+    descending = traitlets.Bool(False)
+    model = traitlets.Unicode("")
+    row = traitlets.Int(0)
+    status = traitlets.Unicode("ready", read_only=True)
+    told_later = ("status", "result")
+
+    def __init__(self, models, judge, data=None, *, threaded: bool = True, **keywords) -> None:
+        self.check_keywords(keywords)
+        self.models = scoreboard.name_models(models)
+        for name, seeds in self.models.items():
+            for model in seeds:
+                scoreboard.check_judge(judge, model, name)
+        self.judge, self.images = judge, _held_out(data, judge)
+        self._vaes = {name: seeds[0] for name, seeds in self.models.items() if seeds[0].has_prior}
+        self._stop, self._note, self._closed = threading.Event(), (0.0, ""), False
+        self._runner = Runner(
+            contextlib.nullcontext(), each=self._each, show=self._show_progress, done=self._done,
+            settled=self._tell_observers, threaded=threaded,
+        )  # fmt: skip
+        self.rungs, self.gap, self.posterior, self._measured = [], None, None, None
+        self._build()
+        super().__init__([self.controls, self.table_box, self.ladder_box], **keywords)
+        if not self.model and self._vaes:
+            self.model = next(iter(self._vaes))
+        self._connect()
+        self._on_draws()
+        self._on_sort()
+        self._on_status()
+        self._on_result()
+        self._on_image()
+
+    def __repr__(self) -> str:
+        return f"Scoreboard(models={len(self.models)}, draws={self.draws}, {self.status})"
+
+    # -- measuring --------------------------------------------------------------------------------
+
+    def measure(self) -> None:
+        """Measure all models with `draws` draws of each sampler; `wait` waits for it.
+
+        Raises
+        ------
+        RuntimeError
+            It is measuring already; or this panel is closed.
+        """
+        if self._closed:
+            raise RuntimeError("this scoreboard is closed: run its cell again for a new one.")
+        if self._runner.running:
+            raise RuntimeError("it is measuring already: stop it first.")
+        self._runner.prepare()
+        try:
+            self._stop.clear()
+            self._note = (0.0, "")
+            self.error_line.value = ""
+            with self._keeping_quiet():
+                self.set_trait("status", "running")
+            self._tell_observers()
+        finally:
+            # An observer of "running" that is interrupted must not leave it so without a loop.
+            self._runner.launch(self._work())
+
+    def stop(self) -> None:
+        """Give up measuring; the table stays as it was."""
+        self._stop.set()
+        self._runner.halt()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is being measured, or `timeout` seconds; return whether it is so.
+
+        What measuring raised is raised here.
+        """
+        return self._runner.wait(timeout)
+
+    def close(self) -> None:
+        """Stop, and close the panel: no thread of it goes on."""
+        # A panel that was refused when it was made is closed too, when it is forgotten.
+        if hasattr(self, "_runner"):
+            self._closed = True
+            self.stop()
+        super().close()
+
+    def _work(self):
+        images = labels = None
+        if self.images is not None:
+            images, labels = self.images.images, self.images.labels
+        with contextlib.suppress(_Stopped):
+            yield scoreboard.measure(
+                {name: [self._copy(model) for model in seeds] for name, seeds in self.models.items()},
+                self.judge, images, labels, draws=self.draws, seed=self.seed, progress=self._progress,
+            )  # fmt: skip
+
+    @staticmethod
+    def _copy(model):
+        with model_lock(model):
+            return copy.deepcopy(model)
+
+    def _progress(self, share: float, what: str) -> None:
+        if self._stop.is_set():
+            raise _Stopped
+        self._note = (share, what)
+
+    def _each(self, result) -> None:
+        self._measured = result
+
+    def _show_progress(self) -> None:
+        share, what = self._note
+        self.progress.value = share
+        if self.status == "running":
+            self.state.value = note_html(f"Measuring, {share:.0%} done: {what}.", "state")
+
+    def _done(self, error: BaseException | None) -> None:
+        result, self._measured = self._measured, None
+        with self._keeping_quiet():
+            if error is not None:
+                self.set_trait("status", "failed")
+                self.show_error(error)
+            elif result is None:
+                self.set_trait("status", "stopped")
+            else:
+                self.result = result
+                self.set_trait("status", "measured")
+
+    # -- what is shown ----------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.start = widgets.Button(description="measure", icon="play", layout=dict(width="110px"))
+        self.halt = widgets.Button(description="stop", icon="stop", layout=dict(width="90px"))
+        self.draws_box = widgets.BoundedIntText(
+            self.draws, min=scoreboard.FEWEST_DRAWS, max=10_000_000, step=1000, description="draws",
+            style=dict(description_width="44px"), layout=dict(width="150px"),
+        )  # fmt: skip
+        self.progress = widgets.FloatProgress(
+            0, min=0, max=1, tooltip="share of the measuring that is done", layout=dict(width="300px")
+        )
+        self.state, self.verdict = widgets.HTML(), widgets.HTML()
+        self.controls = widgets.HBox([self.start, self.halt, self.draws_box, self.progress], layout=_ROW)
+        self.table = Table(caption="Samplers: shares with 95 % intervals")
+        self.model_table = Table(caption="Codes: do they group, and does q(z) match the prior?")
+        self.table_box = widgets.VBox([self.state, self.table, self.verdict, self.model_table])
+        self.choice = widgets.Dropdown(
+            options=list(self._vaes), description="model", style=dict(description_width="44px"),
+            layout=dict(width="260px"),
+        )  # fmt: skip
+        count = 1 if self.images is None else len(self.images)
+        self.slider = widgets.IntSlider(
+            0, min=0, max=count - 1, description="image", continuous_update=False,
+            style=dict(description_width="44px"), layout=dict(width="380px"),
+        )  # fmt: skip
+        self.picture, self.ladder, self.story = Picture(), LadderView(), widgets.HTML()
+        _, height, width = self.judge.image_shape
+        self.picture.fit(width, height, 96)
+        self.ladder_box = widgets.VBox([title("One image: from the ELBO to log p(x)"), self.story])
+        if self.images is not None and self._vaes:
+            top = widgets.HBox([self.picture, widgets.VBox([self.choice, self.slider])], layout=_ROW)
+            self.ladder_box.children = (self.ladder_box.children[0], top, self.ladder, self.story)
+
+    def _connect(self) -> None:
+        self.press(self.start, self._measure_once)
+        self.press(self.halt, self.stop)
+        self.listen(self.draws_box, lambda draws: self.set_trait("draws", draws))
+        self.listen(self.table, lambda sort: self.set_trait("sort", sort), "sort")
+        self.listen(self.table, lambda descending: self.set_trait("descending", descending), "descending")
+        self.listen(self.choice, lambda name: self.set_trait("model", name))
+        self.listen(self.slider, lambda row: self.set_trait("row", row))
+        self.observe(self._on_draws, "draws")
+        self.observe(self._on_status, "status")
+        self.observe(self._on_result, "result")
+        self.observe(self._on_sort, ["sort", "descending"])
+        self.observe(self._on_image, ["model", "row"])
+
+    @traitlets.validate("model")
+    def _check_model(self, proposal) -> str:
+        if proposal.value not in self._vaes:
+            names = ", ".join(self._vaes) or "none: no model here is a VAE"
+            raise ValueError(f"model must be one that has a ladder ({names}); got {proposal.value!r}.")
+        return proposal.value
+
+    @traitlets.validate("row")
+    def _check_row(self, proposal) -> int:
+        count = 1 if self.images is None else len(self.images)
+        if not 0 <= proposal.value < count:
+            raise ValueError(f"row must be from 0 to {count - 1}; got {proposal.value}.")
+        return proposal.value
+
+    @traitlets.validate("sort")
+    def _check_sort(self, proposal) -> str:
+        return self.table.check_sort(proposal.value)
+
+    def _measure_once(self) -> None:
+        # The second click of a double click asks for what is under way already.
+        if not self._runner.running:
+            self.measure()
+
+    def _on_draws(self, _=None) -> None:
+        self.draws_box.value = self.draws
+
+    def _on_sort(self, _=None) -> None:
+        self.table.sort, self.table.descending = self.sort, self.descending
+
+    def _on_status(self, _=None) -> None:
+        running = self.status == "running"
+        # What most people want next stands out; nothing is disabled, a button that is loses the focus.
+        self.start.button_style, self.halt.button_style = ("", "primary") if running else ("primary", "")
+        said = {
+            "ready": "Not measured yet.",
+            "running": "Measuring.",
+            "measured": "Measured.",
+            "stopped": "Stopped: the table is as it was.",
+            "failed": "Measuring failed.",
+        }[self.status]
+        if self.status == "measured" and self.result is not None:
+            images = "no images" if self.result.images is None else f"{self.result.images:,} held-out images"
+            draws, seed = self.result.draws, self.result.seed
+            said = f"Measured with {draws:,} draws of each sampler, seed {seed}; {images}."
+        self.state.value = note_html(said, "state")
+
+    def _on_result(self, _=None) -> None:
+        if self.result is None:
+            self.table.show([], [])
+            self.model_table.show([], [])
+            self.verdict.value = ""
+        else:
+            columns, rows = sampler_table(self.result)
+            if self.sort not in [column["key"] for column in columns]:
+                self.sort = ""
+            self.table.show(columns, rows)
+            self.model_table.show(*model_table(self.result))
+            self.verdict.value = note_html(verdict(self.result), "state")
+        for table in (self.table, self.model_table):
+            table.layout.display = "none" if self.result is None else ""
+
+    def _on_image(self, _=None) -> None:
+        with self.report(from_page=False):
+            if self.images is None or not self._vaes:
+                missing = "no images were given" if self.images is None else "no model here is a VAE"
+                self.story.value = note_html(f"Nothing to show: {missing}.")
+                return
+            self.choice.value, self.slider.value = self.model, self.row
+            model, x = self._vaes[self.model], self.images.images[self.row][None]
+            if isinstance(model.likelihood, Bernoulli):
+                x = binarize(x, torch.Generator().manual_seed(self.seed))
+            with model_lock(model), looking(model):
+                self.rungs = ladder(model, x, KS, seed=self.seed)
+                q = model.encode(x)
+                flat = model.latent_dim == 2
+                self.posterior = true_posterior(model, x, q.mu[0], q.sigma[0]) if flat else None
+            self.gap = self.rungs[-1].value - self.posterior.elbo if flat else None
+            self.picture.show(to_uint8(x[0]), f"image {self.row}")
+            self.ladder.show(self.rungs, self.posterior, q.mu[0].tolist(), q.sigma[0].tolist())
+            self.story.value = note_html(self._tell(q), "state")
+
+    def _tell(self, q) -> str:
+        label = name_of(self.images, self.row)
+        label = f" (labelled {label})" if label else ""
+        bounds = ", ".join(
+            f"{name} {value:.2f}" + (f" \N{PLUS-MINUS SIGN} {2 * error:.2f}" if error else "")
+            for name, value, error in self.rungs
+        )
+        text = f"Image {self.row}{label}: {bounds} nats (\N{PLUS-MINUS SIGN} two standard errors). "
+        if self.posterior is None:
+            d = q.mu.shape[1]
+            return f"{text}With {d} latent dimensions there is no grid, and so no exact log p(x)."
+        mu, sigma = format_point(q.mu[0].tolist()), _format_sigma(q.sigma[0].tolist())
+        exact = self.posterior
+        return (
+            f"{text}KL(q || true posterior) = log p(x) - ELBO = {self.gap:.3f} nats, both by quadrature. "
+            f"Encoder (ellipses, 1 sigma solid, 2 dashed): mu {mu}, sigma {sigma}. True posterior (shaded): "
+            f"mean {format_point(exact.mean)}, sigma {_format_sigma(exact.sigma)}."
+        )
+
+
+def _format_sigma(sigma) -> str:
+    return "(" + ", ".join(f"{s:.3f}" for s in sigma) + ")"
+
+
+class _Stopped(Exception):
+    """Raised where progress is told, to leave the measuring."""
+
+
+def _held_out(data, judge) -> Images | None:
+    if data is None:
+        return None
+    images = data.test if isinstance(data, Dataset) else data
+    if not isinstance(images, Images):
+        raise TypeError(
+            f"data must be a Dataset or Images; got {type(data).__name__}. "
+            "vw.Images(tensor, labels) makes them."
+        )
+    check_images(images.images, judge.image_shape)
+    return images

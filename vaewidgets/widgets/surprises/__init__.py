@@ -1,0 +1,1 @@
+"""Images sorted by what a model needs for them."""

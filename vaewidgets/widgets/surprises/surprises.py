@@ -1,0 +1,241 @@
+"""Surprises: the images of a set, those that a model finds hardest first."""
+
+from __future__ import annotations
+
+import anywidget
+import ipywidgets as widgets
+import numpy as np
+import torch.nn.functional as F
+import traitlets
+
+from vaewidgets.data.dataset import Images
+from vaewidgets.data.pixels import tile, to_uint8
+from vaewidgets.evaluation.metrics import held_out_elbo
+from vaewidgets.models.conditional import ConditionalVAE
+from vaewidgets.widgets._core.encoded import Encoded, check_decodes, decode_points
+from vaewidgets.widgets._core.image_pair import ImagePair
+from vaewidgets.widgets._core.model_lock import follow, model_lock
+from vaewidgets.widgets._core.panel import Panel, note_html, read_static
+
+#: Images in the strip, and how far it moves at a time: the chosen one stays where it was clicked, or near.
+STRIP, STEP = 12, 6
+BINS = 60
+#: Screen pixels that an image of the strip has room for; a larger one is averaged down before it is sent.
+THUMB = 60
+
+
+class SurprisesView(anywidget.AnyWidget):
+    """The strip of images and the histogram, drawn in the page.
+
+    Attributes
+    ----------
+    rank : int
+    nats : bytes
+        Of every image, float32, falling.
+    edges, counts : list
+        Of the histogram.
+    start : int
+        Rank of the first image of the strip.
+    thumbs : bytes
+        Pixels of its images, one after the other, each of shape `size`, (H, W, channels).
+    names : list of str
+        What stands below each of them.
+    axis : str
+        What is measured, with its unit.
+    """
+
+    _esm = read_static("shared.js", "chart.js", "pixels.js", "surprises.js")
+    _css = read_static("surprises.css")
+    rank = traitlets.Int(0).tag(sync=True)
+    nats = traitlets.Bytes().tag(sync=True)
+    edges = traitlets.List(traitlets.Float()).tag(sync=True)
+    counts = traitlets.List(traitlets.Int()).tag(sync=True)
+    start = traitlets.Int(0).tag(sync=True)
+    thumbs = traitlets.Bytes().tag(sync=True)
+    size = traitlets.List(traitlets.Int()).tag(sync=True)
+    names = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    axis = traitlets.Unicode().tag(sync=True)
+    room = traitlets.Int(THUMB).tag(sync=True)
+
+
+class Surprises(Panel):
+    """The images of a set, those first that cost a model the most nats: the odd, the broken, the mislabelled.
+
+    What is measured is minus the ELBO with one sample of z, see `vaewidgets.elbo`: reconstruction plus KL. Of
+    an autoencoder it is minus log p(x|z), which bounds nothing. An image that the model finds hard is rare,
+    broken or drawn in another way; that it is *wrong* only you can say.
+
+    Parameters
+    ----------
+    model : VAE, Autoencoder or ConditionalVAE
+        A conditional model is told the label of each image: a wrong one makes it a surprise.
+    images : Images or Tensor of shape (N, C, H, W)
+        In [0, 1], of the model's shape. Labels are shown by their names.
+    rank : int
+        Where to begin.
+    seed : int
+        Of the noise in the sample: the same seed gives the same numbers.
+
+    Attributes
+    ----------
+    rank : int
+        The trait of truth: which image is shown, 0 being the most surprising.
+    index : int
+        Its row in the set.
+    nats : ndarray of shape (N,)
+        Minus the ELBO of each image, nats, in the order of the set: `reconstruction` + `kl`.
+    reconstruction, kl : ndarray of shape (N,)
+        Minus log p(x|z), and the KL summed over dimensions (0 of an autoencoder), nats.
+    order : ndarray of shape (N,)
+        Rows of the set, the most surprising first.
+    view : SurprisesView
+        The part that the page draws.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Images that do not fit the model; a model without encoder or likelihood, or one that has diverged; a
+        conditional model without labels; a rank that is not there; a misspelled keyword.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> panel = vw.Surprises(vw.pretrained("digits-vae-2d"), vw.load_data("digits").test)
+    >>> panel.rank = 3
+    >>> bool(panel.nats[panel.index] == sorted(panel.nats)[-4])
+    True
+    """
+
+    rank = traitlets.Int(0)
+
+    def __init__(self, model, images, *, rank: int = 0, seed: int = 0, **layout) -> None:
+        self.check_keywords(layout)
+        check_decodes(model, "Surprises")
+        for name in ("encode", "decode_parameters", "likelihood"):
+            if not hasattr(model, name):
+                raise TypeError(
+                    f"Surprises measures log p(x|z), so its model needs {name}, as a VAE and an Autoencoder "
+                    f"have it; {type(model).__name__} has none."
+                )
+        self.model, self.seed, self._lock = model, seed, model_lock(model)
+        self.images = images if isinstance(images, Images) else Images(images)
+        self._is_told = isinstance(model, ConditionalVAE)
+        if self._is_told and self.images.labels is None:
+            raise ValueError("a conditional model encodes an image with its label: give Images with labels.")
+
+        self.slider = widgets.IntSlider(
+            min=0, max=len(self.images) - 1, description="rank", layout=dict(width="480px")
+        )
+        self.listen(self.slider, lambda rank: self.set_trait("rank", rank))
+        self.again = widgets.Button(
+            description="measure again", icon="refresh", tooltip="With the weights of this moment",
+            layout=dict(width="140px"),
+        )  # fmt: skip
+        self.press(self.again, self.measure)
+        self.pair = ImagePair(self.images.images.shape[2:], 160)
+        self.view = SurprisesView()
+        self.listen(self.view, lambda rank: self.set_trait("rank", rank), "rank")
+        # Beside the images where there is room for a line of text.
+        self.state, self.stale = widgets.HTML(layout=dict(flex="1 1 260px")), widgets.HTML()
+        row = dict(align_items="center", flex_flow="row wrap", grid_gap="10px")
+        super().__init__(
+            [
+                widgets.HBox([self.slider, self.again, self.stale], layout=row),
+                widgets.HBox([self.pair, self.state], layout=row),
+                self.view,
+            ],
+            **layout,
+        )
+        self.rank = rank
+        self.measure()
+        self.observe(self._on_rank, "rank")
+        follow(model, self)
+
+    def __repr__(self) -> str:
+        return f"Surprises(images={len(self.images)}, rank={self.rank})"
+
+    @traitlets.validate("rank")
+    def _check_rank(self, proposal) -> int:
+        if not 0 <= proposal.value < len(self.images):
+            raise ValueError(f"rank must be from 0 to {len(self.images) - 1}; got {proposal.value}.")
+        return proposal.value
+
+    @property
+    def index(self) -> int:
+        """The row in the set of the image of this rank."""
+        return int(self.order[self.rank])
+
+    def measure(self) -> None:
+        """Measure every image with the weights of this moment; the rank stays.
+
+        Raises
+        ------
+        ValueError
+            The nats of some image are not finite: the weights have diverged.
+        """
+        with self.report(from_page=False), self._lock:
+            codes = Encoded.of(self.model, self.images)
+            told = self.images.labels if self._is_told else None
+            terms = held_out_elbo(self.model, self.images.images, labels=told, seed=self.seed)
+            parts = -terms.reconstruction, terms.kl.sum(1), -terms.total
+            reconstruction, kl, nats = (part.double().cpu().numpy() for part in parts)
+            wrong = int((~np.isfinite(nats)).sum())
+            if wrong:
+                raise ValueError(
+                    f"the model gives {wrong:,} of {len(nats):,} images nats that are not finite: "
+                    "its weights have diverged. Load or train it again."
+                )
+            self._codes, self.reconstruction, self.kl, self.nats = codes, reconstruction, kl, nats
+            self.order = np.argsort(-nats, kind="stable")
+            counts, edges = np.histogram(nats, BINS)
+            with self.view.hold_sync():
+                self.view.nats = nats[self.order].astype("<f4").tobytes()
+                self.view.counts, self.view.edges = counts.tolist(), edges.tolist()
+                self.view.axis = f"{self._quantity}, nats per image (median {np.median(nats):.2f})"
+            self.stale.value = ""
+            self._on_rank()
+
+    def weights_changed(self) -> None:
+        """Say that the numbers are of other weights than the model has now: another panel trains it."""
+        self.stale.value = note_html("The model has been trained since.")
+
+    @property
+    def _quantity(self) -> str:
+        return "minus ELBO" if getattr(self.model, "has_prior", True) else "minus log p(x|z)"
+
+    def _name(self, row: int) -> str:
+        return "" if self._codes.labels is None else self._codes.classes[self._codes.labels[row]]
+
+    def _on_rank(self, _=None) -> None:
+        with self.report(from_page=False), self._lock:
+            row = self.index
+            told = self.images.labels[row : row + 1] if self._is_told else None
+            reconstruction = decode_points(self.model, self._codes.mu[row : row + 1], told)[0]
+            self.slider.value = self.rank
+            self.pair.show(self.images.images[row], reconstruction, f"image {row}")
+            self._show_strip()
+            label = self._name(row)
+            split = f" = reconstruction {self.reconstruction[row]:.2f} + KL {self.kl[row]:.2f} nats"
+            self.state.value = note_html(
+                f"Rank {self.rank} of {len(self.images):,}, 0 being the most surprising: image {row}"
+                + (f", labelled {label}" if label else "")
+                + f": {self._quantity} {self.nats[row]:.2f} nats"
+                + (split if self._quantity == "minus ELBO" else "")
+                + ".",
+                "state",
+            )
+
+    def _show_strip(self) -> None:
+        start = min(max(0, self.rank // STEP * STEP - STEP // 2), max(0, len(self.images) - STRIP))
+        rows = self.order[start : start + STRIP]
+        images = self.images.images[rows]
+        longer = max(images.shape[2:])
+        if longer > THUMB:
+            size = [max(1, round(side * THUMB / longer)) for side in images.shape[2:]]
+            images = F.interpolate(images, size, mode="area")
+        pixels = to_uint8(tile(images, columns=1))
+        with self.view.hold_sync():
+            self.view.rank, self.view.start = self.rank, start
+            self.view.size = [*images.shape[2:], images.shape[1]]
+            self.view.names = [self._name(row) or f"image {row}" for row in rows]
+            self.view.thumbs = pixels.tobytes()
