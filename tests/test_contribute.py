@@ -1,4 +1,4 @@
-"""README's way to a new panel: its example runs and passes the test beside it, and its files are there."""
+"""CONTRIBUTING's way to a new panel: its example runs and passes the test beside it; named files exist."""
 
 import inspect
 import re
@@ -7,14 +7,14 @@ import types
 from pathlib import Path
 
 import pytest
-from widgets.conftest import model, wire  # noqa: F401 (fixtures that README's test asks for)
+from widgets.conftest import model, wire  # noqa: F401 (fixtures that the page's test asks for)
 
 import vaewidgets as vw
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECTION = README.partition("\n## Contribute\n")[2].partition("\n## ")[0]
-PROSE = re.sub(r"```.*?```", "", SECTION, flags=re.DOTALL)
+PAGE = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+SECTION = PAGE.partition("\n## A new panel\n")[2].partition("\n## ")[0]
+PROSE = re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)
 
 
 def blocks() -> list[str]:
@@ -54,11 +54,11 @@ def test_the_example_passes_its_own_test(example, request):
 
 
 def test_every_file_that_is_named_is_there():
-    """But for those that the reader makes: walk, x and NN_x."""
+    """But for those that the reader makes: walk, and what is built."""
     folders = ("", "vaewidgets", "vaewidgets/widgets")
-    named = re.findall(r"`([\w./*]+(?:\.(?:py|js|css)|/run|/))`", PROSE)
+    named = re.findall(r"`([\w./*]+(?:\.(?:py|js|css|yml|txt|toml)|/run|/))`", PROSE)
     for name in named:
-        if Path(name).stem not in ("walk", "test_walk", "x", "test_x"):
+        if Path(name).stem not in ("walk", "test_walk", "dist"):
             assert any(any((ROOT / folder).glob(name)) for folder in folders), name
     assert len(named) > 20
 
