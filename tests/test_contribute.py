@@ -7,6 +7,7 @@ import types
 from pathlib import Path
 
 import pytest
+import structure
 from widgets.conftest import model, wire  # noqa: F401 (fixtures that the page's test asks for)
 
 import vaewidgets as vw
@@ -15,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("\n## A new panel\n")[2].partition("\n## ")[0]
 PROSE = re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)
+ARCHITECTURE = (ROOT / ".github" / "ARCHITECTURE.md").read_text(encoding="utf-8")
 
 
 def blocks() -> list[str]:
@@ -26,8 +28,8 @@ def blocks() -> list[str]:
 
 @pytest.fixture
 def example(monkeypatch) -> types.ModuleType:
-    """README's panel as the module that it says it would be."""
-    module = types.ModuleType("vaewidgets.widgets.walk")
+    """The page's panel as the module that it says it would be."""
+    module = types.ModuleType("vaewidgets.widgets.walk.walk")
     module.shown = []
     module.display = module.shown.append
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -56,16 +58,26 @@ def test_the_example_passes_its_own_test(example, request):
 def test_every_file_that_is_named_is_there():
     """But for those that the reader makes: walk, and what is built."""
     folders = ("", "vaewidgets", "vaewidgets/widgets")
-    named = re.findall(r"`([\w./*]+(?:\.(?:py|js|css|yml|txt|toml)|/run|/))`", PROSE)
+    named = re.findall(r"`([\w./*]+(?:\.(?:py|js|css|yml|txt|toml)|/run|/))`", PROSE + ARCHITECTURE)
     for name in named:
         if Path(name).stem not in ("walk", "test_walk", "dist"):
             assert any(any((ROOT / folder).glob(name)) for folder in folders), name
-    assert len(named) > 20
+    assert len(named) > 40
 
 
 def test_the_names_it_speaks_of_exist():
-    source = "".join(path.read_text("utf-8") for path in (ROOT / "vaewidgets" / "widgets").glob("*.py"))
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "vaewidgets" / "widgets").rglob("*.py"))
     for name in ("listen", "press", "check_keywords", "note_html", "set_trait"):
         assert f"`{name}`" in SECTION or f"{name}(" in SECTION
         assert f"{name}(" in source
     assert {"_HOMES", "__all__"} <= vars(vw).keys()
+
+
+def test_the_architecture_has_the_rooms_on_the_floors_that_the_imports_are_held_to():
+    rows = re.findall(r"^\| (\d) \| (.*?) \|", ARCHITECTURE, re.MULTILINE)
+    table = [[] for _ in structure.FLOORS]
+    for floor, rooms in rows:
+        table[int(floor)] += [Path(room).stem for room in re.findall(r"`([^`]+)`", rooms)]
+    assert [sorted(rooms) for rooms in table] == [
+        sorted(set(rooms) - {"__main__"}) for rooms in structure.FLOORS
+    ]

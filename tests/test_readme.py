@@ -172,7 +172,8 @@ def test_the_calls_that_the_course_speaks_of_run(tmp_path, monkeypatch):
 
 def test_no_word_of_a_cloud_upload():
     """Nothing here leaves the machine: neither the page nor README names a service that takes figures."""
-    page = "".join(path.read_text("utf-8") for path in (ROOT / "vaewidgets/widgets/static").glob("page*.*"))
+    page = "".join(path.read_text("utf-8") for path in (ROOT / "vaewidgets" / "widgets").rglob("page*.js"))
+    assert "decode" in page
     for text in (README, guide("LIBRARY"), page):
         assert not re.search(r"chart[-_ ]?studio|plotly cloud|plot\.ly|upload", text, re.IGNORECASE)
 
@@ -312,6 +313,9 @@ def test_ci_and_the_hooks_run_the_same_tools():
     assert any(run.startswith("pre-commit run --all-files") for run in runs["lint"])
     assert hooks["mypy"]["entry"] in runs["types"] and hooks["eslint"]["entry"] in runs["javascript"]
     assert set(jobs["lint"]["env"]["SKIP"].split(",")) == {"mypy", "eslint"}
+    scripts = json.loads((ROOT / "tests" / "package.json").read_text("utf-8"))["scripts"]
+    assert {"lint", "types"} <= set(scripts)
+    assert {f"npm --prefix tests run {name}" for name in ("lint", "types")} <= set(runs["javascript"])
 
 
 def test_the_hooks_ruff_is_one_that_the_tests_allow():
