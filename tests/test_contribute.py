@@ -1,4 +1,4 @@
-"""README's way to a new panel: its example runs and passes the test beside it, and its files are there."""
+"""CONTRIBUTING's way to a new panel: its example runs and passes the test beside it; named files exist."""
 
 import inspect
 import re
@@ -7,14 +7,16 @@ import types
 from pathlib import Path
 
 import pytest
-from widgets.conftest import model, wire  # noqa: F401 (fixtures that README's test asks for)
+import structure
+from widgets.conftest import model, wire  # noqa: F401 (fixtures that the page's test asks for)
 
 import vaewidgets as vw
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECTION = README.partition("\n## Contribute\n")[2].partition("\n## ")[0]
-PROSE = re.sub(r"```.*?```", "", SECTION, flags=re.DOTALL)
+PAGE = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+SECTION = PAGE.partition("\n## A new panel\n")[2].partition("\n## ")[0]
+PROSE = re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)
+ARCHITECTURE = (ROOT / ".github" / "ARCHITECTURE.md").read_text(encoding="utf-8")
 
 
 def blocks() -> list[str]:
@@ -26,7 +28,7 @@ def blocks() -> list[str]:
 
 @pytest.fixture
 def example(monkeypatch) -> types.ModuleType:
-    """README's panel as the module that it says it would be."""
+    """The page's panel as the module that it says it would be."""
     module = types.ModuleType("vaewidgets.widgets.walk.walk")
     module.shown = []
     module.display = module.shown.append
@@ -54,13 +56,13 @@ def test_the_example_passes_its_own_test(example, request):
 
 
 def test_every_file_that_is_named_is_there():
-    """But for those that the reader makes: walk, x and NN_x."""
-    folders = ("", "vaewidgets", "vaewidgets/widgets", "vaewidgets/widgets/_core")
-    named = re.findall(r"`([\w./*]+(?:\.(?:py|js|css)|/run|/))`", PROSE)
+    """But for those that the reader makes: walk, and what is built."""
+    folders = ("", "vaewidgets", "vaewidgets/widgets")
+    named = re.findall(r"`([\w./*]+(?:\.(?:py|js|css|yml|txt|toml)|/run|/))`", PROSE + ARCHITECTURE)
     for name in named:
-        if Path(name).stem not in ("walk", "test_walk", "x", "test_x"):
+        if Path(name).stem not in ("walk", "test_walk", "dist"):
             assert any(any((ROOT / folder).glob(name)) for folder in folders), name
-    assert len(named) > 20
+    assert len(named) > 40
 
 
 def test_the_names_it_speaks_of_exist():
@@ -69,3 +71,13 @@ def test_the_names_it_speaks_of_exist():
         assert f"`{name}`" in SECTION or f"{name}(" in SECTION
         assert f"{name}(" in source
     assert {"_HOMES", "__all__"} <= vars(vw).keys()
+
+
+def test_the_architecture_has_the_rooms_on_the_floors_that_the_imports_are_held_to():
+    rows = re.findall(r"^\| (\d) \| (.*?) \|", ARCHITECTURE, re.MULTILINE)
+    table = [[] for _ in structure.FLOORS]
+    for floor, rooms in rows:
+        table[int(floor)] += [Path(room).stem for room in re.findall(r"`([^`]+)`", rooms)]
+    assert [sorted(rooms) for rooms in table] == [
+        sorted(set(rooms) - {"__main__"}) for rooms in structure.FLOORS
+    ]
