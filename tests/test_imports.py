@@ -105,6 +105,15 @@ def test_importing_the_package_loads_no_panel_and_nothing_heavy():
     assert not loaded_after("import vaewidgets") & (PANELS | HEAVY)
 
 
+def test_a_file_is_refused_before_torch_is_imported(tmp_path):
+    (tmp_path / "bad.npz").write_bytes(b"PK no archive")
+    (tmp_path / "pictures").mkdir()
+    for name in ("bad.npz", "pictures"):
+        code = f"import vaewidgets as vw\ntry: vw.load_data({str(tmp_path / name)!r})\n"
+        loaded = loaded_after(code + "except ValueError: pass\nelse: raise SystemExit('taken')")
+        assert "numpy" in loaded and "torch" not in loaded
+
+
 def test_the_whole_core_works_without_panels_or_torchvision():
     code = """
 import torch, vaewidgets as vw

@@ -8,19 +8,21 @@ import tempfile
 import warnings
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from vaewidgets._utils.safe_open import safe_open
 from vaewidgets._utils.text import brief, tame
 
-from .arrays import as_images, as_labels
-from .dataset import Dataset, Images
 from .image_folder import Folder, read_folder
 from .npz import read_npz
 from .report import Report
 from .white_level import Range, check_white, from_bytes, to_pixels
+
+# torch is imported where tensors are made: files are read, and refused, before that takes seconds and 500 MB.
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .dataset import Dataset, Images
 
 #: The environment variable that names a torchvision root (a folder that holds MNIST/raw).
 DATA_VARIABLE = "VAEWIDGETS_DATA"
@@ -158,7 +160,10 @@ def load_test_images(name: str | None) -> Images | None:
 
 
 def _digits() -> Dataset:
+    import torch
     from sklearn.datasets import load_digits
+
+    from .dataset import Dataset, Images
 
     digits = load_digits()
     images, found = to_pixels(torch.from_numpy(digits.images).unsqueeze(1), white=16)
@@ -178,6 +183,8 @@ def _torchvision(name: str, root, download: bool) -> Dataset:
                 f"{cls.__name__}/raw, or allow download=True; load_data('digits') needs nothing."
             )
         _download(cls, name, folder)
+    from .dataset import Dataset
+
     train, test = _read_splits(cls, folder, True, False)
     low = min(split.images.min().item() for split in (train, test))
     high = max(split.images.max().item() for split in (train, test))
@@ -201,6 +208,8 @@ def _torchvision_class(name: str):
 
 def _read_splits(cls, folder: Path, *training: bool) -> list[Images]:
     """Read the training split for each True, the test split for each False."""
+    from .dataset import Images
+
     raw = folder / cls.__name__ / "raw"
     packed = any(not _part(raw, name).exists() and _part(raw, name, ".gz").exists() for name in _PARTS)
     try:
@@ -271,6 +280,10 @@ def _naming(path):
 
 
 def _folder(folder, found: Folder, test_fraction: float, seed: int) -> Dataset:
+    import torch
+
+    from .dataset import Dataset, Images
+
     if found.held_out is None:
         parts, split = _random_parts(len(found.images), test_fraction, seed), f"at random, seed {seed}"
     else:
@@ -293,6 +306,9 @@ def _folder(folder, found: Folder, test_fraction: float, seed: int) -> Dataset:
 def _arrays(
     source, labels, test_fraction: float, seed: int, name: str, white: float | None, others: list[str] = ()
 ) -> Dataset:
+    from .arrays import as_images, as_labels
+    from .dataset import Dataset, Images
+
     images, found, doubts = as_images(source, white)
     parts, classes = _random_parts(len(images), test_fraction, seed), ()
     if labels is not None:
@@ -321,6 +337,8 @@ def _random_parts(n: int, test_fraction: float, seed: int) -> tuple[Tensor, Tens
         raise ValueError(f"a train and a test split need at least 2 images; got {n}.")
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction must lie between 0 and 1; got {test_fraction!r}.")
+    import torch
+
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     held_out = min(max(1, round(test_fraction * n)), n - 1)
     return order[held_out:], order[:held_out]

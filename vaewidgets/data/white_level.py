@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,9 @@ def to_pixels(values: Tensor, white: float | None = None) -> tuple[Tensor, Range
     ValueError
         Numbers below 0 or above the stated white.
     """
+    # Only now: files are read, and refused, before torch is imported, which takes seconds and 500 MB.
+    import torch
+
     if values.dtype.is_complex:
         raise TypeError(f"images must be bytes (uint8) or floats in [0, 1]; got {values.dtype}.")
     stated, is_float = white is not None, values.is_floating_point()
