@@ -49,7 +49,8 @@ def test_posteriors_that_never_meet_say_which_image_it_was():
     """I(n; z) reaches ln N and no more."""
     mu = 50 * torch.arange(20.0)[:, None]
     found = elbo_surgery(mu, torch.full((20, 1), -4.0))
-    assert found.information.value == pytest.approx(math.log(20), abs=1e-9)
+    # The squares of these distances are 2e7 nats, whose last digit is 4e-9.
+    assert found.information.value == pytest.approx(math.log(20), abs=1e-7)
     assert found.ceiling == math.log(20)
 
 
@@ -58,7 +59,7 @@ def test_independent_dimensions_that_only_repeat_an_image_add_no_information():
     mu, logvar = 50 * torch.arange(20.0)[:, None], torch.full((20, 1), -4.0)
     one, two = elbo_surgery(mu, logvar), elbo_surgery(mu.repeat(1, 2), logvar.repeat(1, 2))
     assert two.mean_kl == pytest.approx(2 * one.mean_kl)
-    assert two.information.value == pytest.approx(one.information.value, abs=1e-9)
+    assert two.information.value == pytest.approx(one.information.value, abs=1e-7)
 
 
 def test_narrow_posteriors_far_out_lose_no_digits():

@@ -3,6 +3,9 @@
 import copy
 import gc
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -310,3 +313,26 @@ def test_gaussian_pixels_may_have_any_finite_value_but_cannot_be_binarised(image
         vw.fit(model, images * 5 - 2, binarize="dynamic")
     with pytest.raises(ValueError, match="finite"):
         vw.fit(model, images / 0)
+
+
+def test_the_thread_that_takes_a_step_does_not_change_what_comes_out():
+    """Each step in a thread of its own; so set, MKL rounds as its number of threads has it."""
+    code = """
+import threading, torch, vaewidgets as vw
+torch.set_num_threads(1)
+x = torch.rand(40, 1, 6, 5, generator=torch.Generator().manual_seed(1))
+def run(apart):
+    model = vw.VAE(2, (1, 6, 5), hidden=(16,), seed=0)
+    steps = vw.fit(model, x, epochs=8, batch_size=8)
+    for _ in range(40):
+        if apart:
+            thread = threading.Thread(target=next, args=(steps,))
+            thread.start()
+            thread.join()
+        else:
+            next(steps)
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+assert torch.equal(run(False), run(True))
+"""
+    environment = os.environ | {"OMP_NUM_THREADS": "2", "MKL_CBWR": "COMPATIBLE"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)

@@ -391,6 +391,7 @@ def looking(*models) -> Iterator[None]:
     models : objects
         Modules, and what holds modules as attributes.
     """
+    _settle_threads()
     training = [module for model in models for module in _modules(model) if module.training]
     with torch.no_grad():
         for module in training:
@@ -408,6 +409,7 @@ def teaching(model: nn.Module) -> Iterator[None]:
 
     A model in training mode of which parts are not keeps those so: somebody has frozen them.
     """
+    _settle_threads()
     resting = [] if model.training else list(model.modules())
     before = [module.training for module in resting]
     with torch.enable_grad():
@@ -440,6 +442,15 @@ def looks(function: Callable) -> Callable:
             return function(*args, **keywords)
 
     return wrapped
+
+
+def _settle_threads() -> None:
+    """Have this thread compute on as many threads as torch was told to, from its first product on.
+
+    A new thread asks torch for the number at its first loop over elements. Products before that use the
+    system's own number, and may round in another way.
+    """
+    torch.get_num_threads()
 
 
 def _modules(model) -> Iterator[nn.Module]:
