@@ -77,7 +77,7 @@ def test_ipywidgets_has_no_public_way_to_set_a_trait_untold(slider):
 
 
 def test_ipywidgets_registry_is_deprecated_where_it_is_public(slider):
-    assert slider in private_apis.living_widgets(widgets.Widget)
+    assert private_apis.living_widgets(widgets.Widget)[slider.model_id] is slider
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         public = widgets.Widget.widgets

@@ -47,12 +47,13 @@ def page_knows(widget, state: dict) -> AbstractContextManager:
     return widget._lock_property(**state)
 
 
-def living_widgets(kind: type) -> list:
-    """List the widgets that are not closed; `kind` is `ipywidgets.Widget`.
+def living_widgets(kind: type) -> dict:
+    """Return the registry of widgets that are not closed, by model id; `kind` is `ipywidgets.Widget`.
 
+    It is to be asked for at import: at the end of the process, which closes panels too, modules are gone.
     ipywidgets 8.1 warns that the public ``Widget.widgets`` is going.
     """
-    return list(sys.modules[kind.__module__]._instances.values())
+    return sys.modules[kind.__module__]._instances
 
 
 def construction_callback(kind: type) -> Callable | None:

@@ -20,6 +20,7 @@ from ipywidgets import Widget
 
 from vaewidgets._utils.private_apis import construction_callback, living_widgets, model_id_asked_for
 
+_living = living_widgets(Widget)
 #: The panels that are being built here, the outermost first. Other threads build theirs.
 _building: ContextVar[tuple] = ContextVar("building", default=())
 
@@ -60,7 +61,7 @@ def close_made(panel) -> None:
     own = {id(widget) for widget in made}
     taken = {
         id(getattr(widget, name))
-        for widget in living_widgets(Widget)
+        for widget in list(_living.values())
         if id(widget) not in own
         for name in ("layout", "style")
         if widget.trait_has_value(name)
