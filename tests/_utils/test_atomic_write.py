@@ -19,7 +19,7 @@ KILLS = 100
 PROGRAM = """
 import fcntl, json, os, signal, sys
 from pathlib import Path
-from vaewidgets._utils import atomic_write as writing
+from vaewidgets._utils import atomic_write
 assert "torch" not in sys.modules, "importing what writes files loads torch"
 
 path, way, kills = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
@@ -62,7 +62,7 @@ def write_for_ever(first):
     for version in range(first, 256):
         data = bytes([version]) * SIZE
         if way == "whole":
-            writing.write({path: data})
+            atomic_write.write({path: data})
         else:
             with Pieces(open(path, "wb", buffering=0)) as file:
                 file.write(data)

@@ -9,7 +9,7 @@ from .harness import CHROMIUM_ARGS, Notebook, expect, frames, wait_for_more
 
 SETUP = """
 import torch, vaewidgets as vw
-from vaewidgets.classifier import Classifier
+from vaewidgets.models.classifier import Classifier
 ae, vae = vw.pretrained("digits-ae-2d"), vw.pretrained("digits-vae-2d")
 judge = Classifier((1, 8, 8), seed=0)
 with torch.no_grad():

@@ -9,7 +9,7 @@ from .harness import expect
 
 SETUP = """
 import torch, vaewidgets as vw
-from vaewidgets.checkpoints import Atlas
+from vaewidgets.io.checkpoints import Atlas
 noise = torch.Generator().manual_seed(0)
 data = vw.Images(torch.rand(80, 1, 4, 4, generator=noise), torch.arange(80) % 3)
 def made(kind, seed):

@@ -9,8 +9,8 @@ from .harness import expect
 
 SETUP = """
 import torch, vaewidgets as vw
-from vaewidgets.classifier import Classifier
-from vaewidgets.conditional import ConditionalVAE
+from vaewidgets.models.classifier import Classifier
+from vaewidgets.models.conditional import ConditionalVAE
 data = vw.load_data("digits")
 model = vw.pretrained("digits-vae-10d")
 # Untrained, but sure of itself now and then.

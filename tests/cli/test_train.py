@@ -1,5 +1,6 @@
 """``vaewidgets train``: what a file says of itself, how it ends early, and how it goes on from there."""
 
+import dataclasses
 import errno
 import functools
 import inspect
@@ -947,3 +948,15 @@ def test_the_help_states_the_default_of_each_keyword(capsys):
         cli.main(["train", "--help"])
     said = capsys.readouterr().out
     assert "SOURCE" in said and "(default: 5)" in said and "(default: vae)" in said
+
+
+def test_what_was_asked_for_cannot_be_changed_on_the_way():
+    args = cli._parser().parse_args(["train", "digits", "--out", "m.safetensors", "--epochs", "3"])
+    asked = train_options.TrainOptions.of(args)
+    assert (asked["epochs"], asked["seed"], asked["lr"]) == (3, None, None)
+    complete = asked.complete()
+    assert (complete["epochs"], complete["seed"], complete["lr"], complete.model) == (3, 0, None, "vae")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        complete.seed = 1
+    with pytest.raises(TypeError):
+        complete.keywords["epochs"] = 4

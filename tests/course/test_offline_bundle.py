@@ -166,7 +166,7 @@ def test_a_pip_that_chooses_for_this_machine_is_found_out(tmp_path, index, own, 
     here = "appnope" if sys.platform == "darwin" else "pywinpty" if os.name == "nt" else "ptyprocess"
     target = WINDOWS if os.name != "nt" else MACOS
     plain = "import runpy, sys; sys.argv.pop(1); runpy.run_module('pip', run_name='__main__', alter_sys=True)"
-    monkeypatch.setattr(offline_bundle, "_PIP", plain)
+    monkeypatch.setattr(offline_bundle, "PIP_ELSEWHERE", plain)
     make_wheel(index / "nccl", "nccl", "1.0")  # else pip looks in vain for Linux's, and stops
     make_index(index)
     with pytest.raises(RuntimeError, match=r"is not whole for Python 3.12, it lacks .*: this pip cannot"):

@@ -63,6 +63,12 @@ def test_names_of_every_kind_become_the_same_classes(labels):
     assert data.classes == classes == data.report.classes
 
 
+def test_names_of_thousands_of_digits_have_an_order_too():
+    """More than Python makes a number of."""
+    long = "x" + "1" * 5000
+    assert as_labels([long, "x", "x10", "x2", "x02"])[1] == ("x", "x02", "x2", "x10", long)
+
+
 @pytest.mark.parametrize(
     "labels",
     [

@@ -196,14 +196,14 @@ def test_weights_that_are_not_finite_are_named(tmp_path, name, value):
         nn.Conv2d(1, 1, 3, dilation=2),
         nn.ConvTranspose2d(2, 2, 3, groups=2),
         nn.Conv2d(1, 1, 3, padding_mode="circular"),
-        type("Linear", (nn.Linear,), {})(12, 12),
+        type("Linear", (nn.Linear,), {"forward": lambda self, x: x})(12, 12),
     ],
     ids=str,
 )
 def test_a_layer_that_is_not_known_is_named(tmp_path, layer):
     model = build()
     model.decoder[1] = layer
-    with pytest.raises(ValueError, match=rf"^decoder\.1 is {type(layer).__name__}\("):
+    with pytest.raises(ValueError, match=rf"^decoder\.1(,| is) a {type(layer).__name__}\b"):
         to_onnx(model, tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 #: Characters.
 LONGEST = 400
@@ -43,6 +44,18 @@ def tame_json(value):
 
 
 def natural(name: str) -> tuple:
-    """Return what sorts names in natural order: 2 before 10, in either case."""
+    """Return what sorts names in natural order: 2 before 10, in either case.
+
+    By hand, as a name may come out of anybody's file: Python makes no number of thousands of digits, and
+    natsort 8.4 then compares a number with a text and raises TypeError.
+    """
     parts = re.split("([0-9]+)", name.casefold())
-    return [int(part) if odd % 2 else part for odd, part in enumerate(parts)], name
+    digits = [part.lstrip("0") if odd % 2 else part for odd, part in enumerate(parts)]
+    return [(len(part), part) if odd % 2 else part for odd, part in enumerate(digits)], name
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Set rows of words, all of one length, in columns: the first to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = ([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])] for first, *others in rows)
+    return ["  ".join(words) for words in padded]

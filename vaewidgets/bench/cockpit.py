@@ -13,7 +13,7 @@ from statistics import median
 
 from .drag import DISTANCE, REST, latencies, percentile
 from .page import opened, wait_for_rest
-from .report import align
+from .report import ruled
 
 _SETUP = """\
 import copy, json, threading, time
@@ -76,7 +76,7 @@ def run(args) -> int:
         ["watched", f"{figures['watched']:,.0f}", f"{figures['watched'] / figures['alone']:.2f}"],
     ]
     print()
-    print("\n".join(align(rows, rule_after=1)))
+    print("\n".join(ruled(rows, rule_after=1)))
     print(
         f"{figures['pictures']:.1f} updates a second; a slider that the kernel answers, while it trains: p50 "
         f"{figures['slider_p50_ms']:.0f} ms, p95 {figures['slider_p95_ms']:.0f} ms; halted after "

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from .page import opened, wait_for_rest
-from .report import align, without_nan
+from .report import ruled, without_nan
 
 #: px to the right of its start that a handle is dragged, the same for all designs, and px per second: three
 #: for each frame at 60 a second, so that each frame's move is another value.
@@ -260,7 +260,7 @@ def table(results: Sequence[Result]) -> str:
             for key in ("pictures_per_second", "latency_p50_ms"):
                 below = base.figures[key]
                 row.append(f"{result.figures[key] / below:.2f}" if below else "-")
-    text = align([heads, units, *rows], rule_after=2)
+    text = ruled([heads, units, *rows], rule_after=2)
     for result in results:
         missed = result.figures["steps_without_picture"]
         if missed:

@@ -1,4 +1,4 @@
-"""What the measurements share: columns of text, the machine, its software, and JSON without NaN."""
+"""What the measurements share: tables, the machine, its software, and JSON without NaN."""
 
 from __future__ import annotations
 
@@ -8,32 +8,15 @@ import platform
 from collections.abc import Sequence
 from importlib import metadata
 
+from vaewidgets._utils.text import align
 from vaewidgets._utils.threads import available_cpus
 from vaewidgets._version import __version__
 
 
-def align(rows: Sequence[Sequence[str]], *, rule_after: int) -> list[str]:
-    """Set rows of words in columns, the first to the left and the others to the right.
-
-    Parameters
-    ----------
-    rows : sequence of sequences of str
-        All of one length.
-    rule_after : int
-        Rows above the line that parts the heads from the rest.
-
-    Returns
-    -------
-    list of str
-        One more line than `rows`.
-    """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        padded = [word.rjust(width) for word, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *padded]))
-    lines.insert(rule_after, "-" * len(lines[0]))
-    return lines
+def ruled(rows: Sequence[Sequence[str]], *, rule_after: int) -> list[str]:
+    """Return rows as `align` sets them, with a line after so many of them: between the heads and the rest."""
+    lines = align(rows)
+    return [*lines[:rule_after], "-" * len(lines[0]), *lines[rule_after:]]
 
 
 def machine() -> dict[str, object]:

@@ -12,7 +12,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from .report import align, software
+from .report import ruled, software
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +64,7 @@ def table(figures: dict) -> list[str]:
         ["processor of the server", f"{figures['server_cpu']:.1%} of one"],
         ["sent to a page at the start", f"{figures['sent_mb']:.1f} MB"],
     ]
-    return align(rows, rule_after=1)
+    return ruled(rows, rule_after=1)
 
 
 def measure(students: int, seconds: float, rate: float, model: str, decode: str) -> dict:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
 
-from .report import align, machine, software, without_nan
+from .report import machine, ruled, software, without_nan
 
 _DIGITS_EPOCHS = 20
 _NOT_INSTALLED = "not installed; pip install pythae adds it"
@@ -249,7 +249,7 @@ def table(record: dict) -> str:
         f"VAE 784-400-20, batches of {settings['batch_size']}, Adam 1e-3, {settings['epochs']} epochs of "
         f"{settings['images']:,} MNIST images in {settings['rounds']} rounds; median over the rounds",
         "",
-        *align(rows, rule_after=2),
+        *ruled(rows, rule_after=2),
         *(f"{design['title']}: {design['note']}" for design in designs if design["note"]),
         f"losses of the test images, one sample each: all within {max(losses) - min(losses):.2f} nats",
         f"making a step and reading its loss takes {record['step_price']:.1%} of the time "

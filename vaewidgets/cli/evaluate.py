@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vaewidgets._constants import NAMED
-from vaewidgets._utils.text import tame
+from vaewidgets._utils.text import align, tame
 
 from .train_options import white_of
 
@@ -350,7 +350,6 @@ def as_table(report: dict) -> str:
             f"{NEIGHBOURS} nearest share a label",
         ],
     ]  # fmt: skip
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     lines = [
         f"{report['model']}: {report['kind']} of latent dimension {report['latent_dim']}, "
         f"{report['likelihood']} likelihood",
@@ -358,9 +357,8 @@ def as_table(report: dict) -> str:
         f"seed {report['seed']}",
         "",
     ]
-    for name, *cells, note in rows:
-        padded = "  ".join(cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
-        lines.append(f"{name.ljust(widths[0])}  {padded}  {note}".rstrip())
+    columns = align([row[:-1] for row in rows])
+    lines += [f"{words}  {row[-1]}".rstrip() for words, row in zip(columns, rows, strict=True)]
     first = measured[0]
     if has_prior:
         items = [f"z{item['dimension']} {item['kl']:.2f}" for item in first["kl_per_dimension"]]

@@ -15,6 +15,7 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import NamedTuple
 
+from vaewidgets._utils.private_apis import PIP_ELSEWHERE
 from vaewidgets._version import __version__
 
 from .notebooks import shipped_notebooks
@@ -66,16 +67,6 @@ _IMPOSSIBLE = {
     "macos-intel": "PyTorch has no wheels for Macs with Intel processors since 2.3, and vaewidgets needs "
     "2.6. Give these students a server, Binder or the exported pages.",
 }
-
-# pip evaluates the "only if" of requirements for the machine that it runs on, whatever --platform says:
-# without this, Windows gets Linux's CUDA and lacks pywinpty. `missing` looks whether it worked.
-_PIP = """
-import json, runpy, sys
-from pip._vendor.packaging import markers
-here, there = markers.default_environment, json.loads(sys.argv.pop(1))
-markers.default_environment = lambda: {**here(), **there}
-runpy.run_module("pip", run_name="__main__", alter_sys=True)
-"""
 
 
 def add_arguments(parser) -> None:
@@ -364,7 +355,7 @@ def _pip(arguments: list[str], folder: Path | None = None, there: dict[str, str]
             constraints = Path(scratch) / "constraints.txt"
             constraints.write_text("\n".join(held(folder)))
             arguments = [*arguments, "--constraint", str(constraints)]
-        command = [sys.executable, "-c", _PIP, json.dumps(there or {}), *arguments]
+        command = [sys.executable, "-c", PIP_ELSEWHERE, json.dumps(there or {}), *arguments]
         status = subprocess.run(command, check=False).returncode
     if status:
         where = f" for {folder}" if folder else ""

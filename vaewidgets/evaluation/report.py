@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import textwrap
 
+from vaewidgets._utils.text import align
+
 from .holes import TAU, PathHoles, Rate
 
 _WIDTH = 99
@@ -159,16 +161,11 @@ def _stated(value) -> str:
 
 def _aligned(table: list) -> list[str]:
     """Align columns; a row that is one text stands alone."""
-    cells = [row for row in table if not isinstance(row, str)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    lines = []
-    for row in table:
-        if isinstance(row, str):
-            lines.append(textwrap.shorten(row, _WIDTH, placeholder="..."))
-            continue
-        padded = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
-        lines.append("  ".join(padded).rstrip())
-    return lines
+    lines = iter(align([row for row in table if not isinstance(row, str)]))
+    return [
+        textwrap.shorten(row, _WIDTH, placeholder="...") if isinstance(row, str) else next(lines).rstrip()
+        for row in table
+    ]
 
 
 def _plain(value):

@@ -205,7 +205,17 @@ def _check(named: dict[str, list], judge, images, labels, draws: int) -> None:
 
 
 def check_judge(judge, model, name: str) -> None:
-    """Raise ValueError unless a judge's verdict on this model's images means something."""
+    """Raise unless a judge's verdict on this model's images means something.
+
+    Raises
+    ------
+    TypeError
+        It is no judge.
+    ValueError
+        It is one of other images, or of other classes.
+    """
+    if not all(callable(getattr(judge, name, None)) for name in ("probabilities", "confidence")):
+        raise TypeError(f"judge must be a Classifier; got {type(judge).__name__}.")
     if hasattr(model, "given"):
         raise ValueError(f"{name} decodes under a label: fix one, model.given(label), with an atlas of it.")
     if tuple(model.image_shape) != tuple(judge.image_shape):

@@ -348,8 +348,9 @@ def _set_weights(model: nn.Module, state: dict[str, Tensor]) -> None:
     for name, tensor in state.items():
         owner, _, own = name.rpartition(".")
         module = modules[owner]
-        if own in module._parameters:
-            tensor = nn.Parameter(tensor, requires_grad=module._parameters[own].requires_grad)
+        before = getattr(module, own)
+        if isinstance(before, nn.Parameter):
+            tensor = nn.Parameter(tensor, requires_grad=before.requires_grad)
         setattr(module, own, tensor)
 
 

@@ -20,11 +20,19 @@ if TYPE_CHECKING:
 
     from vaewidgets.models.vae import VAE, Autoencoder
 
+    from .layers import Layer
+
 #: Of 2021: every runtime since reads them. The Gelu of opset 20 would spare four nodes and cost readers.
 OPSET, IR_VERSION = 15, 8
 
 #: Bytes: a protobuf message ends at 2 GiB, and the graph itself needs some of them.
 LARGEST = 2**31 - 2**20
+
+_REFUSAL = "which cannot be written as ONNX here"
+#: Of `torch.nn`: what `VAE` and `Autoencoder` build.
+_KINDS = (
+    "Flatten", "Unflatten", "Linear", "Conv2d", "ConvTranspose2d", "ReLU", "Tanh", "Softplus", "SiLU", "GELU",
+)  # fmt: skip
 
 
 def to_onnx(
@@ -135,16 +143,16 @@ def check_finite(model: nn.Module) -> None:
 def _encoder(model) -> _Graph:
     graph = _Graph("encoder", "images, with pixels as in training")
     x = graph.input("x", model.image_shape)
-    h = graph.module("encoder", model.encoder, x)
+    h, width = graph.module("encoder", model.encoder, x, model.image_shape)
     if not model.has_prior:
-        graph.module("code", model.code, h, out="z")
+        graph.module("code", model.code, h, width, out="z")
         graph.output("z", (model.latent_dim,))
         return graph
-    mu = graph.module("mu", model.mu, h, out="mu")
+    mu, _ = graph.module("mu", model.mu, h, width)
     graph.output(mu, (model.latent_dim,))
     from vaewidgets.models.vae import LOGVAR_BOUND
 
-    unbounded = graph.module("logvar", model.logvar, h, out="unbounded_logvar")
+    unbounded, _ = graph.module("logvar", model.logvar, h, width, out="unbounded_logvar")
     bounded = graph.node("Tanh", graph.node("Div", unbounded, LOGVAR_BOUND))
     graph.node("Mul", bounded, LOGVAR_BOUND, out="logvar")
     graph.output("logvar", (model.latent_dim,))
@@ -154,7 +162,8 @@ def _encoder(model) -> _Graph:
 def _decoder(model) -> _Graph:
     graph = _Graph("decoder", "image is the mean of p(x|z)")
     z = graph.input("z", (model.latent_dim,))
-    graph.mean(model.likelihood, graph.module("decoder", model.decoder, z), out="image")
+    h, _ = graph.module("decoder", model.decoder, z, (model.latent_dim,))
+    graph.mean(model.likelihood, h, out="image")
     graph.output("image", model.image_shape)
     return graph
 
@@ -192,61 +201,72 @@ class _Graph:
         self.nodes.append(helper.make_node(kind, names, [out], name=out, **attributes))
         return out
 
-    def module(self, name: str, module: nn.Module, h: str, out: str | None = None) -> str:
-        """Add what a module does to h; return the output's name, which is the module's own if not given."""
+    def module(
+        self, path: str, module: nn.Module, h: str, shape: tuple[int, ...], out: str | None = None
+    ) -> tuple[str, tuple[int, ...]]:
+        """Add what a module does to h, of this shape; return its output's name, `path` if none is given, and
+        that one's shape.
+        """
+        from torch import nn
+
+        from vaewidgets.models.vae import Constant
+
+        from .layers import walk
+
+        out, known = out or path, {getattr(nn, kind).forward for kind in _KINDS} | {Constant.forward}
+        for layer in walk(module, path, shape, known, _REFUSAL):
+            shape, h = layer.after, self.layer(layer, h, out if layer.path == path else layer.path)
+        return h if h == out else self.node("Identity", h, out=out), shape
+
+    def layer(self, layer: Layer, h: str, out: str) -> str:
+        """Add one layer, with arguments as `VAE` gives them."""
         import torch
         from torch import nn
 
         from vaewidgets.models.vae import Constant
 
-        out = out or name
+        from .layers import cannot, forward_of
+
+        path, module = layer.path, layer.module
 
         def weights():
             return [
-                self.constant(f"{name}.{key}", tensor.float())
+                self.constant(f"{path}.{key}", tensor.float())
                 for key, tensor in module.named_parameters(recurse=False)
             ]
 
-        # Exact types, and arguments as `VAE` gives them: a subclass may compute anything.
-        match type(module):
-            case nn.Sequential:
-                for key, child in module.named_children():
-                    h = self.module(f"{name}.{key}", child, h)
-                return h if out == name else self.node("Identity", h, out=out)
-            case nn.Flatten if (module.start_dim, module.end_dim) == (1, -1):
+        match forward_of(module):
+            case nn.Flatten.forward if (module.start_dim, module.end_dim) == (1, -1):
                 return self.node("Flatten", h, out=out, axis=1)
-            case nn.Unflatten if module.dim == 1:
+            case nn.Unflatten.forward if module.dim == 1:
                 # In a Reshape 0 stands for the length that the axis has: the batch.
-                shape = self.constant(f"{name}.shape", torch.tensor([0, *module.unflattened_size]))
+                shape = self.constant(f"{path}.shape", torch.tensor([0, *layer.after]))
                 return self.node("Reshape", h, shape, out=out)
-            case nn.Linear:
+            case nn.Linear.forward:
                 return self.node("Gemm", h, *weights(), out=out, transB=1)
-            case nn.Conv2d if _plain(module):
+            case nn.Conv2d.forward if _plain(module):
                 return self.node("Conv", h, *weights(), out=out, **_window(module))
-            case nn.ConvTranspose2d if _plain(module):
+            case nn.ConvTranspose2d.forward if _plain(module):
                 extra = {"output_padding": list(module.output_padding)}
                 return self.node("ConvTranspose", h, *weights(), out=out, **_window(module), **extra)
-            case nn.ReLU:
+            case nn.ReLU.forward:
                 return self.node("Relu", h, out=out)
-            case nn.Tanh:
+            case nn.Tanh.forward:
                 return self.node("Tanh", h, out=out)
-            case nn.Softplus if (module.beta, module.threshold) == (1, 20):
+            case nn.Softplus.forward if (module.beta, module.threshold) == (1, 20):
                 return self.node("Softplus", h, out=out)
-            case nn.SiLU:
+            case nn.SiLU.forward:
                 return self.node("Mul", h, self.node("Sigmoid", h), out=out)
-            case nn.GELU if module.approximate == "none":
+            case nn.GELU.forward if module.approximate == "none":
                 erf = self.node("Erf", self.node("Mul", h, 0.5**0.5))
                 return self.node("Mul", self.node("Mul", h, 0.5), self.node("Add", erf, 1.0), out=out)
-            case _ if type(module) is Constant:
+            case Constant.forward:
                 (value,) = weights()
                 # h is an encoder's output here, (batch, width), so only its first length is wanted.
                 batch = self.node("Shape", h, start=0, end=1)
-                width = self.constant(f"{name}.width", torch.tensor([module.value.numel()]))
+                width = self.constant(f"{path}.width", torch.tensor([module.value.numel()]))
                 return self.node("Expand", value, self.node("Concat", batch, width, axis=0), out=out)
-        raise ValueError(
-            f"{name} is {module}: a layer that cannot be written as ONNX here. "
-            "Known are the layers that VAE and Autoencoder build."
-        )
+        raise cannot(path, module, f"with the arguments of {module}", _REFUSAL)
 
     def mean(self, likelihood: nn.Module, h: str, out: str) -> str:
         """Add the likelihood's mean, as `likelihoods` computes it."""

@@ -44,7 +44,7 @@ class Keeper:
             copy = [weight.clone() for weight in self._weights]
         else:
             copy = self._copies.pop(0)[1]
-            torch._foreach_copy_(copy, self._weights)
+            _copy_each(copy, self._weights)
         self._copies.append((step, copy))
 
     @property
@@ -76,8 +76,13 @@ class Keeper:
         """Put back weights seen to give a finite loss, that of step `at` being none; return their step."""
         # The loss of a step is that of the weights before it: the last good ones are those after at - 2.
         step, copy = next((kept for kept in reversed(self._copies) if kept[0] < at - 1), self._copies[0])
-        torch._foreach_copy_(self._weights, copy)
+        _copy_each(self._weights, copy)
         return step
+
+
+def _copy_each(to: list[Tensor], source: list[Tensor]) -> None:
+    for tensor, other in zip(to, source, strict=True):
+        tensor.copy_(other)
 
 
 class Suspects(NamedTuple):

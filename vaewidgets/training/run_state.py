@@ -68,8 +68,10 @@ def make_adam(weights: list[Tensor], lr: float, weight_decay: float, graphed: bo
     # A graph reads the learning rate where it lies; without one a plain number is faster.
     rate = torch.tensor(lr, device=weights[0].device) if graphed else lr
     adam = torch.optim.AdamW(weights, lr=rate, weight_decay=weight_decay, fused=True, capturable=graphed)
-    # It warns that it steps outside a graph, which short batches and the steps before recording do.
-    adam._warned_capturable_if_run_uncaptured = True
+    if graphed:
+        from vaewidgets._utils.private_apis import allow_steps_outside_graphs
+
+        allow_steps_outside_graphs(adam)
     for weight in weights:
         adam.state[weight] = {
             "step": torch.zeros((), device=weight.device, dtype=torch.float32),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+
+from vaewidgets._utils.threads import available_cpus
 
 _END = object()
 #: Seconds that the end of the process waits for the step and the picture under way.
@@ -37,7 +38,7 @@ class Pace:
 
     def __init__(self, share: float = 0.05, rate: float = 10.0, cores: int | None = None) -> None:
         self.share, self.rate, self.cost = share, rate, 0.0
-        self._cores = cores or _available_cores()
+        self._cores = cores or available_cpus()
 
     def shown(self, here: float, page: float) -> None:
         """Note a picture that took `here` seconds in this process and `page` in the browser.
@@ -51,11 +52,6 @@ class Pace:
     def interval(self) -> float:
         """Seconds from the start of one picture to that of the next."""
         return max(1 / self.rate, self.cost / self.share)
-
-
-def _available_cores() -> int:
-    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, own or 1)
 
 
 class Runner:

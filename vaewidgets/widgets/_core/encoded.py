@@ -27,8 +27,8 @@ def check_decodes(model, panel: str) -> None:
         raise TypeError(f"{panel} needs a model with latent_dim and decode; got {type(model).__name__}.")
 
 
-def name_of(images: Images, row: int) -> str:
-    """Return the name of the class of an image; "" where there are no labels."""
+def name_of(images: Images | Encoded, row: int) -> str:
+    """Return the name of the class of an image, or of a code; "" where there are no labels."""
     return "" if images.labels is None else name_classes(images.labels, images.classes)[images.labels[row]]
 
 

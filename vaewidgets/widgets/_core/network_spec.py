@@ -14,15 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vaewidgets.io.layers import CannotDescribe, cannot, forward_of, walk
 from vaewidgets.models.classifier import Classifier
 from vaewidgets.models.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
-from vaewidgets.models.vae import LOGVAR_BOUND, VAE, Autoencoder, Constant, looking
+from vaewidgets.models.vae import LOGVAR_BOUND, VAE, Autoencoder, Constant
 
 FORMAT = 1
 
-
-class CannotDescribe(ValueError):
-    """The page cannot run this model; the message names the part and the reason."""
+_REFUSAL = "which the page cannot run"
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,6 @@ class Description:
 def describe(model, *, encoder: bool = False, half: bool = False) -> Description:
     """Describe the decoder of a model, and its encoder if asked.
 
-    The layers are walked and run once on zeros: shapes are those that torch itself gives.
-
     Parameters
     ----------
     model : VAE or Autoencoder
@@ -64,22 +61,19 @@ def describe(model, *, encoder: bool = False, half: bool = False) -> Description
         A layer the page does not know, or an option of it; weights that are not finite; methods or hooks
         that the page would skip.
     """
-    _check_own_methods(model, "decode", "decode_parameters")
+    check_own_methods(model, "decode", "decode_parameters")
     writer = _Writer(half)
-    with looking(model):
-        walk = _Walk(writer)
-        out = walk.run(model.decoder, "decoder", _zeros(model.decoder, (model.latent_dim,)))
-        _check_size("decoder", out, math.prod(model.image_shape))
-        walk.layers += _describe_mean(model.likelihood)
-        spec = {
-            "format": FORMAT,
-            "latentDim": model.latent_dim,
-            "imageShape": list(model.image_shape),
-            "decoder": walk.layers,
-            "encoder": _describe_encoder(model, writer) if encoder else None,
-            "dtype": writer.dtype.__name__,
-            "size": writer.size,
-        }
+    layers, out = _layers(writer, model.decoder, "decoder", (model.latent_dim,))
+    _check_size("decoder", out, math.prod(model.image_shape))
+    spec = {
+        "format": FORMAT,
+        "latentDim": model.latent_dim,
+        "imageShape": list(model.image_shape),
+        "decoder": layers + _describe_mean(model.likelihood),
+        "encoder": _describe_encoder(model, writer) if encoder else None,
+        "dtype": writer.dtype.__name__,
+        "size": writer.size,
+    }
     return Description(spec, b"".join(writer.parts))
 
 
@@ -98,17 +92,15 @@ def describe_classifier(judge) -> Description:
     CannotDescribe
         As `describe` does.
     """
-    _check_own_methods(judge, "probabilities", of=(Classifier,))
+    check_own_methods(judge, "probabilities", of=(Classifier,))
     writer, size = _Writer(half=False), math.prod(judge.image_shape)
-    with looking(judge):
-        walk = _Walk(writer)
-        out = walk.run(judge.layers, "layers", _zeros(judge.layers, judge.image_shape))
-        _check_size("layers", out, judge.classes + 1)
+    layers, out = _layers(writer, judge.layers, "layers", judge.image_shape)
+    _check_size("layers", out, judge.classes + 1)
     spec = {
         "format": FORMAT,
         "latentDim": size,
         "imageShape": [judge.classes + 1, 1, 1],
-        "decoder": walk.layers,
+        "decoder": layers,
         "encoder": None,
         "dtype": writer.dtype.__name__,
         "size": writer.size,
@@ -116,7 +108,8 @@ def describe_classifier(judge) -> Description:
     return Description(spec, b"".join(writer.parts))
 
 
-def _check_own_methods(model, *names: str, of: tuple[type, ...] = (VAE, Autoencoder)) -> None:
+def check_own_methods(model, *names: str, of: tuple[type, ...] = (VAE, Autoencoder)) -> None:
+    """Refuse a model whose methods are not those of a class whose layers say what they do."""
     for name in names:
         method = getattr(model, name, None)
         # Compared on the instance, so that one patched by hand is noticed too.
@@ -143,36 +136,27 @@ def _describe_mean(likelihood) -> list[dict]:
 
 
 def _describe_encoder(model, writer: _Writer) -> dict:
-    _check_own_methods(model, "encode")
-    h = _zeros(model.encoder, model.image_shape)
-    trunk = _Walk(writer)
-    h = trunk.run(model.encoder, "encoder", h)
-    if h.dim() != 2:
-        raise CannotDescribe(f"encoder ends in shape {tuple(h.shape[1:])}; its heads take a vector.")
+    check_own_methods(model, "encode")
+    trunk, h = _layers(writer, model.encoder, "encoder", model.image_shape)
+    if len(h) != 1:
+        raise CannotDescribe(f"encoder ends in shape {tuple(h)}; its heads take a vector.")
     heads = {}
     for name in ("mu", "logvar") if _is(model.encode, VAE, "encode") else ("code",):
-        walk = _Walk(writer)
-        _check_size(name, walk.run(getattr(model, name), name, h), model.latent_dim)
-        heads[name] = walk.layers
+        heads[name], out = _layers(writer, getattr(model, name), name, h)
+        _check_size(name, out, model.latent_dim)
     if "logvar" in heads:
         heads["logvar"].append({"kind": "bound", "bound": LOGVAR_BOUND})
     return {
-        "trunk": trunk.layers,
-        "width": h.shape[1],
+        "trunk": trunk,
+        "width": h[0],
         "mu": heads.get("mu", heads.get("code")),
         "logvar": heads.get("logvar"),
     }
 
 
-def _zeros(module: nn.Module, shape: tuple[int, ...]) -> Tensor:
-    like = next(module.parameters(), torch.empty(0))
-    # Two rows: a layer that takes the batch for an axis of the image then shows.
-    return torch.zeros(2, *shape, device=like.device, dtype=like.dtype)
-
-
-def _check_size(name: str, out: Tensor, size: int) -> None:
-    if out.numel() != 2 * size:
-        raise CannotDescribe(f"{name} gives shape {tuple(out.shape[1:])} where {size} values are needed.")
+def _check_size(name: str, shape: tuple[int, ...], size: int) -> None:
+    if math.prod(shape) != size:
+        raise CannotDescribe(f"{name} gives shape {tuple(shape)} where {size} values are needed.")
 
 
 class _Writer:
@@ -198,45 +182,17 @@ class _Writer:
         return start
 
 
-class _Walk:
-    """Run layers one after the other and write down what each is."""
-
-    def __init__(self, writer: _Writer) -> None:
-        self.writer = writer
-        self.layers: list[dict] = []
-
-    def run(self, layer: nn.Module, path: str, x: Tensor) -> Tensor:
-        """Describe `layer`, which is at `path`, and return what it makes of x."""
-        forward = getattr(getattr(layer, "forward", None), "__func__", None)
-        hooks = ("_forward_hooks", "_forward_pre_hooks")
-        if any(getattr(layer, name, None) for name in hooks):
-            raise CannotDescribe(
-                f"{path}, a {type(layer).__name__}, has forward hooks, which the page skips."
-            )
-        if forward is nn.Sequential.forward:
-            # Not children(): that leaves out the second use of a shared layer.
-            for name, child in layer._modules.items():
-                x = self.run(child, f"{path}.{name}", x)
-            return x
-        describer = _DESCRIBERS.get(forward)
-        if describer is None:
-            raise CannotDescribe(f"{path} is a {type(layer).__name__}, which the page cannot run.")
-        try:
-            y = layer(x)
-        except (RuntimeError, ValueError, IndexError) as error:
-            raise CannotDescribe(
-                f"{path}, a {type(layer).__name__}, does not take shape {tuple(x.shape[1:])}: {error}"
-            ) from error
-        if len(y) != len(x):
-            raise CannotDescribe(f"{path}, a {type(layer).__name__}, changes the batch axis.")
-        entry = describer(layer, path, x.shape[1:], y.shape[1:], self.writer)
-        if entry is not None:
-            self.layers.append(entry)
-        return y
+def _layers(writer: _Writer, module: nn.Module, path: str, shape: tuple) -> tuple[list[dict], tuple]:
+    """Write down what a module at `path` is; return that, and the shape of what it makes of `shape`."""
+    entries = []
+    for layer in walk(module, path, shape, _DESCRIBERS, _REFUSAL):
+        describer, shape = _DESCRIBERS[forward_of(layer.module)], layer.after
+        entries.append(describer(layer.module, layer.path, layer.before, layer.after, writer))
+    return [entry for entry in entries if entry is not None], shape
 
 
 def _option(path: str, layer: nn.Module, why: str) -> CannotDescribe:
-    return CannotDescribe(f"{path} is a {type(layer).__name__} {why}, which the page cannot run.")
+    return cannot(path, layer, why, _REFUSAL)
 
 
 def _weights(layer, path: str, writer: _Writer, weight: Tensor) -> dict:
@@ -314,7 +270,7 @@ def _gelu(layer, path, before, after, writer) -> dict:
     return {"kind": {"none": "gelu", "tanh": "gelu_tanh"}[layer.approximate]}
 
 
-# By the function that runs, not by class: a subclass with a forward of its own is another layer.
+#: By the function that runs: see `walk`.
 _DESCRIBERS = {
     cls.forward: describer
     for cls, describer in {

@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
 from ipywidgets import Widget
-from ipywidgets.widgets.widget import _instances
 
+from vaewidgets._utils.private_apis import construction_callback, living_widgets, model_id_asked_for
 from vaewidgets.models.vae import unwraps
 
+_living = living_widgets(Widget)
 #: The panels that are being built here, the outermost first. Other threads build theirs.
 _building: ContextVar[tuple] = ContextVar("building", default=())
 
@@ -63,10 +64,11 @@ def close_made(panel) -> None:
     made, panel._to_close = getattr(panel, "_to_close", []), []
     own = {id(widget) for widget in made}
     taken = {
-        id(widget._trait_values.get(name))
-        for widget in list(_instances.values())
+        id(getattr(widget, name))
+        for widget in list(_living.values())
         if id(widget) not in own
         for name in ("layout", "style")
+        if widget.trait_has_value(name)
     }
     # What holds others goes first: the page saves a control whose layout or child is taken from it.
     for widget in reversed(made):
@@ -76,7 +78,7 @@ def close_made(panel) -> None:
 
 def _listen() -> None:
     """Have ipywidgets tell of each widget that it makes; it tells one listener, who tells the one before."""
-    before = Widget._widget_construction_callback
+    before = construction_callback(Widget)
     if getattr(before, "is_ours", False):
         return
 
@@ -87,7 +89,7 @@ def _listen() -> None:
         for panel in building:
             panel._to_close.append(widget)
         if building:
-            widget.comm, widget.open = _Waiting(widget._model_id), _do_nothing
+            widget.comm, widget.open = _Waiting(model_id_asked_for(widget)), _do_nothing
 
     note.is_ours = True
     Widget.on_widget_constructed(note)

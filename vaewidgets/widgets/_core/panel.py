@@ -14,6 +14,8 @@ import anywidget
 import ipywidgets as widgets
 import traitlets
 
+from vaewidgets._utils.private_apis import is_from_page, page_knows
+
 from .model_lock import unfollow
 from .owned_widgets import close_made, note_made
 
@@ -141,15 +143,9 @@ def tree(widget: widgets.Widget) -> list[widgets.Widget]:
     return seen
 
 
-def is_from_page(control: widgets.Widget) -> bool:
-    """Tell whether the change being handled came from the page, not from Python."""
-    # ipywidgets holds this lock exactly while it applies a message from the page.
-    return bool(control._property_lock)
-
-
 def set_quietly(widget: widgets.Widget, **state) -> None:
     """Set traits without telling the page, which knows already."""
-    with widget._lock_property(**state):
+    with page_knows(widget, state):
         for name, value in state.items():
             setattr(widget, name, value)
 

@@ -9,39 +9,18 @@ jsonschema does without.
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from copy import deepcopy
+
+from vaewidgets._utils.private_apis import FIGURE_STATE, add_config, missing
 
 from .panel import read_static
 
-
-@contextmanager
-def _missing(name: str) -> Iterator[None]:
-    """Let an optional package look as if it were not installed, unless somebody has imported it already."""
-    hidden = name not in sys.modules
-    if hidden:
-        sys.modules[name] = None  # what Python's import takes for "there is none"
-    try:
-        yield
-    finally:
-        if hidden:
-            del sys.modules[name]
-
-
-with _missing("rfc3987_syntax"):
+with missing("rfc3987_syntax"):
     import plotly.graph_objects as go
     from plotly.graph_objects import FigureWidget as _FigureWidget  # it is this that looks for nbformat
     from plotly.subplots import make_subplots
 
 __all__ = ["FigureWidget", "go", "make_subplots"]
 
-#: What a page is told of the figure as it is, by trait: Plotly itself sends only edits of them.
-_STATE = {
-    "_widget_layout": lambda figure: figure._layout_obj._props,
-    "_widget_data": lambda figure: figure._data,
-}
 #: Plotly's bar without what leaves the machine, and without tools that keep the mouse from the cursor.
 _BAR = {
     "displaylogo": False,
@@ -90,7 +69,7 @@ class FigureWidget(_FigureWidget):
 
     def __init__(self, data=None, layout=None, **keywords) -> None:
         super().__init__(data, layout, **keywords)
-        self._config = {**self._config, **_BAR}
+        add_config(self, _BAR)
         self.add_class("vw-figure")
         self.on_msg(self._answer)
         self._made = True
@@ -104,14 +83,13 @@ class FigureWidget(_FigureWidget):
     def get_state(self, key=None, drop_defaults=False):
         """Return the state, or a piece of it, as ipywidgets' ``Widget.get_state`` does."""
         state = super().get_state(key, drop_defaults)
-        if hasattr(self, "_layout_obj"):  # asked before that while it is made
-            for name in _STATE.keys() & state.keys():
-                value = deepcopy(_STATE[name](self))
-                state[name] = self.trait_metadata(name, "to_json")(value, self)
+        if self._made:
+            for name in FIGURE_STATE.keys() & state.keys():
+                state[name] = self.trait_metadata(name, "to_json")(FIGURE_STATE[name](self), self)
         return state
 
     def _answer(self, _, content: dict, buffers) -> None:
         """Send the figure as it is to a view that came after it was edited."""
         if content.get("type") == "vw_state":
-            self.send_state(list(_STATE))
+            self.send_state(list(FIGURE_STATE))
             self.send({"type": "vw_state"})

@@ -43,7 +43,7 @@ class Codes(traitlets.TraitType):
             raise ValueError(f"{self.name} must have shape (N, d), one row per point; got {codes.shape}.")
         if not np.isfinite(codes).all():
             raise ValueError(f"{self.name} has values that are NaN or infinite.")
-        before = owner._trait_values.get(self.name)
+        before = getattr(owner, self.name) if owner.trait_has_value(self.name) else None
         if before is not None and before.shape != codes.shape:
             raise ValueError(f"{self.name} has shape {before.shape} on this map; got {codes.shape}.")
         return codes

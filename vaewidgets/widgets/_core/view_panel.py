@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .panel import Panel, is_from_page
+from vaewidgets._utils.private_apis import is_from_page
+
+from .panel import Panel
 
 
 class HeldPanel(Panel):

@@ -6,7 +6,8 @@ import math
 
 import ipywidgets as widgets
 
-from vaewidgets.widgets._core.panel import is_from_page, note_html
+from vaewidgets._utils.private_apis import is_from_page
+from vaewidgets.widgets._core.panel import note_html
 
 #: What the sliders reach.
 DRAWN = {"beta": (0.0, 8.0), "lr": (1e-6, 100.0)}

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import traitlets
 
+from vaewidgets._utils.private_apis import is_from_page
 from vaewidgets.data.pixels import to_uint8
 from vaewidgets.models.vae import Posterior
 from vaewidgets.widgets._core.canvas import Picture
@@ -16,7 +17,7 @@ from vaewidgets.widgets._core.encoded import Encoded, check_decodes, decode_poin
 from vaewidgets.widgets._core.image_pair import ImagePair
 from vaewidgets.widgets._core.latent_state import PageLatent
 from vaewidgets.widgets._core.model_lock import follow, model_lock
-from vaewidgets.widgets._core.panel import Panel, format_point, is_from_page, note_html, set_quietly, title
+from vaewidgets.widgets._core.panel import Panel, format_point, note_html, set_quietly, title
 from vaewidgets.widgets._core.plane import Plane
 from vaewidgets.widgets._core.traits import Latent
 from vaewidgets.widgets._map.code_map import CodeMap

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from contourpy import contour_generator
 
 #: Cells along one side of the square on which density is counted.
 CELLS = 256
-
-# Per corner pattern of a cell, the ways that the line takes through it, from side to side, with what lies
-# above the level on its left. Sides are bottom, right, top, left; corners count 1, 2, 4, 8 from bottom left.
-_WAYS = {
-    1: "bl", 2: "rb", 3: "rl", 4: "tr", 5: "bl tr", 6: "tb", 7: "tl",
-    8: "lt", 9: "bt", 10: "rb lt", 11: "rt", 12: "lr", 13: "br", 14: "lb",
-}  # fmt: skip
 
 
 def density_lines(
@@ -50,38 +44,12 @@ def density_lines(
     cell = np.floor((np.stack([y, x]) + reach) / width).astype(int) + 1
     at_points = np.zeros(len(points))
     at_points[inside] = density[tuple(cell[:, inside])]
+    contours = contour_generator(z=density)
     lines = []
     for share in shares:
         level = np.quantile(at_points, 1 - share)
-        loops = _loops(density, level) if level > 0 else []
+        # Each ends where it began.
+        loops = [line[:-1] for line in contours.lines(level)] if level > 0 else []
         # Index 1 is the middle of the first cell.
         lines.append([centre - reach + (loop - 0.5) * width for loop in loops])
     return lines
-
-
-def _loops(grid: np.ndarray, level: float) -> list[np.ndarray]:
-    """Walk along `level` (marching squares): closed lines of (column, row), each of shape (K, 2)."""
-    above = (grid > level).astype(int)
-    pattern = above[:-1, :-1] + 2 * above[:-1, 1:] + 4 * above[1:, 1:] + 8 * above[1:, :-1]
-    onward = {}
-    for row, column in zip(*np.nonzero((pattern > 0) & (pattern < 15)), strict=True):
-        sides = {
-            "b": ((row, column), (row, column + 1)), "t": ((row + 1, column), (row + 1, column + 1)),
-            "l": ((row, column), (row + 1, column)), "r": ((row, column + 1), (row + 1, column + 1)),
-        }  # fmt: skip
-        for way in _WAYS[int(pattern[row, column])].split():
-            onward[sides[way[0]]] = sides[way[1]]
-    loops = []
-    while onward:
-        side, loop = next(iter(onward)), []
-        while side in onward:
-            loop.append(_crossing(grid, level, *side))
-            side = onward.pop(side)
-        loops.append(np.array(loop))
-    return loops
-
-
-def _crossing(grid: np.ndarray, level: float, a, b) -> tuple[float, float]:
-    """Where, between the corners a and b (row, column), the grid has this level: (column, row)."""
-    t = (level - grid[a]) / (grid[b] - grid[a])
-    return a[1] + t * (b[1] - a[1]), a[0] + t * (b[0] - a[0])

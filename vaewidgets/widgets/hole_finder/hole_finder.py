@@ -13,12 +13,13 @@ import traitlets
 from vaewidgets.data.pixels import to_uint8
 from vaewidgets.evaluation.holes import TAU, Rate, hole_rate
 from vaewidgets.evaluation.samplers import Sampler
+from vaewidgets.evaluation.scoreboard import check_judge
 from vaewidgets.io.checkpoints import stated_classes
 from vaewidgets.widgets._core.panel import Panel, format_point, note_html
 from vaewidgets.widgets._core.plane import REACH
 from vaewidgets.widgets._core.traits import Latent, Within
 
-from .model_pair import check_judge, check_pair, find_judge, sources
+from .model_pair import check_pair, find_judge, sources
 from .model_plane import Frame, Nearest, Side
 from .twin_planes import TwinPlanes
 
@@ -98,7 +99,8 @@ class HoleFinder(Panel):
         self.latent_dim = 2
         self.ae, self.vae = ae, vae
         self.judge = find_judge(ae) if judge is None else judge
-        check_judge(self.judge, ae, vae)
+        for name, model in (("ae", ae), ("vae", vae)):
+            check_judge(self.judge, model, name)
         self._lock = threading.RLock()
         self._sides = [Side(name, m, self.judge, cells) for name, m in (("AE", ae), ("VAE", vae))]
         self._sources = sources(ae, vae, seed)

@@ -13,7 +13,7 @@ from vaewidgets.evaluation.samplers import (
     mixture,
     prior,
 )
-from vaewidgets.io.checkpoints import pretrained, same_classes, stated_dataset
+from vaewidgets.io.checkpoints import pretrained, stated_dataset
 
 
 def sources(ae, vae, seed: int) -> dict[str, tuple[int, Callable[[], Sampler]]]:
@@ -70,25 +70,3 @@ def find_judge(model):
             "HoleFinder(ae, vae, judge)."
         )
     return pretrained(f"{dataset}-classifier")
-
-
-def check_judge(judge, *models) -> None:
-    """Refuse a judge of other images, or of other classes than those of the models' codes."""
-    if not callable(getattr(judge, "probabilities", None)) or not callable(
-        getattr(judge, "confidence", None)
-    ):
-        raise TypeError(f"judge must be a Classifier; got {type(judge).__name__}.")
-    for model in models:
-        if tuple(judge.image_shape) != tuple(model.image_shape):
-            raise ValueError(
-                f"judge knows images of shape {tuple(judge.image_shape)}, but the models make "
-                f"{tuple(model.image_shape)}."
-            )
-        labels = getattr(getattr(model, "atlas", None), "labels", None)
-        classes = judge.classes if labels is None else int(labels.max()) + 1
-        # Of images split at random, the last class may have none among those that are held out.
-        if classes > judge.classes or (classes < judge.classes and not same_classes(model, judge)):
-            raise ValueError(
-                f"judge knows {judge.classes} classes, but the codes of the {type(model).__name__} are of "
-                f"{classes}: take a judge of the same images."
-            )

@@ -12,7 +12,7 @@ from vaewidgets.data.dataset import Images
 from vaewidgets.data.pixels import tile, to_uint8
 from vaewidgets.evaluation.metrics import held_out_elbo
 from vaewidgets.models.conditional import ConditionalVAE
-from vaewidgets.widgets._core.encoded import Encoded, check_decodes, decode_points
+from vaewidgets.widgets._core.encoded import Encoded, check_decodes, decode_points, name_of
 from vaewidgets.widgets._core.image_pair import ImagePair
 from vaewidgets.widgets._core.model_lock import follow, model_lock
 from vaewidgets.widgets._core.panel import Panel, note_html, read_static
@@ -203,9 +203,6 @@ class Surprises(Panel):
     def _quantity(self) -> str:
         return "minus ELBO" if getattr(self.model, "has_prior", True) else "minus log p(x|z)"
 
-    def _name(self, row: int) -> str:
-        return "" if self._codes.labels is None else self._codes.classes[self._codes.labels[row]]
-
     def _on_rank(self, _=None) -> None:
         with self.report(from_page=False), self._lock:
             row = self.index
@@ -214,7 +211,7 @@ class Surprises(Panel):
             self.slider.value = self.rank
             self.pair.show(self.images.images[row], reconstruction, f"image {row}")
             self._show_strip()
-            label = self._name(row)
+            label = name_of(self._codes, row)
             split = f" = reconstruction {self.reconstruction[row]:.2f} + KL {self.kl[row]:.2f} nats"
             self.state.value = note_html(
                 f"Rank {self.rank} of {len(self.images):,}, 0 being the most surprising: image {row}"
@@ -237,5 +234,5 @@ class Surprises(Panel):
         with self.view.hold_sync():
             self.view.rank, self.view.start = self.rank, start
             self.view.size = [*images.shape[2:], images.shape[1]]
-            self.view.names = [self._name(row) or f"image {row}" for row in rows]
+            self.view.names = [name_of(self._codes, row) or f"image {row}" for row in rows]
             self.view.thumbs = pixels.tobytes()

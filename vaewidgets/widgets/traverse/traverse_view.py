@@ -11,7 +11,7 @@ from vaewidgets.models.conditional import ConditionalVAE
 from vaewidgets.widgets._core.network_spec import (
     CannotDescribe,
     Description,
-    _check_own_methods,
+    check_own_methods,
     describe,
     describe_classifier,
 )
@@ -128,7 +128,7 @@ def describe_given(model, classes: int) -> tuple[Description, int, bytes]:
     """
     if not classes:
         return describe(model), 0, b""
-    _check_own_methods(model, "decode", "decode_parameters", "given", of=(ConditionalVAE,))
+    check_own_methods(model, "decode", "decode_parameters", "given", of=(ConditionalVAE,))
     descriptions = [describe(model.given(label)) for label in range(classes)]
     weights = np.stack([np.frombuffer(d.weights, "<f4") for d in descriptions])
     # Found by comparison: how a model folds its label in is its own affair.

@@ -1,0 +1,105 @@
+"""Every private name of another package that we use: which, since when, why, and what would end it.
+
+No other module uses one, and `tests/_utils/test_private_apis.py` fails when one of these is no longer needed.
+Nothing is imported here that a caller does not have already: objects are handed in.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+#: Plotly 6 and 7: the traits of a FigureWidget by which it is drawn. Plotly sends edits to the views that are
+#: there; one that comes later gets what these held when the figure was made (plotly/plotly.py issue 4998).
+#: Until they follow the figure, we fill them with what it is now whenever their state is asked for.
+FIGURE_STATE: dict[str, Callable] = {
+    "_widget_layout": lambda figure: figure.layout.to_plotly_json(),
+    "_widget_data": lambda figure: [trace.to_plotly_json() for trace in figure.data],
+}
+
+#: pip 24 to 26: a program that runs it as if on another machine, whose markers are its first argument. pip
+#: evaluates the "only if" of requirements for the machine that it runs on, whatever --platform says: without
+#: this, Windows gets Linux's CUDA and lacks pywinpty. Needed until pip has an option for it.
+PIP_ELSEWHERE = """
+import json, runpy, sys
+from pip._vendor.packaging import markers
+here, there = markers.default_environment, json.loads(sys.argv.pop(1))
+markers.default_environment = lambda: {**here(), **there}
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
+
+
+def is_from_page(widget) -> bool:
+    """Tell whether the change being handled came from the page, not from Python.
+
+    ipywidgets 8.1 holds this lock exactly while it applies a message from the page, and tells observers
+    nothing of where a change comes from (jupyter-widgets/ipywidgets issue 2015).
+    """
+    return bool(widget._property_lock)
+
+
+def page_knows(widget, state: dict) -> AbstractContextManager:
+    """Set traits in this block without telling the page, which knows their values already.
+
+    ipywidgets 8.1 has ``hold_sync``, which only puts the telling off.
+    """
+    return widget._lock_property(**state)
+
+
+def living_widgets(kind: type) -> dict:
+    """Return the registry of widgets that are not closed, by model id; `kind` is `ipywidgets.Widget`.
+
+    It is to be asked for at import: at the end of the process, which closes panels too, modules are gone.
+    ipywidgets 8.1 warns that the public ``Widget.widgets`` is going.
+    """
+    return sys.modules[kind.__module__]._instances
+
+
+def construction_callback(kind: type) -> Callable | None:
+    """Return who is told of new widgets now; `kind` is `ipywidgets.Widget`.
+
+    ipywidgets 8.1 tells one listener alone, so that a second one has to pass on to the first.
+    """
+    return kind._widget_construction_callback
+
+
+def model_id_asked_for(widget) -> str | None:
+    """Return the model id that a widget was made with: ipywidgets 8.1 has no ``model_id`` until it opens."""
+    return widget._model_id
+
+
+def add_config(figure, options: dict) -> None:
+    """Set what plotly.js takes as ``config``: a FigureWidget of Plotly 6 and 7 has no public way to it."""
+    figure._config = {**figure._config, **options}
+
+
+@contextmanager
+def missing(name: str) -> Iterator[None]:
+    """Let an optional package look as if it were not installed, unless somebody has imported it already.
+
+    For plotly 6 and 7, which look for nbformat; that loads jsonschema, and this a grammar of international
+    addresses, at import (python-jsonschema/jsonschema issue 1428).
+    """
+    hidden = name not in sys.modules
+    if hidden:
+        sys.modules[name] = None  # what Python's import takes for "there is none"
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules[name]
+
+
+def allow_steps_outside_graphs(optimizer) -> None:
+    """Have a capturable optimizer not warn that it steps outside a CUDA graph.
+
+    torch 2.6 to 2.14 warn at the first such step, though capturable optimizers may take them: short batches
+    and the steps before a recording do (pytorch/pytorch pull request 77862).
+    """
+    optimizer._warned_capturable_if_run_uncaptured = True
+
+
+def has_forward_hooks(module) -> bool:
+    """Tell whether a `torch.nn.Module` runs more than ``forward``: torch 2 lists its hooks nowhere else."""
+    return any(getattr(module, name, None) for name in ("_forward_hooks", "_forward_pre_hooks"))

@@ -1,0 +1,105 @@
+"""The layers of a network in the order in which they run: one walk for every format that writes them down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from vaewidgets._utils.private_apis import has_forward_hooks
+from vaewidgets.models.vae import looking
+
+
+class CannotDescribe(ValueError):
+    """A format cannot hold this model; the message names the part and the reason."""
+
+
+class Layer(NamedTuple):
+    """One layer of a network.
+
+    Attributes
+    ----------
+    path : str
+        Its name in ``model.state_dict()``, without that of the weight.
+    module : torch.nn.Module
+    before, after : torch.Size
+        Shape of what it takes and of what it makes, without the batch axis.
+    """
+
+    path: str
+    module: nn.Module
+    before: torch.Size
+    after: torch.Size
+
+
+def walk(
+    module: nn.Module, path: str, shape: tuple[int, ...], known: Container[Callable], refusal: str
+) -> Iterator[Layer]:
+    """Run the layers of `module` once on zeros: shapes are those that torch itself gives.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A layer, or a `torch.nn.Sequential` of them.
+    path : str
+        Its name in the model.
+    shape : tuple of int
+        Of what it takes, without the batch axis.
+    known : container of functions
+        The ``forward`` of each layer that can be written. Not its class: a subclass with a ``forward`` of its
+        own is another layer.
+    refusal : str
+        What is said of a layer that is not known: "which the page cannot run".
+
+    Yields
+    ------
+    Layer
+
+    Raises
+    ------
+    CannotDescribe
+        A layer that is not known, that does not take this shape, or that has hooks, which nobody else runs.
+    """
+    like = next(module.parameters(), torch.empty(0))
+    # Two rows: a layer that takes the batch for an axis of the image then shows.
+    x = torch.zeros(2, *shape, device=like.device, dtype=like.dtype)
+    for place, layer in _leaves(module, path, refusal):
+        kind = type(layer).__name__
+        if forward_of(layer) not in known:
+            raise cannot(place, layer, "", refusal)
+        try:
+            with looking(layer):
+                y = layer(x)
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise CannotDescribe(
+                f"{place}, a {kind}, does not take shape {tuple(x.shape[1:])}: {error}"
+            ) from error
+        if len(y) != len(x):
+            raise CannotDescribe(f"{place}, a {kind}, changes the batch axis.")
+        yield Layer(place, layer, x.shape[1:], y.shape[1:])
+        x = y
+
+
+def forward_of(layer) -> Callable | None:
+    """Return the function that a layer runs; None of what is no layer, or of one patched by hand."""
+    return getattr(getattr(layer, "forward", None), "__func__", None)
+
+
+def cannot(path: str, layer: nn.Module, why: str, refusal: str) -> CannotDescribe:
+    """Make the exception that names a layer; `why` follows its kind."""
+    kind = f"{type(layer).__name__} {why}".strip()
+    return CannotDescribe(f"{path} is a {kind}, {refusal}.")
+
+
+def _leaves(module: nn.Module, path: str, refusal: str) -> Iterator[tuple[str, nn.Module]]:
+    if has_forward_hooks(module):
+        raise CannotDescribe(f"{path}, a {type(module).__name__}, has forward hooks, {refusal}.")
+    if forward_of(module) is nn.Sequential.forward:
+        # Not named_children(): that leaves out the second use of a shared layer.
+        for name, child in module.named_modules(remove_duplicate=False):
+            if name and "." not in name:
+                yield from _leaves(child, f"{path}.{name}", refusal)
+    else:
+        yield path, module
