@@ -17,9 +17,6 @@ from ._panel import read_static
 from ._shared import follow, model_lock
 from ._traits import Latent, Sigma
 
-#: Modules that every `CloudView` is joined from, before its own.
-CLOUD_MODULES = ("decoder.js", "shared.js", "pixels.js", "chart.js", "refusal.js", "cloud.js")
-
 
 class CloudView(PageNetwork):
     """The page's side of a `CloudPanel`: it draws the cloud, and a hand moves it there.

@@ -8,23 +8,18 @@ import inspect
 import uuid
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
-from pathlib import Path
 
 import anywidget
 import ipywidgets as widgets
 import traitlets
 
+from ._bundle import STATIC, bundle
 from ._made import close_made, note_made
 from ._shared import unfollow
 
-STATIC = Path(__file__).parent / "static"
-
 
 def read_static(*names: str) -> str:
-    """Join hand-written modules to one: anywidget takes a single one, and they share what they define.
-
-    A text, not a path: anywidget tells every model of changes of a file, and so keeps all of them for ever.
-    """
+    """Join stylesheets to one text: anywidget takes a single one, and see `bundle` for why no path."""
     return "\n".join((STATIC / name).read_text("utf-8") for name in names)
 
 
@@ -38,7 +33,7 @@ class Dress(anywidget.AnyWidget):
         back to life. Its element has ``data-vw-hears="true"`` once all of them hear the kernel.
     """
 
-    _esm = read_static("stored.js", "refusal.js", "panel.js")
+    _esm = bundle("panel.js")
     _css = read_static("panel.css")
     parts = traitlets.List(traitlets.Unicode()).tag(sync=True)
 

@@ -10,7 +10,7 @@ from vaewidgets.conditional import ConditionalVAE
 from vaewidgets.holes import TAU
 
 from ._describe import CannotDescribe, Description, _check_own_methods, describe, describe_classifier
-from ._panel import read_static
+from ._panel import bundle, read_static
 
 #: Pictures in the strip: from -3 to 3 standard deviations, one every half.
 STRIP = 13
@@ -42,10 +42,7 @@ class Traversal(anywidget.AnyWidget):
         Why the kernel must ask the judge; empty where the page can.
     """
 
-    _esm = read_static(
-        "decoder.js", "shared.js", "chart.js", "refusal.js", "traverse_film.js", "traverse_paths.js",
-        "traverse.js",
-    )  # fmt: skip
+    _esm = bundle("traverse.js")
     _css = read_static("traverse.css")
     z = traitlets.List(traitlets.Float()).tag(sync=True)
     label = traitlets.Int(-1).tag(sync=True)

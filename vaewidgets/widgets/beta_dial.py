@@ -12,7 +12,7 @@ from vaewidgets.checkpoints import stated_dataset
 from vaewidgets.linear import water_filling
 
 from ._held import HeldPanel
-from ._panel import read_static
+from ._panel import bundle, read_static
 from ._stops import Stop, draw_pictures, make_stops
 from ._traits import Within
 
@@ -39,10 +39,7 @@ class BetaView(anywidget.AnyWidget):
         "images" or "samples" when the page asks for others; the count tells two askings apart.
     """
 
-    _esm = read_static(
-        "shared.js", "pixels.js", "chart.js", "refusal.js", "cloud.js", "linear.js", "trained.js",
-        "beta_dial.js",
-    )  # fmt: skip
+    _esm = bundle("beta_dial.js")
     _css = read_static("cloud.css", "beta_dial.css")
     beta = traitlets.Float(1.0).tag(sync=True)
     noise = traitlets.Float(0.25).tag(sync=True)

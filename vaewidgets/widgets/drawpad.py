@@ -17,7 +17,7 @@ from ._drawing import Drawing, frame_of
 from ._figure import map_figure, move_points, prior_circles, set_axes, span
 from ._model import Encoded, device_of
 from ._network import PageNetwork
-from ._panel import Panel, format_point, note_html, read_static, title
+from ._panel import Panel, bundle, format_point, note_html, read_static, title
 from ._plane import Plane
 from ._plotly import FigureWidget
 from ._shared import follow, model_lock
@@ -55,10 +55,7 @@ class Pad(PageNetwork):
         ``mu``, ``logvar`` and ``reconstruction`` where the page cannot encode.
     """
 
-    _esm = read_static(
-        "decoder.js", "overlay.js", "drawpad_image.js", "drawpad_pad.js", "drawpad_board.js",
-        "drawpad_cloud.js", "drawpad.js",
-    )  # fmt: skip
+    _esm = bundle("drawpad.js")
     _css = read_static("drawpad.css")
     shape = traitlets.List(traitlets.Int()).tag(sync=True)
     frame = traitlets.List(traitlets.Float()).tag(sync=True)

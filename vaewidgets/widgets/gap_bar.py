@@ -22,7 +22,7 @@ from vaewidgets.linear import (
 from vaewidgets.noise import normals
 
 from ._held import HeldPanel
-from ._panel import read_static
+from ._panel import bundle, read_static
 from ._traits import Pair, Within
 
 #: Draws of q that the importance-weighted bound is estimated from, k at a time. As in gap_bar.js.
@@ -34,9 +34,7 @@ NOISE = 0.5
 class GapView(anywidget.AnyWidget):
     """The page's side of a `GapBar`: it draws, computes, and is where a hand moves things."""
 
-    _esm = read_static(
-        "shared.js", "chart.js", "refusal.js", "cloud.js", "noise.js", "linear.js", "gap_bar.js"
-    )
+    _esm = bundle("gap_bar.js")
     _css = read_static("cloud.css", "gap_bar.css")
     mean = traitlets.List(traitlets.Float()).tag(sync=True)
     sigma = traitlets.List(traitlets.Float()).tag(sync=True)

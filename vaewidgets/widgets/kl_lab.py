@@ -12,10 +12,10 @@ import traitlets
 from vaewidgets.checkpoints import stated_dataset
 from vaewidgets.images import to_uint8
 
-from ._cloud import CLOUD_MODULES, CloudPanel, CloudView, button
+from ._cloud import CloudPanel, CloudView, button
 from ._figure import REACH
 from ._model import Encoded
-from ._panel import format_point, note_html, read_static
+from ._panel import bundle, format_point, note_html, read_static
 from .picture import Picture
 
 
@@ -48,7 +48,7 @@ def areas(mu: float, sigma: float) -> tuple[float, float]:
 class KLView(CloudView):
     """The page's side of a `KLLab`."""
 
-    _esm = read_static(*CLOUD_MODULES, "page_normal.js", "kl.js", "kl_lab.js")
+    _esm = bundle("kl_lab.js")
     _css = read_static("cloud.css", "kl_lab.css")
     axis = traitlets.Unicode("z1").tag(sync=True)
 

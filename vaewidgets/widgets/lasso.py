@@ -7,7 +7,7 @@ import numpy as np
 import traitlets
 
 from ._figure import PALETTE
-from ._panel import read_static
+from ._panel import bundle, read_static
 
 
 class MapLasso(anywidget.AnyWidget):
@@ -25,7 +25,7 @@ class MapLasso(anywidget.AnyWidget):
         Polygons to remember: ``number`` and ``corners`` of each.
     """
 
-    _esm = read_static("chart.js", "overlay.js", "lasso.js")
+    _esm = bundle("lasso.js")
     _css = read_static("lasso.css")
     armed = traitlets.Bool(False).tag(sync=True)
     corners = traitlets.List().tag(sync=True)

@@ -11,8 +11,8 @@ import traitlets
 
 from vaewidgets.noise import normals
 
-from ._cloud import CLOUD_MODULES, CloudPanel, CloudView
-from ._panel import format_point, read_static
+from ._cloud import CloudPanel, CloudView
+from ._panel import bundle, format_point, read_static
 from ._traits import Latent, Within
 
 #: As many draws as the page works out again at once when phi moves.
@@ -87,7 +87,7 @@ _NAMES = ("mu", "sigma", "epsilon", "frozen", "redraws", "phi", "draws", "seed")
 class NoiseView(CloudView):
     """The page's side of a `NoiseKnob`."""
 
-    _esm = read_static(*CLOUD_MODULES, "noise.js", "gradients.js", "noise_knob.js")
+    _esm = bundle("noise_knob.js")
     _css = read_static("cloud.css", "noise_knob.css")
     epsilon = traitlets.List(traitlets.Float()).tag(sync=True)
     frozen = traitlets.Bool(True).tag(sync=True)

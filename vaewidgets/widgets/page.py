@@ -23,14 +23,9 @@ from vaewidgets.writing import check_free, write
 from ._describe import CannotDescribe, Description, describe
 from ._drawing import frame_of
 from ._figure import PALETTE, REACH, code_range
-from ._panel import STATIC, read_static
+from ._panel import STATIC, bundle, read_static
 from ._shared import model_lock
 
-#: In this order: each uses names of those before it, and all are one module of the page.
-_SCRIPTS = (
-    "decoder.js", "drawpad_image.js", "drawpad_pad.js", "drawpad_board.js", "drawpad_cloud.js",
-    "page_normal.js", "page_data.js", "page_map.js", "page_grid.js", "page_drawpad.js", "page.js",
-)  # fmt: skip
 _STYLES = ("page.css", "drawpad.css")
 
 
@@ -256,7 +251,7 @@ def _base64(data: bytes) -> str:
 
 def _join(title: str, data: dict, weights: bytes) -> str:
     style = read_static(*_STYLES)
-    script = read_static(*_SCRIPTS)
+    script = bundle("page.js")
     policy = (
         "default-src 'none'; "
         f"script-src '{_digest(script)}'; style-src '{_digest(style)}'; "

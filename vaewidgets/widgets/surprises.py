@@ -14,7 +14,7 @@ from vaewidgets.images import tile, to_uint8
 from vaewidgets.metrics import held_out_elbo
 
 from ._model import Encoded, check_decodes, decode_points
-from ._panel import Panel, note_html, read_static
+from ._panel import Panel, bundle, note_html, read_static
 from ._pictures import ImagePair
 from ._shared import follow, model_lock
 
@@ -45,7 +45,7 @@ class SurprisesView(anywidget.AnyWidget):
         What is measured, with its unit.
     """
 
-    _esm = read_static("shared.js", "chart.js", "pixels.js", "surprises.js")
+    _esm = bundle("surprises.js")
     _css = read_static("surprises.css")
     rank = traitlets.Int(0).tag(sync=True)
     nats = traitlets.Bytes().tag(sync=True)

@@ -14,13 +14,9 @@
 // `log` is 2 or 10: the axis is logarithmic with ticks at its powers. With `square` a unit is as long across
 // as up, and both ranges grow about their middles until that is so.
 
-const svgElement = (tag, parent, className, attributes = {}) => {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  if (className) node.setAttribute("class", className);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  if (parent) parent.append(node);
-  return node;
-};
+import { onArrows } from "./keys.js";
+import { clamp } from "./numbers.js";
+import { setAttributes, svgElement, uniqueId } from "./svg.js";
 
 const inPowers = (value) => Number(value.toPrecision(6)).toExponential().replace("e+", "e");
 
@@ -61,21 +57,18 @@ function makeScale(log) {
   scale.set = (newRange, newEnds = ends) => { range = newRange.slice(); ends = newEnds; };
   scale.range = () => range.slice();
   // Where in the range a value is drawn: one beyond it at its end.
-  scale.held = (v) => Math.min(Math.max(...range), Math.max(Math.min(...range), v));
+  scale.held = (v) => clamp(v, [Math.min(...range), Math.max(...range)]);
   return scale;
 }
 
-// Numbers ids. Every panel has a module, and a count, of its own, but the page has one space of ids.
-let chartCount = Math.floor(Math.random() * 2 ** 40);
-
-function makeChart({ width, height, x, y, square = false, label = "", margin = {} }) {
+export function makeChart({ width, height, x, y, square = false, label = "", margin = {} }) {
   const { left, right, top, bottom } = { left: 46, right: 12, top: 10, bottom: 38, ...margin };
   const inner = { width: width - left - right, height: height - top - bottom };
   const svg = svgElement("svg", null, "vw-chart", {
     width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": label,
   });
   const axes = svgElement("g", svg, "vw-axes");
-  const id = `vw-chart-${++chartCount}`;
+  const id = uniqueId("chart");
   svgElement("rect", svgElement("clipPath", svg, "", { id }), "", {
     x: left, y: top, width: inner.width, height: inner.height,
   });
@@ -142,7 +135,7 @@ function makeChart({ width, height, x, y, square = false, label = "", margin = {
       if (!beyond.has(handle)) beyond.set(handle, svgElement("text", svg, "vw-beyond", { x: left + 14 }));
       beyond.get(handle).textContent = text;
       [...beyond.values()].filter((line) => line.textContent)
-        .forEach((line, k) => line.setAttribute("y", top + 14 * (k + 1)));
+        .forEach((line, k) => setAttributes(line, { y: top + 14 * (k + 1) }));
     },
     add: (tag, className, attributes) => svgElement(tag, plot, className, attributes),
     line: (xs, ys) => path(Array.from(xs, (v, i) => [scales.x(v), scales.y(ys[i])])),
@@ -170,14 +163,15 @@ function makeChart({ width, height, x, y, square = false, label = "", margin = {
 // that says it where steps depend on the place. With `anywhere` a press in the plot area takes it there.
 // `text` is what a screen reader says of where it is, `brief` what stands at the edge. `move(u, v, dragged)`: a
 // drag ends at the edge of the plot, which keys may leave.
-function makeHandle(chart, { label, at, move, step, text = null, brief = text, anywhere = false, className = "" }) {
+export function makeHandle(chart, {
+  label, at, move, step, text = null, brief = text, anywhere = false, className = "", radius = 8,
+}) {
   const ring = svgElement("circle", chart.above, `vw-handle ${className}`, {
-    r: 8, tabindex: 0, role: "slider", "aria-label": label,
+    r: radius, tabindex: 0, role: "slider", "aria-label": label,
   });
   const place = () => {
     const [u, v] = at(), [a, b] = held([u, v]);
-    ring.setAttribute("cx", chart.x(a));
-    ring.setAttribute("cy", chart.y(b));
+    setAttributes(ring, { cx: chart.x(a), cy: chart.y(b) });
     const outside = Math.abs(chart.x(u) - chart.x(a)) > 1 || Math.abs(chart.y(v) - chart.y(b)) > 1;
     const said = text ? text() : `${u.toFixed(2)}, ${v.toFixed(2)}`;
     ring.classList.toggle("beyond", outside);
@@ -213,15 +207,9 @@ function makeHandle(chart, { label, at, move, step, text = null, brief = text, a
     chart.svg.insertBefore(ground, chart.above);
     listen(ground, false);
   }
-  const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-  ring.addEventListener("keydown", (event) => {
-    const arrow = arrows[event.key];
-    if (!arrow) return;
-    const [u, v] = at(), times = event.shiftKey ? 10 : 1;
-    const [across, up] = typeof step === "function" ? step() : step;
-    move(u + arrow[0] * across * times, v + arrow[1] * up * times, false);
-    event.preventDefault();
-    event.stopPropagation();
+  onArrows(ring, (across, up) => {
+    const [u, v] = at(), [du, dv] = typeof step === "function" ? step() : step;
+    move(u + across * du, v + up * dv, false);
   });
   place();
   return { ring, place };

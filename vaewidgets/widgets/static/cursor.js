@@ -1,10 +1,16 @@
 // The cursor of a latent map: laid over the Plotly plot of the same panel, on its own compositor
 // layer, so that moving it costs no redraw of the plot.
 
+import { htmlElement } from "./elements.js";
+import { onArrows } from "./keys.js";
+import { change, listen } from "./model.js";
+import { overPlot } from "./overlay.js";
+import { paint, pictureCanvas, toRGBA } from "./pixels.js";
+import { latentOf, lift, project } from "./shared.js";
+
 function render({ model, el }) {
   el.style.display = "none";
-  const ring = document.createElement("div");
-  ring.className = "vw-cursor vw-map-cursor";
+  const ring = htmlElement("div", null, "vw-cursor vw-map-cursor");
   ring.tabIndex = 0;
   ring.setAttribute("role", "application");
   ring.setAttribute("aria-label", model.get("label"));
@@ -21,9 +27,7 @@ function render({ model, el }) {
 
   const send = (u, v) => {
     if (latent) return latent.move(lift(latent.plane, [u, v], latent.z), true);
-    model.set("position", [u, v]);
-    model.set("moved", [u, v]);
-    model.save_changes();
+    change(model, { position: [u, v], moved: [u, v] });
   };
   const drag = (event) => over.axes() && send(...over.locate(event));
   // A press anywhere on the plane takes the cursor there, and it follows until the release. With one of
@@ -67,23 +71,14 @@ function render({ model, el }) {
     else drag(event);
     ring.focus({ preventScroll: true });
   };
-  const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-  ring.addEventListener("keydown", (event) => {
-    const arrow = arrows[event.key];
-    if (!arrow) return;
-    const step = model.get("key_step") * (event.shiftKey ? 10 : 1);
-    const [u, v] = position();
-    send(u + arrow[0] * step, v + arrow[1] * step);
-    event.preventDefault();
-    event.stopPropagation();
+  onArrows(ring, (across, up) => {
+    const step = model.get("key_step"), [u, v] = position();
+    send(u + across * step, v + up * step);
   });
 
   // Hovering: what the decoder paints at the pointer, decoded here. The point keeps what z has outside
   // the plane, as the cursor itself does.
-  const lens = document.createElement("canvas");
-  lens.className = "vw-lens";
-  lens.dataset.vw = "picture";
-  lens.dataset.vwFrame = "0";
+  const lens = pictureCanvas(null, "vw-lens");
   lens.hidden = true;
   const peek = (event) => {
     const network = latent && latent.network;
@@ -113,12 +108,11 @@ function render({ model, el }) {
   });
   over.layer.append(ring, lens);
 
-  const listeners = [["change:position", over.place], ["change:hover", leave]];
-  for (const [event, listener] of listeners) model.on(event, listener);
+  const deafen = listen(model, [["change:position", over.place], ["change:hover", leave]]);
   if (latent) latent.listeners.add(over.place);
   return () => {
     if (latent) latent.listeners.delete(over.place);
-    listeners.forEach(([event, listener]) => model.off(event, listener));
+    deafen();
     release();
     over.close();
   };

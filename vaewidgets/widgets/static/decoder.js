@@ -11,11 +11,16 @@
 //   network.encode(x)                             // {mu, logvar}, logvar null of an autoencoder; or
 //   network.encode === null                       // where the description has no encoder
 //
-// The file is joined to other modules as text, and written into pages that forbid eval. So it has no
-// imports, one name at its top level, and one export, its last line. `makeNetwork.source` defines the same
-// name in a classic worker: a page opened from disk may not start a module worker from a Blob.
+// `makeNetwork.source` defines the same name in a classic worker: a page opened from disk may not start a module
+// worker from a Blob. So `build` uses nothing of its surroundings but `halfToFloat`.
 
-const makeNetwork = (function build() {
+// The value of a float16 from its bits.
+export function halfToFloat(bits) {
+  const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
+  return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
+}
+
+export const makeNetwork = (function build() {
   const FORMAT = 1;
 
   const product = (shape) => shape.reduce((a, b) => a * b, 1);
@@ -295,11 +300,6 @@ const makeNetwork = (function build() {
     if (encoder.logvar !== null) checkChain("logvar", encoder.logvar, encoder.width, size, latentDim);
   }
 
-  function halfToFloat(bits) {
-    const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
-    return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
-  }
-
   function toFloats(weights, dtype) {
     if (weights instanceof Float32Array) return weights;
     const { buffer = weights, byteOffset = 0, byteLength } = weights;
@@ -362,8 +362,6 @@ const makeNetwork = (function build() {
     return { latentDim, imageShape, decode: (z) => decodeInto(z, image), decodeInto, decodeMany, encode };
   }
 
-  makeNetwork.source = `const makeNetwork = (${build})();\n`;
+  makeNetwork.source = `${halfToFloat}\nconst makeNetwork = (${build})();\n`;
   return makeNetwork;
 })();
-
-export { makeNetwork };

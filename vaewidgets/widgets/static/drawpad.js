@@ -1,12 +1,17 @@
 // The pad as a part of a panel: encodes and decodes in the page where the page can, and lays mu and its
 // ellipses over the panel's map.
 
-const floatsOf = (view) => new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+import { makeNetwork } from "./decoder.js";
+import { makeBoard, readDrawing, spreadOf } from "./drawpad_board.js";
+import { makeEllipses } from "./drawpad_cloud.js";
+import { change, listen } from "./model.js";
+import { floatsOf } from "./numbers.js";
+import { overPlot } from "./overlay.js";
 
 function render({ model, el }) {
   // `answer` is the kernel's, where the page cannot encode; null while it is of an earlier drawing.
   let network = null, codes = null, reading = null, answer = model.get("answer");
-  const equip = () => {
+  const setWeights = () => {
     const weights = model.get("weights");
     network = weights.byteLength ? makeNetwork(model.get("spec"), weights) : null;
   };
@@ -17,7 +22,7 @@ function render({ model, el }) {
       labels: labels.byteLength ? new Int32Array(floatsOf(labels).buffer) : null,
     };
   };
-  equip();
+  setWeights();
   chart();
   const board = makeBoard({
     imageShape: [1, ...model.get("shape")], frame: model.get("frame"), prior: model.get("prior"),
@@ -26,9 +31,7 @@ function render({ model, el }) {
     onReading: (now) => { reading = now; over.place(); },
     onEnd(strokes, image) {
       answer = null;
-      model.set("strokes", strokes);
-      model.set("pixels", new DataView(image ? image.buffer : new ArrayBuffer(0)));
-      model.save_changes();
+      change(model, { strokes, pixels: new DataView(image ? image.buffer : new ArrayBuffer(0)) });
     },
   });
   const over = overPlot(el, {
@@ -41,7 +44,7 @@ function render({ model, el }) {
       ]);
     },
   });
-  const cloud = makeCloud(over.layer);
+  const cloud = makeEllipses(over.layer);
   el.append(board.element);
 
   const given = () => {
@@ -53,18 +56,17 @@ function render({ model, el }) {
     const pixels = model.get("pixels");
     board.adopt(model.get("strokes"), pixels.byteLength ? floatsOf(pixels) : null, given());
   };
-  const after = (change) => () => {
-    change();
+  const after = (update) => () => {
+    update();
     adopt();
   };
-  const listeners = [
-    ["change:weights", after(equip)], ["change:codes", after(chart)], ["change:strokes", adopt],
+  const deafen = listen(model, [
+    ["change:weights", after(setWeights)], ["change:codes", after(chart)], ["change:strokes", adopt],
     ["change:pixels", adopt], ["change:answer", after(() => { answer = model.get("answer"); })],
-  ];
-  for (const [event, listener] of listeners) model.on(event, listener);
+  ]);
   adopt();
   return () => {
-    listeners.forEach(([event, listener]) => model.off(event, listener));
+    deafen();
     over.close();
     board.close();
   };

@@ -10,9 +10,11 @@
 //
 // This is the only place that knows it: the image must follow the pen here, and Python is told the result.
 
+import { clamp } from "./numbers.js";
+
 // The pieces of the pen's way that lie on the pad, as [x, y, x, y, radius]: a pen that leaves it draws nothing
 // there, and begins again where it comes back.
-function inkPieces(strokes, height) {
+export function inkPieces(strokes, height) {
   const pieces = [];
   for (const { width, points } of strokes) {
     points.forEach((to, i) => {
@@ -84,7 +86,7 @@ function centreOfMass(image, width) {
   return [x / mass, y / mass];
 }
 
-function drawnImage(strokes, [height, width], [box, centre]) {
+export function drawnImage(strokes, [height, width], [box, centre]) {
   const padHeight = height / width, pieces = inkPieces(strokes, padHeight);
   if (!pieces.length) return null;
   const ends = [[Infinity, -Infinity], [Infinity, -Infinity]], way = [[Infinity, -Infinity], [Infinity, -Infinity]];
@@ -109,7 +111,7 @@ function drawnImage(strokes, [height, width], [box, centre]) {
   const corner = [1 - left * scale, 1 - top * scale];
   const at = centreOfMass(coverage(pieces, scale, corner, sides, padHeight), sides[1]);
   // Ink that lies far to one side of its centre of mass is not cut: then it ends at the image's edge.
-  const within = (shift, low, high, size) => Math.min(size - high * scale, Math.max(-low * scale, shift));
+  const within = (shift, low, high, size) => clamp(shift, [-low * scale, size - high * scale]);
   const shift = [
     within(corner[0] + centre * width - at[0], left, right, width),
     within(corner[1] + centre * height - at[1], top, bottom, height),

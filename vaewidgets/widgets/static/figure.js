@@ -1,8 +1,10 @@
-// Plotly's own module comes first; `plotlyWidget` is what it exports. Its view draws a figure once, as the model
-// was when the view came, and then follows edits alone. Two kinds of figure would stay as they were made, or
+// A widget over Plotly's own, which is joined to it. Plotly's view draws a figure once, as the model was when the
+// view came, and then follows edits alone. Two kinds of figure would stay as they were made, or
 // empty: one whose edits came before its view (shown in a later cell, or a second time), since the model does
 // not take the edits in; and one whose model is sent its whole state again (after a reload, or because
 // anywidget had stopped listening to it). This draws such a figure anew.
+
+import { listen } from "./model.js";
 
 const EDITS = [
   "addTraces", "deleteTraces", "moveTraces", "restyle", "relayout", "update", "removeLayoutProps", "removeTraceProps",
@@ -11,9 +13,8 @@ const EDITS = [
 const PATIENCE_MS = 1500;
 
 // Draw with a copy of Plotly's model and view of its own; return what takes it away, listeners included.
-function drawFigure(model, el) {
+function drawFigure({ initialize, render }, model, el) {
   const heard = [];
-  const { initialize, render } = plotlyWidget();
   const own = {
     get: (name) => model.get(name),
     set: (name, value) => model.set(name, value),
@@ -41,7 +42,7 @@ function drawFigure(model, el) {
   }
 }
 
-const vwFigure = () => {
+const figureOf = (plotlyWidget) => () => {
   let edited = false;
   return {
     initialize({ model }) {
@@ -54,7 +55,7 @@ const vwFigure = () => {
         clearTimeout(waiting);
         waiting = null;
         remove?.();
-        remove = drawFigure(model, el);
+        remove = drawFigure(plotlyWidget(), model, el);
       };
       const drawSoon = () => {
         clearTimeout(waiting);
@@ -62,21 +63,20 @@ const vwFigure = () => {
         waiting = setTimeout(draw, 0);
       };
       const answered = ({ type }) => { if (type === "vw_state" && remove === null) drawSoon(); };
-      const listeners = [
+      const deafen = listen(model, [
         ["change:_widget_data", drawSoon], ["change:_widget_layout", drawSoon], ["msg:custom", answered],
-      ];
-      listeners.forEach(([event, listener]) => model.on(event, listener));
+      ]);
       if (edited) {
         waiting = setTimeout(draw, PATIENCE_MS);
         model.send({ type: "vw_state" });
       } else draw();
       return () => {
         clearTimeout(waiting);
-        listeners.forEach(([event, listener]) => model.off(event, listener));
+        deafen();
         remove?.();
       };
     },
   };
 };
 
-export { vwFigure as default };
+export default figureOf;

@@ -1,5 +1,16 @@
 // GapBar in the page: q over the exact posterior, the bar log p(x) in two parts, and the bound L_k.
 
+import { makeChart, makeHandle } from "./chart.js";
+import { htmlElement } from "./elements.js";
+import { makeKnob } from "./knob.js";
+import {
+  bestDiagonal, covarianceOf, elboOf, estimator, exactPosterior, klTo, logWeights, radians, shortfalls, solve,
+} from "./linear.js";
+import { change as changeOf, listen } from "./model.js";
+import { normals } from "./noise.js";
+import { brief, clamp, fixed, replaced } from "./numbers.js";
+import { makeHatch, setAttributes, svgElement } from "./svg.js";
+
 const KS = [1, 2, 5, 10, 20, 50, 100, 200, 500];
 const CURVE_KS = [1, 2, 3, 4, 5, 7, 10, 14, 20, 30, 50, 70, 100, 140, 200, 300, 500];
 const LAST_K = 500;
@@ -9,14 +20,11 @@ const PLANE = 3.5, SIGMAS = [0.05, 2], MEANS = [-3.5, 3.5], XS = [-3, 3];
 
 function render({ model, el }) {
   el.classList.add("vw-gap");
-  const change = (values) => {
-    for (const [name, value] of Object.entries(values)) model.set(name, value);
-    model.save_changes();
-  };
+  const change = (values) => changeOf(model, values);
   // Two moves of a knob may round to one k: then it takes the next.
   const changeK = (value) => {
-    const k = model.get("k"), wanted = between(Math.round(value), [1, LAST_K]);
-    change({ k: wanted !== k ? wanted : between(k + Math.sign(value - k), [1, LAST_K]) });
+    const k = model.get("k"), wanted = clamp(Math.round(value), [1, LAST_K]);
+    change({ k: wanted !== k ? wanted : clamp(k + Math.sign(value - k), [1, LAST_K]) });
   };
 
   const top = htmlElement("div", el, "vw-gap-top");
@@ -69,13 +77,12 @@ function render({ model, el }) {
       if (!closed) draw();
     });
   };
-  const names = ["mean", "sigma", "angle", "full", "theta", "x", "seed", "k"];
-  const listeners = names.map((name) => [`change:${name}`, name === "k" ? drawK : soon]);
-  for (const [event, listener] of listeners) model.on(event, listener);
+  const names = ["mean", "sigma", "angle", "full", "theta", "x", "seed"];
+  const deafen = listen(model, [[names.map((name) => `change:${name}`).join(" "), soon], ["change:k", drawK]]);
   draw();
   return () => {
     closed = true;
-    listeners.forEach(([event, listener]) => model.off(event, listener));
+    deafen();
   };
 }
 
@@ -86,7 +93,7 @@ function setDepth(chart, logP, depth) {
   // Drawing axes anew takes longer than all the rest.
   if (chart.y.range().join() !== range.join()) chart.setRange("y", range);
 }
-const nats = (value, digits = 4) => inFull(value, digits);
+const nats = (value, digits = 4) => fixed(value, digits);
 
 // --- the plane: q, and the posterior under it
 
@@ -111,14 +118,14 @@ function makeGapPlane(model, parent, change) {
     return [Math.cos(turn), Math.sin(turn)];
   };
   const sigmaHandles = [0, 1].map((i) => {
-    const handle = makeHandle(chart, {
+    return makeHandle(chart, {
       label: `sigma${i + 1} of q: arrow keys stretch it, and turn it where it may turn`,
       className: "vw-handle-sigma",
       at: () => axis(i).map((c, j) => model.get("mean")[j] + c * model.get("sigma")[i]),
       move: (u, v) => {
         const way = [u - model.get("mean")[0], v - model.get("mean")[1]], [a, b] = axis(i);
         const along = model.get("full") ? Math.hypot(...way) : a * way[0] + b * way[1];
-        change({ sigma: replaced(model.get("sigma"), i, between(along, SIGMAS)) });
+        change({ sigma: replaced(model.get("sigma"), i, clamp(along, SIGMAS)) });
         if (model.get("full") && along > 1e-9) {
           const angle = Math.atan2(way[1], way[0]) / radians(1) - 90 * i;
           change({ angle: angle < -180 ? angle + 360 : angle });
@@ -127,14 +134,13 @@ function makeGapPlane(model, parent, change) {
       step: [0.02, 0.02],
       text: () => `sigma${i + 1} = ${brief(model.get("sigma")[i])}`,
       brief: () => `the handle of sigma${i + 1}`,
+      radius: 6,
     });
-    handle.ring.setAttribute("r", 6);
-    return handle;
   });
   const meanHandle = makeHandle(chart, {
     label: "mean of q: arrow keys move it",
     at: () => model.get("mean"),
-    move: (u, v) => change({ mean: [u, v].map((value) => between(value, MEANS)) }),
+    move: (u, v) => change({ mean: [u, v].map((value) => clamp(value, MEANS)) }),
     step: [0.05, 0.05],
     anywhere: true,
     className: "vw-handle-mu",
@@ -148,7 +154,7 @@ function makeGapPlane(model, parent, change) {
     svgElement("ellipse", swatch, name, { cx: 11, cy: 7, rx: 9.5, ry: 5.5 });
     item.append(` ${text}`);
   }
-  htmlElement("span", legend, "", "solid 1 sigma, dashed 2 sigma");
+  htmlElement("span", legend, "", { textContent: "solid 1 sigma, dashed 2 sigma" });
   return {
     draw({ model: { mean, covariance }, q }) {
       exact.forEach((path, k) => path.setAttribute("d", chart.ellipse(mean, covariance, 2 - k)));
@@ -191,12 +197,11 @@ function makeGapBar(parent) {
       const bottom = chart.y(logP - depth), reached = Math.min(bottom, chart.y(elbo));
       const best = chart.y(logP - unavoidable), height = chart.y(logP);
       [[reached, bottom], [Math.min(best, reached), reached], [height, best]].forEach(([from, to], i) => {
-        parts[i].setAttribute("y", from);
-        parts[i].setAttribute("height", Math.max(0, to - from));
+        setAttributes(parts[i], { y: from, height: Math.max(0, to - from) });
       });
       const middle = Math.max(height + 28, (height + reached) / 2 - 4);
       [height - 4, middle, Math.max(middle + 34, (reached + bottom) / 2)].forEach((y, i) => {
-        texts[i].text.setAttribute("y", Math.min(y, bottom - 18 * (2 - i) - 18));
+        setAttributes(texts[i].text, { y: Math.min(y, bottom - 18 * (2 - i) - 18) });
         texts[i].number.textContent = nats([logP, gap, elbo][i], 3);
       });
     },
@@ -240,8 +245,7 @@ function makeClimb(model, parent, changeK) {
       KS.forEach((k, i) => {
         const estimate = estimateAt(k);
         whiskers[i].setAttribute("d", whisker(k, estimate));
-        dots[i].setAttribute("cx", chart.x(k));
-        dots[i].setAttribute("cy", chart.y(estimate.value));
+        setAttributes(dots[i], { cx: chart.x(k), cy: chart.y(estimate.value) });
       });
     },
     place(k, exact, estimate) {
@@ -262,14 +266,17 @@ function makeTurned(model, parent, change) {
     y: { title: "nats", range: [0, 0.4], ticks: [0, 0.2, 0.4].map((value) => ({ value, text: value.toFixed(1) })) },
   });
   parent.append(chart.svg);
-  htmlElement("div", parent, "vw-note vw-gap-note", "Above, the thick line across the bar is L_k. Here: the gap that is left to the best diagonal q. log p(x) is the same for every theta.");
+  htmlElement("div", parent, "vw-note vw-gap-note", {
+    textContent: "Above, the thick line across the bar is L_k. Here: the gap that is left to the best diagonal q. "
+      + "log p(x) is the same for every theta.",
+  });
   const at = (theta) => solve({ theta, x: [0, 0] }).unavoidable;
   const thetas = Array.from({ length: 91 }, (_, i) => i);
   chart.add("path", "vw-curve", { d: chart.line(thetas, thetas.map(at)) });
   const handle = makeHandle(chart, {
     label: "theta: arrow keys turn the model",
     at: () => [model.get("theta"), at(model.get("theta"))],
-    move: (u) => change({ theta: between(Math.round(u), [0, 90]) }),
+    move: (u) => change({ theta: clamp(Math.round(u), [0, 90]) }),
     step: [1, 0],
     text: () => `theta = ${brief(model.get("theta"))} degrees`,
     anywhere: true,
@@ -282,7 +289,7 @@ function makeTurned(model, parent, change) {
 function makeGapKnobs(model, parent, change, changeK) {
   const columns = ["the model, x and k", "q", "turning q"].map((name) => {
     const column = htmlElement("div", parent);
-    htmlElement("div", column, "vw-title", name);
+    htmlElement("div", column, "vw-title", { textContent: name });
     return column;
   });
   // A little less than the step, or rounding may leave the last one out.
@@ -310,8 +317,7 @@ function makeGapKnobs(model, parent, change, changeK) {
   pair(columns[1], "sigma", "sigma", SIGMAS, log(SIGMAS, 160), true);
 
   const check = htmlElement("label", columns[2], "vw-check vw-knob");
-  const box = htmlElement("input", check);
-  box.type = "checkbox";
+  const box = htmlElement("input", check, "", { type: "checkbox" });
   check.append(" q may turn (full covariance)");
   box.addEventListener("change", () => change(box.checked ? { full: true } : { full: false, angle: 0 }));
   const angle = knob(columns[2], {
@@ -325,8 +331,7 @@ function makeGapKnobs(model, parent, change, changeK) {
     ["exact posterior", () => change({ full: true, ...exactPosterior(exact()) })],
     ["other draws", () => change({ seed: (model.get("seed") + 1) % 2 ** 31 })],
   ]) {
-    const button = htmlElement("button", buttons, "vw-button", name);
-    button.type = "button";
+    const button = htmlElement("button", buttons, "vw-button", { type: "button", textContent: name });
     button.addEventListener("click", press);
   }
   return {

@@ -1,11 +1,11 @@
-// The two gradients of E f(z), draw by draw and exactly. As `noise_knob.py` has them. Joined after noise.js.
+// The two gradients of E f(z), draw by draw and exactly. As `noise_knob.py` has them.
 
 // f(z) = z^2 + sin z with z = mu + sigma e, mu = phi^3, sigma = e^phi: one draw of d/dphi E f(z) by each estimator.
-function pathwiseGradient(phi, e) {
+export function pathwiseGradient(phi, e) {
   const sigma = Math.exp(phi), z = phi ** 3 + sigma * e;
   return (2 * z + Math.cos(z)) * (3 * phi * phi + sigma * e);
 }
-function scoreGradient(phi, e) {
+export function scoreGradient(phi, e) {
   const sigma = Math.exp(phi), z = phi ** 3 + sigma * e;
   return (z * z + Math.sin(z)) * ((3 * phi * phi * e) / sigma + e * e - 1);
 }
@@ -32,7 +32,7 @@ function expectation(polynomial, mu, sigma, k, shift = 0) {
 }
 
 // The gradient of E f(z), and the exact standard deviation of one draw by each estimator.
-function exactGradient(phi) {
+export function exactGradient(phi) {
   const mu = phi ** 3, sigma = Math.exp(phi), slope = 3 * phi * phi, sine = Math.PI / 2;
   const damped = Math.exp((-sigma * sigma) / 2);
   const value = mu * mu + sigma * sigma + damped * Math.sin(mu);
@@ -51,7 +51,7 @@ function exactGradient(phi) {
 }
 
 // Mean, standard deviation and standard error of the mean; null where there are too few draws.
-function summary(draws) {
+export function summary(draws) {
   const n = draws.length;
   if (!n) return { mean: null, sd: null, error: null };
   let mean = 0, squares = 0;

@@ -1,18 +1,16 @@
 // The manifold grid of a panel: decoded in a worker, and drawn anew when the plane it shows has moved.
 
+import { htmlElement, makeViewNote } from "./elements.js";
+import { makeGrid } from "./page_grid.js";
+import { pictureCanvas, toRGBA } from "./pixels.js";
+import { latentOf, lift, project } from "./shared.js";
+
 function render({ model, el }) {
   const latent = latentOf(model.get("key"));
-  const [frame, canvas, ring] = ["div", "canvas", "div"].map((tag) => document.createElement(tag));
-  frame.className = "vw-picture vw-interactive";
-  ring.className = "vw-cursor vw-grid-cursor";
-  canvas.dataset.vw = "picture";
-  canvas.dataset.vwFrame = "0";
+  const frame = htmlElement("div", el, "vw-picture vw-interactive"), canvas = pictureCanvas(frame);
+  const ring = htmlElement("div", frame, "vw-cursor vw-grid-cursor"), say = makeViewNote(frame);
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application");
-  const note = document.createElement("div");
-  note.className = "vw-view-note";
-  frame.append(canvas, ring, note);
-  el.append(frame);
 
   let grid = null, network = null, drawn = "", pending = null;
   const draw = () => {
@@ -24,16 +22,14 @@ function render({ model, el }) {
     const { plane, z } = latent;
     if (!latent.network || !plane) return;
     if (network !== latent.network) {
-      if (grid) grid.equip(latent.weights);
+      if (grid) grid.setWeights(latent.weights);
       else {
         grid = makeGrid({
-          canvas, ring, note: document.createElement("div"),
-          source: latent.source, spec: latent.spec, weights: latent.weights,
+          canvas, ring, note: htmlElement("div"), source: latent.source, spec: latent.spec, weights: latent.weights,
           reach: model.get("mapping").reach, prior: model.get("prior"),
           toImage: (pixels) => toRGBA(pixels, latent.spec.imageShape),
           onMove: (x, y) => latent.move(lift(latent.plane, [x, y], latent.z), true),
-          onError: (message) => { note.textContent = message; },
-          say: (text) => { note.textContent = text; },
+          onError: say, say,
         });
         canvas.style.width = `${model.get("display_width")}px`;
       }

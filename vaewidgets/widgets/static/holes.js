@@ -1,18 +1,23 @@
 // Two planes with one cursor. At every move both models are decoded here and a classifier judges the pictures;
 // the backgrounds, the lines and the draws come from the kernel.
 
+import { makeChart, makeHandle } from "./chart.js";
+import { makeNetwork } from "./decoder.js";
+import { htmlElement } from "./elements.js";
+import { change, listen } from "./model.js";
+import { clamp, fixed, floatsOf, formatPoint } from "./numbers.js";
+import { paint, penOf, pictureCanvas, toRGBA } from "./pixels.js";
+import { setAttributes, svgElement } from "./svg.js";
+
 // How sure, 0 to 1, as a colour: anchors of cividis (Nunez et al. 2018), which keeps its order of lightness
 // under every colour blindness. It has a step at tau, so that a hole is told from a picture at a glance.
 const ANCHORS = [[0, 34, 78], [18, 53, 112], [59, 73, 108], [87, 93, 109], [112, 113, 115],
   [138, 134, 120], [165, 156, 116], [195, 179, 105], [225, 204, 85], [254, 232, 56]];
-const shade = (sure, tau) => {
+export const shade = (sure, tau) => {
   const share = sure < tau ? (0.5 * sure) / tau : 0.72 + (0.28 * (sure - tau)) / (1 - tau);
   const at = Math.min(share, 0.9999) * (ANCHORS.length - 1), low = Math.floor(at);
   return ANCHORS[low].map((from, c) => from + (at - low) * (ANCHORS[low + 1][c] - from));
 };
-
-const floatsOf = (view) =>
-  new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
 
 // A picture of values between 0 and 1, as an address that an <image> takes.
 const shadeAll = (values, columns, tau) => {
@@ -20,7 +25,7 @@ const shadeAll = (values, columns, tau) => {
   [canvas.width, canvas.height] = [columns, values.length / columns];
   const image = new ImageData(canvas.width, canvas.height);
   values.forEach((sure, i) => image.data.set([...shade(sure, tau), 255], 4 * i));
-  canvas.getContext("2d").putImageData(image, 0, 0);
+  penOf(canvas).putImageData(image, 0, 0);
   return canvas.toDataURL();
 };
 
@@ -36,7 +41,6 @@ const softmax = (logits) => {
   return weights.map((w) => w / sum);
 };
 
-const fixed = (v) => (Math.abs(v) < 0.005 ? 0 : v).toFixed(2);
 const percent = (p) => `${(100 * p).toFixed(1)} %`;
 
 // One bar for each class and one for "none of these"; the dashed line is tau.
@@ -62,28 +66,21 @@ function makeBars(classes) {
     svg,
     show(probabilities, best, tau) {
       rows.forEach(({ group, bar, value }, i) => {
-        bar.setAttribute("width", length * probabilities[i]);
+        setAttributes(bar, { width: length * probabilities[i] });
         group.classList.toggle("vw-best", i === best);
         value.textContent = i === best || i === classes.length ? percent(probabilities[i]) : "";
       });
-      line.setAttribute("x1", left + length * tau);
-      line.setAttribute("x2", left + length * tau);
+      setAttributes(line, { x1: left + length * tau, x2: left + length * tau });
       svg.setAttribute("aria-label", `class probabilities: ${probabilities.map((p, i) => `${names[i]} ${percent(p)}`).join(", ")}`);
     },
   };
 }
 
 function makeSide({ side, classes, onMove }) {
-  const box = document.createElement("div");
-  box.className = "vw-side";
-  const line = (className) => {
-    const node = document.createElement("div");
-    node.className = className;
-    return node;
-  };
-  const title = line("vw-title"), spread = line("vw-note");
-  title.textContent = side.title;
-  spread.textContent = side.spread;
+  const box = htmlElement("div", null, "vw-side");
+  const line = (className, textContent = "") => htmlElement("div", box, className, { textContent });
+  line("vw-title", side.title);
+  line("vw-note", side.spread);
 
   const chart = makeChart({
     width: 400, height: 384, square: true, label: `latent plane of the ${side.name}`,
@@ -106,13 +103,11 @@ function makeSide({ side, classes, onMove }) {
   const marks = { digit: makeCased(chart.plot, "vw-digit"), hole: makeCased(chart.plot, "vw-hole") };
   const thread = makeCased(chart.plot, "vw-thread");
 
-  const reading = line("vw-reading"), canvas = document.createElement("canvas");
-  Object.assign(canvas.dataset, { vw: "picture", vwFrame: "0" });
-  canvas.setAttribute("role", "img");
+  box.append(chart.svg);
+  const where = line("vw-state"), reading = line("vw-reading"), canvas = pictureCanvas(reading);
   const bars = makeBars(classes);
-  reading.append(canvas, bars.svg);
-  const where = line("vw-state"), verdict = line("vw-state vw-verdict"), near = line("vw-note");
-  box.append(title, spread, chart.svg, where, reading, verdict, near);
+  reading.append(bars.svg);
+  const verdict = line("vw-state vw-verdict"), near = line("vw-note");
 
   const codes = floatsOf(side.codes), labels = new Uint8Array(side.labels.buffer, side.labels.byteOffset, side.labels.byteLength);
   let at = [0, 0], step = [1, 1], heard = "";
@@ -141,21 +136,18 @@ function makeSide({ side, classes, onMove }) {
       chart.setRanges({ x: range(centre[0]), y: range(centre[1]) });
       step = [0.05 * unit, 0.05 * unit];
       const { left, top, width, height } = chart.area;
-      for (const [name, value] of Object.entries({ x: left, y: top, width, height })) ground.setAttribute(name, value);
+      setAttributes(ground, { x: left, y: top, width, height });
       this.shade(values, tau);
       lines.forEach((cased, k) => cased.set(loops[k].map(closed).join("")));
       circles.set([1, 2].map((r) => circle([0, 0], r)).join(""));
       const tall = chart.y(0) - chart.y(1) > 30;
       masses.forEach((node, k) => {
-        node.setAttribute("x", chart.x(0));
-        node.setAttribute("y", chart.y(k + 1) + 4);
         // Circles of a few pixels have no room for a name: then only the outer one has it, beside it.
+        setAttributes(node, { x: chart.x(0), y: chart.y(k + 1) + (tall ? 4 : -5) });
         node.textContent = tall ? ["39 %", "86 %"][k] : ["", "N(0, I)"][k];
-        if (!tall) node.setAttribute("y", chart.y(k + 1) - 5);
       });
       names.forEach((node, k) => {
-        node.setAttribute("x", chart.x(side.names[k][1]));
-        node.setAttribute("y", chart.y(side.names[k][2]) + 6);
+        setAttributes(node, { x: chart.x(side.names[k][1]), y: chart.y(side.names[k][2]) + 6 });
       });
     },
     shade(values, tau) {
@@ -176,7 +168,7 @@ function makeSide({ side, classes, onMove }) {
       thread.set(chart.line([at[0], code[0]], [at[1], code[1]]));
       const label = labels.length ? `labelled ${classes[labels[row]]}, ` : "";
       near.textContent = `nearest code: image ${row}, ${label}${fixed(distance)} away`;
-      where.textContent = `${side.name}: z = (${fixed(at[0])}, ${fixed(at[1])})`;
+      where.textContent = `${side.name}: z = ${formatPoint(at)}`;
       heard = where.textContent;
       handle.place();
     },
@@ -200,24 +192,20 @@ function makeSide({ side, classes, onMove }) {
 }
 
 function makeLegend() {
-  const box = document.createElement("div");
-  box.className = "vw-legend";
-  const scale = svgElement("svg", null, "vw-scale", { width: 250, height: 42, role: "img" });
+  const box = htmlElement("div", null, "vw-legend");
+  const scale = svgElement("svg", box, "vw-scale", { width: 250, height: 42, role: "img" });
   const ramp = svgElement("image", scale, "", { x: 10, y: 15, width: 220, height: 12, preserveAspectRatio: "none" });
   svgElement("text", scale, "", { x: 10, y: 10 }).textContent = "best class probability";
   for (const [share, text] of [[0, "0"], [1, "1"]]) {
     svgElement("text", scale, "", { x: 10 + 220 * share, y: 40, "text-anchor": "middle" }).textContent = text;
   }
   const tick = svgElement("path", scale, "vw-curve"), tag = svgElement("text", scale, "", { y: 40, "text-anchor": "middle" });
-  const key = document.createElement("div");
-  key.className = "vw-key";
-  box.append(scale, key);
+  const key = htmlElement("div", box, "vw-key");
   const entry = (text, draw) => {
-    const item = document.createElement("span"), sample = svgElement("svg", null, "vw-sample", { width: 26, height: 14 });
+    const item = htmlElement("span", key), sample = svgElement("svg", item, "vw-sample", { width: 26, height: 14 });
     svgElement("rect", sample, "vw-swatch", { width: 26, height: 14 });
     draw(sample);
-    item.append(sample, text);
-    key.append(item);
+    item.append(text);
   };
   const stroke = (name, d) => (sample) => makeCased(sample, name).set(d);
   entry("a draw: a picture", stroke("vw-digit", "M13,7h0"));
@@ -232,7 +220,7 @@ function makeLegend() {
       const x = 10 + 220 * tau;
       tick.setAttribute("d", `M${x},12v18`);
       // Near an end its number would lie on the end's.
-      tag.setAttribute("x", Math.min(196, Math.max(46, x)));
+      setAttributes(tag, { x: clamp(x, [46, 196]) });
       tag.textContent = `tau ${tau.toFixed(2)}`;
       scale.setAttribute("aria-label", `colours: best class probability from 0 to 1, with a step at tau ${tau.toFixed(2)}`);
     },
@@ -240,9 +228,7 @@ function makeLegend() {
 }
 
 function render({ model, el }) {
-  const root = document.createElement("div");
-  root.className = "vw-holes";
-  el.append(root);
+  const root = htmlElement("div", el, "vw-holes");
   const shape = model.get("image_shape"), classes = model.get("classes"), parts = model.get("networks");
   const [first, second, judge] = ["first", "second", "judge"].map(
     (name) => parts[name] && makeNetwork(parts[name].spec, parts[name].weights),
@@ -253,24 +239,18 @@ function render({ model, el }) {
   let z = model.get("position").slice();
 
   const places = () => model.get("frames").map(({ centre, unit }) => z.map((v, i) => centre[i] + unit * v));
-  const send = () => {
-    model.set("position", z.slice());
-    model.save_changes();
-  };
   const sides = model.get("sides").map((side, k) => makeSide({
     side, classes,
     onMove: (u, v) => {
       const { centre, unit } = model.get("frames")[k];
       z = [u, v].map((v, i) => (v - centre[i]) / unit);
       go();
-      send();
+      change(model, { position: z.slice() });
     },
   }));
+  htmlElement("div", root, "vw-sides").append(...sides.map((side) => side.box));
   const legend = makeLegend();
-  const row = document.createElement("div");
-  row.className = "vw-sides";
-  row.append(...sides.map((side) => side.box));
-  root.append(row, legend.box);
+  root.append(legend.box);
 
   const read = () => {
     const readings = model.get("readings");
@@ -312,13 +292,13 @@ function render({ model, el }) {
     z = position.slice();
     go();
   };
-  const listeners = [["change:grounds", frame], ["change:tau", judgeAnew], ["change:marks", mark],
-    ["change:position", follow], ["change:readings", read]];
-  for (const [event, listener] of listeners) model.on(event, listener);
   legend.show(tau());
   frame();
   read();
-  return () => listeners.forEach(([event, listener]) => model.off(event, listener));
+  return listen(model, [
+    ["change:grounds", frame], ["change:tau", judgeAnew], ["change:marks", mark], ["change:position", follow],
+    ["change:readings", read],
+  ]);
 }
 
 export default { render };

@@ -1,9 +1,12 @@
 // One image: the ladder of bounds up to log p(x), and its true posterior under the encoder's ellipse.
 
+import { makeChart } from "./chart.js";
+import { htmlElement } from "./elements.js";
+import { countFrame, penOf } from "./pixels.js";
+import { svgElement } from "./svg.js";
+
 function render({ model, el }) {
-  const box = document.createElement("div");
-  box.className = "vw-ladder";
-  el.append(box);
+  const box = htmlElement("div", el, "vw-ladder");
 
   const rungAxis = { title: "", range: [-0.5, 3.5], ticks: [] };
   const ladder = makeChart({
@@ -46,11 +49,10 @@ function render({ model, el }) {
     plane.setRanges({
       x: [centre[0] - reach, centre[0] + reach], y: [centre[1] - reach, centre[1] + reach],
     });
-    const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = side;
+    const canvas = htmlElement("canvas", null, "", { width: side, height: side });
     const image = new ImageData(side, side);
     for (let i = 0; i < side * side; i++) image.data.set([63, 144, 218, bytes.getUint8(i)], 4 * i);
-    canvas.getContext("2d").putImageData(image, 0, 0);
+    penOf(canvas).putImageData(image, 0, 0);
     // A point stands for the square about it: the picture is half a step larger than the grid on every side.
     const half = reach * (1 + 1 / (side - 1));
     const [left, top] = [plane.x(centre[0] - half), plane.y(centre[1] + half)];
@@ -71,7 +73,7 @@ function render({ model, el }) {
     if (!seen.rungs) return;
     drawLadder(seen.rungs);
     drawPlane(seen);
-    ladder.svg.dataset.vwFrame = String(Number(ladder.svg.dataset.vwFrame) + 1);
+    countFrame(ladder.svg);
   };
   model.on("change:seen", draw);
   draw();

@@ -1,5 +1,10 @@
 // A lasso over the Plotly map of the same panel: drawn here, and sent once, when the stroke ends.
 
+import { change, listen } from "./model.js";
+import { floatsOf } from "./numbers.js";
+import { overPlot } from "./overlay.js";
+import { svgElement } from "./svg.js";
+
 // Pixels between two corners of a stroke, at least.
 const CORNER = 4;
 
@@ -30,11 +35,7 @@ function render({ model, el }) {
   // One path for each class: a dot is a line of no length with round ends.
   const drawMarks = ([x, y]) => {
     marks.replaceChildren();
-    const floats = (name) => {
-      const { buffer, byteOffset, byteLength } = model.get(name);
-      return new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength));
-    };
-    const points = floats("points"), kinds = model.get("kinds"), right = model.get("right");
+    const points = floatsOf(model.get("points")), kinds = model.get("kinds"), right = model.get("right");
     const colours = model.get("colours"), paths = new Map();
     for (let i = 0; i < points.length / 2; i++) {
       const kind = kinds.byteLength ? kinds.getUint8(i) : -1;
@@ -64,9 +65,7 @@ function render({ model, el }) {
     const drawn = stroke;
     stroke = null;
     if (send && drawn && drawn.length > 2) {
-      model.set("corners", drawn);
-      model.set("drawn", drawn);
-      model.save_changes();
+      change(model, { corners: drawn, drawn });
     }
     over.place();
   };
@@ -93,15 +92,14 @@ function render({ model, el }) {
 
   const arm = () => svg.classList.toggle("vw-armed", model.get("armed"));
   const name = () => svg.setAttribute("aria-label", model.get("label"));
-  const listeners = [
+  const deafen = listen(model, [
     ["change:corners change:past change:points change:kinds change:right", over.place],
     ["change:armed", arm], ["change:label", name],
-  ];
-  for (const [event, listener] of listeners) model.on(event, listener);
+  ]);
   arm();
   name();
   return () => {
-    for (const [event, listener] of listeners) model.off(event, listener);
+    deafen();
     over.close();
   };
 }

@@ -1,5 +1,9 @@
 // The latent point of a panel, as the page holds it: sliders and cursors move it, pictures follow.
 
+import { makeNetwork } from "./decoder.js";
+import { change, listen } from "./model.js";
+import { forgetLatent, latentOf } from "./shared.js";
+
 // While a slider waits for the echo of what it said, it leaves out what the kernel says. So some time after
 // the kernel has moved z, a slider that did not follow is taken there.
 const SETTLE_MS = 100;
@@ -17,12 +21,12 @@ function initialize({ model }) {
   return () => {
     closed = true;
     detach();
-    globalThis.vaewidgetsLatents.delete(key);
+    forgetLatent(key);
   };
 }
 
 async function attach(model, latent) {
-  const equip = () => {
+  const setWeights = () => {
     const weights = model.get("weights");
     Object.assign(latent, { source: makeNetwork.source, spec: model.get("spec"), weights });
     latent.network = weights.byteLength ? makeNetwork(latent.spec, weights) : null;
@@ -66,8 +70,7 @@ async function attach(model, latent) {
   };
   latent.tell = (z) => {
     slide();
-    model.set("moved", z);
-    model.save_changes();
+    change(model, { moved: z });
   };
   latent.z = model.get("z").slice();
   // A page that was reloaded finds the sliders where the hand left them, and z where Python last put it.
@@ -83,22 +86,18 @@ async function attach(model, latent) {
   };
   walk.on("change:value", step);
   // By now the sliders have what the kernel gave with this number, and have answered or are about to.
-  const hear = () => setTimeout(() => {
-    model.set("heard", model.get("serial"));
-    model.save_changes();
-  }, SETTLE_MS);
-  const listeners = [
-    ["change:weights", equip], ["change:plane", turn], ["change:z", follow], ["change:serial", hear],
-  ];
-  for (const [event, listener] of listeners) model.on(event, listener);
-  equip();
+  const hear = () => setTimeout(() => change(model, { heard: model.get("serial") }), SETTLE_MS);
+  const deafen = listen(model, [
+    ["change:weights", setWeights], ["change:plane", turn], ["change:z", follow], ["change:serial", hear],
+  ]);
+  setWeights();
   turn();
   hear();
   return () => {
     clearTimeout(settling);
     sliders.forEach((slider, i) => slider.off("change:value", handlers[i]));
     walk.off("change:value", step);
-    listeners.forEach(([event, listener]) => model.off(event, listener));
+    deafen();
   };
 }
 

@@ -11,7 +11,7 @@
 
 const NOISE = 0.5, LOG_2PI = Math.log(2 * Math.PI);
 
-const radians = (degrees) => (degrees * Math.PI) / 180;
+export const radians = (degrees) => (degrees * Math.PI) / 180;
 
 // The columns are q's own axes, each as long as its sigma: z = mean + root epsilon.
 function rootOf({ sigma, angle }) {
@@ -19,12 +19,12 @@ function rootOf({ sigma, angle }) {
   return [[sigma[0] * cos, -sigma[1] * sin], [sigma[0] * sin, sigma[1] * cos]];
 }
 
-const covarianceOf = (q) => {
+export const covarianceOf = (q) => {
   const [[a, b], [c, d]] = rootOf(q);
   return [[a * a + b * b, a * c + b * d], [a * c + b * d, c * c + d * d]];
 };
 
-function solve({ theta, x }) {
+export function solve({ theta, x }) {
   const [cos, sin] = [Math.cos(radians(theta)), Math.sin(radians(theta))];
   const weight = [[2 * cos, -2 * sin], [0.5 * sin, 0.5 * cos]];
   const [[a, b], [c, d]] = weight;
@@ -47,12 +47,12 @@ function solve({ theta, x }) {
   };
 }
 
-const bestDiagonal = (model) => ({
+export const bestDiagonal = (model) => ({
   mean: model.mean.slice(), sigma: [0, 1].map((i) => 1 / Math.sqrt(model.precision[i][i])), angle: 0,
 });
 
 // The posterior along its own axes, the longer one first.
-function exactPosterior({ mean, covariance: [[a, b], [, c]] }) {
+export function exactPosterior({ mean, covariance: [[a, b], [, c]] }) {
   const middle = (a + c) / 2, half = Math.hypot((a - c) / 2, b);
   return {
     mean: mean.slice(), sigma: [Math.sqrt(middle + half), Math.sqrt(middle - half)],
@@ -75,12 +75,12 @@ function relative(model, q) {
   };
 }
 
-function klTo(model, q) {
+export function klTo(model, q) {
   const { ratio: [[a, b], [, c]], offset: [u, v], logDet } = relative(model, q);
   return 0.5 * (a + c - 2 - logDet + a * u * u + 2 * b * u * v + c * v * v);
 }
 
-function elboOf({ x, weight }, q) {
+export function elboOf({ x, weight }, q) {
   const root = rootOf(q), [[a, b], [c, d]] = weight;
   const through = (u, v) => (a * u + b * v) ** 2 + (c * u + d * v) ** 2;
   const missed = (x[0] - a * q.mean[0] - b * q.mean[1]) ** 2 + (x[1] - c * q.mean[0] - d * q.mean[1]) ** 2;
@@ -92,7 +92,7 @@ function elboOf({ x, weight }, q) {
   return reconstruction - toPrior;
 }
 
-function logWeights(model, q, epsilon) {
+export function logWeights(model, q, epsilon) {
   const { ratio: [[a, b], [, c]], offset: [u, v], logDet } = relative(model, q);
   const weights = new Float64Array(epsilon.length / 2);
   for (let i = 0; i < weights.length; i++) {
@@ -102,7 +102,7 @@ function logWeights(model, q, epsilon) {
   return weights;
 }
 
-function estimator(weights) {
+export function estimator(weights) {
   const largest = weights.reduce((most, weight) => Math.max(most, weight), -Infinity);
   const scaled = weights.map((weight) => Math.exp(weight - largest));
   // The log of the sum of a group; one that is nothing beside the largest weight has a scale of its own.
@@ -135,7 +135,7 @@ const HIT = Float64Array.from({ length: (HIGHEST - LOWEST) / BIN }, (_, i) => (
   -Math.expm1(-Math.exp(LOWEST + i * BIN))
 ));
 
-function shortfalls(model, q) {
+export function shortfalls(model, q) {
   const { ratio: [[a, b], [, c]], offset: [u, v], logDet } = relative(model, q);
   // Along the axes of the ratio, log w is a sum over the two axes.
   const angle = Math.atan2(2 * b, a - c) / 2, [cos, sin] = [Math.cos(angle), Math.sin(angle)];
@@ -184,4 +184,4 @@ function shortfalls(model, q) {
 const logDetRest = (larger, logDet) => Math.exp(logDet) / larger;
 
 // Of the linear beta-VAE: nats per dimension with the water at `level`.
-const waterFilling = (eigenvalues, level) => eigenvalues.map((v) => 0.5 * Math.log(Math.max(1, v / level)));
+export const waterFilling = (eigenvalues, level) => eigenvalues.map((v) => 0.5 * Math.log(Math.max(1, v / level)));

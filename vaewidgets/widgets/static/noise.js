@@ -15,7 +15,7 @@ function uniforms(seed, count) {
   return Float64Array.from({ length: count }, (_, i) => (hash32(hash32(i) ^ start) + 0.5) / 2 ** 32);
 }
 
-function normals(seed, count) {
+export function normals(seed, count) {
   const u = uniforms(seed, count + (count % 2));
   for (let i = 0; i < u.length; i += 2) {
     const radius = Math.sqrt(-2 * Math.log(u[i])), angle = 2 * Math.PI * u[i + 1];

@@ -10,16 +10,15 @@
 // `place(axes)` is called whenever pixels may have moved; `adopted(plot)` and `abandoned(plot)` when the plot,
 // which another widget draws at its own time and may replace, comes and goes.
 
-function overPlot(el, { place, adopted = () => {}, abandoned = () => {} }) {
-  const layer = document.createElement("div");
-  layer.className = "vw-map-layer";
-  const note = document.createElement("div");
-  note.className = "vw-view-note";
-  layer.append(note);
+import { htmlElement, makeViewNote } from "./elements.js";
+import { clamp } from "./numbers.js";
+
+export function overPlot(el, { place, adopted = () => {}, abandoned = () => {} }) {
+  const layer = htmlElement("div", null, "vw-map-layer"), say = makeViewNote(layer);
   const over = { layer, plot: null };
   over.axes = () => {
-    const layout = over.plot && over.plot._fullLayout;
-    return layout && layout.xaxis && layout.yaxis ? [layout.xaxis, layout.yaxis] : null;
+    const layout = over.plot?._fullLayout;
+    return layout?.xaxis && layout.yaxis ? [layout.xaxis, layout.yaxis] : null;
   };
   over.place = () => {
     const axes = over.axes();
@@ -40,12 +39,12 @@ function overPlot(el, { place, adopted = () => {}, abandoned = () => {} }) {
   };
   over.held = (name, [u, v]) => {
     const [x, y] = over.axes(), exact = [x.l2p(u), y.l2p(v)];
-    const place = exact.map((pixel, i) => Math.min(i ? y._length : x._length, Math.max(0, pixel)));
+    const place = exact.map((pixel, i) => clamp(pixel, [0, i ? y._length : x._length]));
     const outside = exact.some((pixel, i) => Math.abs(pixel - place[i]) > 1);
-    note.textContent = outside ? `${name} lies outside this view, and is drawn at its edge.` : "";
+    say(outside ? `${name} lies outside this view, and is drawn at its edge.` : "");
     return { place, outside };
   };
-  over.hush = () => { note.textContent = ""; };
+  over.hush = () => say("");
   over.locate = (event) => over.at(event).map((pixel, i) => over.axes()[i].p2l(pixel));
 
   // Until the plot is there the observer looks at the panel; afterwards the plot's own events suffice.

@@ -1,5 +1,16 @@
-// The explorer without a kernel: wires sliders, map and grid to one z. `widgets/page.py` joins this file to
-// decoder.js and the other page_*.js, and puts model and codes into the page.
+// The explorer without a kernel: wires sliders, map and grid to one z. `widgets/page.py` joins this file to all that
+// it imports, and puts model and codes into the page.
+
+import { makeNetwork } from "./decoder.js";
+import { klOf, spreadOf } from "./drawpad_board.js";
+import { htmlElement } from "./elements.js";
+import { fixed, formatPoint } from "./numbers.js";
+import { readPage } from "./page_data.js";
+import { makeDrawing } from "./page_drawpad.js";
+import { makeGrid } from "./page_grid.js";
+import { makeMap } from "./page_map.js";
+import { gammaShare } from "./page_normal.js";
+import { paint, toRGBA } from "./pixels.js";
 
 function byId(id) {
   const found = document.getElementById(id);
@@ -24,21 +35,13 @@ main.hidden = false;
 
 const page = readPage(byId("data").textContent, byId("weights").textContent, main.dataset.crc32);
 const { network, codes, logvars, labels, count, prior, classes, ranges, reach, low, high, frame } = page;
-const { latentDim, imageShape: [channels, height, width] } = network;
+const { latentDim, imageShape } = network, [channels, height, width] = imageShape;
 const axes = { across: 0, up: latentDim > 1 ? 1 : -1 };
 let z = page.z.slice(), selected = null;
 
 // -- pictures ---------------------------------------------------------------------------------------
 
-// A clamped array rounds and clamps as torch's round and clamp do.
-function toImage(pixels) {
-  const image = new ImageData(width, height), area = width * height;
-  for (let i = 0; i < area; i++) {
-    for (let c = 0; c < 3; c++) image.data[4 * i + c] = 255 * pixels[i + (channels === 3 ? c * area : 0)];
-    image.data[4 * i + 3] = 255;
-  }
-  return image;
-}
+const toImage = (pixels) => toRGBA(pixels, imageShape);
 // As large as a square of `side` has room: whole screen pixels, or smaller where not even one fits. As Picture.fit.
 function prepare(canvas, side) {
   canvas.width = width;
@@ -48,33 +51,28 @@ function prepare(canvas, side) {
   canvas.style.height = `${height * factor}px`;
 }
 function show(canvas, pixels, label) {
-  canvas.getContext("2d").putImageData(toImage(pixels), 0, 0);
+  paint(canvas, toImage(pixels));
   canvas.setAttribute("aria-label", label);
-  canvas.dataset.vwFrame = String(Number(canvas.dataset.vwFrame) + 1);
 }
 prepare(byId("picture"), 256);
 prepare(byId("reconstruction"), 128);
 
 // -- text -------------------------------------------------------------------------------------------
 
-const fixed = (value, digits) => value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1");
-const format = (point, digits = 2) => `(${Array.from(point, (v) => fixed(v, digits)).join(", ")})`;
-
 function describeZ(pixels) {
   const broken = pixels.every(Number.isFinite) ? "" : " So far out the decoder's numbers overflow: this is no picture.";
-  if (!prior) return `z = ${format(z)}${broken}`;
+  if (!prior) return `z = ${formatPoint(z)}${broken}`;
   const distance = Math.hypot(...z);
   const nearer = (100 * gammaShare(latentDim, distance ** 2 / 2)).toFixed(1);
-  return `z = ${format(z)}, ${fixed(distance, 2)} from the origin; ${nearer} % of the prior lies nearer.${broken}`;
+  return `z = ${formatPoint(z)}, ${fixed(distance, 2)} from the origin; ${nearer} % of the prior lies nearer.${broken}`;
 }
 function describeRow(row) {
   const mu = codes.subarray(row * latentDim, (row + 1) * latentDim);
   let text = `Image ${row}${labels ? `, labelled ${classes[labels[row]].name}` : ""}`;
-  text += `: ${prior ? "mu" : "z"} = ${format(mu)}`;
+  text += `: ${prior ? "mu" : "z"} = ${formatPoint(mu)}`;
   if (logvars) {
     const logvar = logvars.subarray(row * latentDim, (row + 1) * latentDim);
-    const kl = mu.reduce((sum, m, k) => sum + 0.5 * (m * m + Math.expm1(logvar[k]) - logvar[k]), 0);
-    text += `, sigma = ${format(logvar.map((v) => Math.exp(v / 2)), 3)}, KL = ${kl.toFixed(2)} nats`;
+    text += `, sigma = ${formatPoint(spreadOf(logvar), 3)}, KL = ${klOf({ mu, logvar }).toFixed(2)} nats`;
   }
   return `${text}. This file holds no images: the picture is its reconstruction.`;
 }
@@ -82,7 +80,7 @@ function describeRow(row) {
 // -- one z, and everything that shows it --------------------------------------------------------------
 
 const plane = () => [z[axes.across], axes.up < 0 ? 0 : z[axes.up]];
-function lift(x, y) {
+function onto(x, y) {
   const point = z.slice();
   point[axes.across] = x;
   if (axes.up >= 0) point[axes.up] = y;
@@ -93,11 +91,11 @@ function go(to, typing = null) {
   const beside = to.some((v, k) => v !== z[k] && k !== axes.across && k !== axes.up);
   z = Array.from(to);
   render(typing);
-  if (beside) grid.draw(lift);
+  if (beside) grid.draw(onto);
 }
 function render(typing = null, refused = "") {
   const pixels = network.decode(z);
-  show(byId("picture"), pixels, `decoded picture of z = ${format(z)}`);
+  show(byId("picture"), pixels, `decoded picture of z = ${formatPoint(z)}`);
   byId("state").textContent = describeZ(pixels);
   const beyond = [];
   controls.forEach(({ slider, box }, k) => {
@@ -132,13 +130,10 @@ function select(row) {
 }
 
 const controls = ranges.map(([min, max, step], k) => {
-  const row = document.createElement("div"), name = document.createElement("label");
-  const slider = document.createElement("input"), box = document.createElement("input");
-  row.className = "slider";
-  name.textContent = `z${k + 1}`;
-  name.htmlFor = slider.id = `slider-${k + 1}`;
-  Object.assign(slider, { type: "range", min, max, step });
-  Object.assign(box, { type: "number", step: 10 * step });
+  const row = htmlElement("div", byId("sliders"), "slider"), id = `slider-${k + 1}`;
+  htmlElement("label", row, "", { textContent: `z${k + 1}`, htmlFor: id });
+  const slider = htmlElement("input", row, "", { type: "range", id, min, max, step });
+  const box = htmlElement("input", row, "", { type: "number", step: 10 * step });
   box.setAttribute("aria-label", `z${k + 1} as a number`);
   const move = (value, typing) => go(z.map((v, i) => (i === k ? value : v)), typing);
   slider.addEventListener("input", () => move(slider.valueAsNumber));
@@ -150,19 +145,17 @@ const controls = ranges.map(([min, max, step], k) => {
     const refused = !Number.isFinite(box.valueAsNumber);
     render(null, refused ? `What was typed is no number: z${k + 1} stays ${Number(z[k].toFixed(4))}.` : "");
   });
-  row.append(name, slider, box);
-  byId("sliders").append(row);
   return { slider, box };
 });
 
 const map = makeMap({
   canvas: byId("map"), ring: byId("map-ring"), codes, labels, classes, latentDim, prior, low, high,
-  sigmas: logvars && logvars.map((v) => Math.exp(v / 2)),
-  onMove: (x, y) => go(lift(x, y)), onSelect: select, say: (text) => { byId("map-note").textContent = text; },
+  sigmas: spreadOf(logvars),
+  onMove: (x, y) => go(onto(x, y)), onSelect: select, say: (text) => { byId("map-note").textContent = text; },
 });
 const grid = makeGrid({
   canvas: byId("grid"), ring: byId("grid-ring"), note: byId("grid-note"), source: makeNetwork.source,
-  spec: page.spec, weights: page.weights, reach, prior, toImage, onMove: (x, y) => go(lift(x, y)), onError: alarm,
+  spec: page.spec, weights: page.weights, reach, prior, toImage, onMove: (x, y) => go(onto(x, y)), onError: alarm,
   say: (text) => { byId("grid-edge").textContent = text; },
 });
 
@@ -179,25 +172,21 @@ byId("reset").addEventListener("click", () => map.reset());
 byId("cloud").addEventListener("click", () => map.zoomToCloud());
 
 (labels ? classes : []).forEach(({ name, colour }, k) => {
-  const [key, dot, text] = ["button", "span", "span"].map((tag) => document.createElement(tag));
-  Object.assign(key, { type: "button", className: "key" });
+  const key = htmlElement("button", byId("legend"), "key", { type: "button" });
   key.setAttribute("aria-pressed", "true");
-  dot.className = "dot";
-  dot.style.background = colour;
-  text.textContent = name;
-  key.append(dot, text);
+  htmlElement("span", key, "dot").style.background = colour;
+  htmlElement("span", key, "", { textContent: name });
   key.addEventListener("click", () => {
     const on = key.getAttribute("aria-pressed") !== "true";
     key.setAttribute("aria-pressed", String(on));
     map.show(k, on);
   });
-  byId("legend").append(key);
 });
 
 function drawGrid() {
   const ends = (k) => (k < 0 ? [0, 0] : [low[k], high[k]]);
   const [[a, b], [c, d]] = [ends(axes.across), ends(axes.up)];
-  grid.draw(lift, prior
+  grid.draw(onto, prior
     ? { byMass: byId("spacing").querySelector(":checked").value === "mass", centre: [0, 0], reach }
     : { byMass: false, centre: [(a + b) / 2, (c + d) / 2], reach: Math.max(b - a, d - c) / 2 });
   grid.setCursor(...plane());

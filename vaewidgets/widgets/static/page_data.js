@@ -1,5 +1,7 @@
 // What the page holds, read from its text. Parts that do not fit each other are refused before anything is drawn.
 
+import { halfToFloat, makeNetwork } from "./decoder.js";
+
 const refuse = (what) => {
   throw new Error(`The data of this page do not fit each other: ${what}.`);
 };
@@ -22,10 +24,7 @@ function wordsOf(name, text) {
 function halvesOf(name, text) {
   const words = wordsOf(name, text), bad = words.findIndex((bits) => (bits & 0x7c00) === 0x7c00);
   if (bad >= 0) refuse(`value ${bad} of ${name} is not finite`);
-  return Float32Array.from(words, (bits) => {
-    const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
-    return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
-  });
+  return Float32Array.from(words, halfToFloat);
 }
 
 // As Python's zlib.crc32 of the texts one after the other.
@@ -79,12 +78,12 @@ function checkClasses(classes, labels, count) {
 }
 
 // { network, codes, logvars, labels, count } and what stands in the data as it is.
-function readPage(text, weightsText, checksum) {
+export function readPage(text, weightsText, checksum) {
   let data;
   try {
     data = JSON.parse(text);
   } catch (error) {
-    throw new Error(`The data of this page cannot be read: ${error.message}.`);
+    throw new Error(`The data of this page cannot be read: ${error.message}.`, { cause: error });
   }
   if (!data?.spec) refuse("there is no description of a model");
   if (data.spec.dtype !== "float16") refuse("the weights are not said to be float16");

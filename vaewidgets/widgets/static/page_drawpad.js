@@ -1,10 +1,13 @@
 // The section where one draws, in the page without a kernel: the pad of the panel, over the map of this page.
 
-function makeDrawing({ section, network, frame, prior, codes, map, axes, onGo }) {
+import { makeBoard, readDrawing } from "./drawpad_board.js";
+import { makeEllipses } from "./drawpad_cloud.js";
+
+export function makeDrawing({ section, network, frame, prior, codes, map, axes, onGo }) {
   const byClass = (name) => section.querySelector(`.${name}`);
   const [zoom, go] = [byClass("draw-zoom"), byClass("draw-go")];
   let reading = null, image = null;
-  const cloud = makeCloud(map.layer);
+  const cloud = makeEllipses(map.layer);
 
   const onPlane = (point) => [point[axes.across], axes.up < 0 ? 0 : point[axes.up]];
   function place() {

@@ -1,8 +1,15 @@
 // The manifold grid: a plane of latent space decoded tile by tile in a worker, so that the picture under the
 // hand never waits for it. `_grid.py` is its twin in the panel.
 
-// Runs in the worker: decodes a list of points a few at a time, and drops it when another comes.
-function serveDecodes(scope) {
+import { htmlElement } from "./elements.js";
+import { onArrows } from "./keys.js";
+import { clamp } from "./numbers.js";
+import { normalCdf, normalQuantile } from "./page_normal.js";
+import { countFrame, penOf } from "./pixels.js";
+
+// Runs in the worker, which is given its text: decodes a list of points a few at a time, and drops it when another
+// comes.
+function serveDecodes(scope, makeNetwork) {
   let network = null, job = null, busy = false;
   const { port1, port2 } = new MessageChannel();
   const step = () => {
@@ -26,7 +33,7 @@ function serveDecodes(scope) {
 }
 
 // `source` is text that defines makeNetwork in the worker; `say` hears what the ring cannot show, or "".
-function makeGrid({
+export function makeGrid({
   canvas, ring, note, source, spec, weights, reach, prior, toImage, onMove, onError, say = () => {},
 }) {
   const [, height, width] = spec.imageShape;
@@ -35,11 +42,9 @@ function makeGrid({
   canvas.height = tiles * height;
   // Fine pixels are drawn smaller than one of the screen's: there averaging is the honest picture.
   canvas.style.imageRendering = canvas.width > 420 ? "auto" : "pixelated";
-  const context = canvas.getContext("2d");
+  const context = penOf(canvas);
   context.imageSmoothingEnabled = false;
-  const one = document.createElement("canvas");
-  one.width = width;
-  one.height = height;
+  const one = htmlElement("canvas", null, "", { width, height });
 
   // Each is [tile, how many tiles square it stands for]: the middles of 3 x 3 blocks, then the rest.
   const BLOCK = 3, order = [];
@@ -82,7 +87,7 @@ function makeGrid({
       const image = toImage(pixels.subarray(k * area, (k + 1) * area));
       if (extent === 1) context.putImageData(image, column * width, row * height);
       else {
-        one.getContext("2d").putImageData(image, 0, 0);
+        penOf(one).putImageData(image, 0, 0);
         context.drawImage(one, left * width, top * height, extent * width, extent * height);
         middles[first + k] = image;
       }
@@ -92,22 +97,21 @@ function makeGrid({
     }
     const done = first + pixels.length / area;
     canvas.dataset.vwTiles = String(done);
-    canvas.dataset.vwFrame = String(Number(canvas.dataset.vwFrame) + 1);
+    countFrame(canvas);
     canvas.setAttribute("aria-busy", String(done < order.length));
   }
 
   function start() {
-    const text = [source, `(${serveDecodes})(self);`];
+    const text = [source, `(${serveDecodes})(self, makeNetwork);`];
     worker = new Worker(URL.createObjectURL(new Blob(text, { type: "text/javascript" })));
     worker.onmessage = ({ data }) => paint(data);
     worker.onerror = (event) => onError(`the grid's worker failed: ${event.message || "it could not start"}`);
     worker.postMessage({ spec: { ...spec, encoder: null }, weights });
   }
 
-  const clamp = (share) => Math.min(1, Math.max(0, share));
   // A cursor beyond the picture has its ring at the edge.
   function place() {
-    const box = canvas.getBoundingClientRect(), [u, v] = toPlace(...cursor).map(clamp);
+    const box = canvas.getBoundingClientRect(), [u, v] = toPlace(...cursor).map((share) => clamp(share));
     ring.style.transform = `translate(${u * box.width}px, ${v * box.height}px)`;
     const beyond = cursor.some((value, k) => Math.abs(value - settings.centre[k]) > settings.reach * (1 + 1e-9));
     ring.classList.toggle("beyond", beyond);
@@ -132,7 +136,7 @@ function makeGrid({
   const drag = (event) => {
     const box = canvas.getBoundingClientRect();
     const shares = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-    onMove(...toPlane(...shares.map(clamp)));
+    onMove(...toPlane(...shares.map((share) => clamp(share))));
   };
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || !event.isPrimary) return;
@@ -144,26 +148,22 @@ function makeGrid({
   canvas.addEventListener("pointermove", (event) => {
     if (canvas.hasPointerCapture(event.pointerId)) drag(event);
   });
-  const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  canvas.addEventListener("keydown", (event) => {
-    const arrow = arrows[event.key];
-    if (!arrow || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
+  onArrows(canvas, (across, up) => {
     // Along one axis: the other coordinate stays as it is, wherever it lies.
-    const k = arrow[0] ? 0 : 1, step = (event.shiftKey ? 5 : 1) / tiles, place = toPlace(...cursor).map(clamp);
-    place[k] = clamp(place[k] + arrow[k] * step);
-    const to = cursor.slice(), up = k ? -arrow[k] : arrow[k];
+    const k = across ? 0 : 1, place = toPlace(...cursor).map((share) => clamp(share));
+    place[k] = clamp(place[k] + (k ? -up : across) / tiles);
+    const to = cursor.slice();
     to[k] = toPlane(...place)[k];
-    if ((to[k] - cursor[k]) * up > 0) onMove(...to);
+    if ((to[k] - cursor[k]) * (k ? up : across) > 0) onMove(...to);
     else say("The picture ends here.");
-  });
+  }, { far: 5 });
   const resized = new ResizeObserver(place);
   resized.observe(canvas);
 
   return {
     tiles,
     // Other weights of the same shapes, for the next draw.
-    equip(changed) {
+    setWeights(changed) {
       weights = changed;
       if (worker) worker.postMessage({ spec: { ...spec, encoder: null }, weights });
     },

@@ -1,7 +1,12 @@
 // The map of encoded images on one canvas. The cursor is an element above it, on a layer of its own, so that
 // moving it redraws nothing. `say` hears what it cannot show, or "".
 
-function makeMap({
+import { htmlElement } from "./elements.js";
+import { onArrows } from "./keys.js";
+import { clamp, fixed } from "./numbers.js";
+import { penOf } from "./pixels.js";
+
+export function makeMap({
   canvas, ring, codes, sigmas, labels, classes, latentDim, prior, low, high, onMove, onSelect, say,
 }) {
   const MARGIN = { left: 46, right: 10, top: 10, bottom: 42 };
@@ -11,7 +16,6 @@ function makeMap({
   let across = 0, up = latentDim > 1 ? 1 : -1, side = 1, size = 1, here = [0, 0], selected = null, waiting = false;
   let follow = () => {};
 
-  const clamp = (value, a, b) => Math.min(b, Math.max(a, value));
   const x = (row) => codes[row * latentDim + across];
   const y = (row) => (up < 0 ? 0 : codes[row * latentDim + up]);
   const classOf = (row) => (labels ? labels[row] : 0);
@@ -27,7 +31,7 @@ function makeMap({
 
   function look(to) {
     // Closer than this, doubles would run out; farther, nothing is to be seen.
-    const reach = clamp(to.reach, 1e-4 * home().reach, 20 * home().reach);
+    const reach = clamp(to.reach, [1e-4 * home().reach, 20 * home().reach]);
     Object.assign(view, to, { reach });
     place();
     redraw();
@@ -47,7 +51,7 @@ function makeMap({
   // A cursor out of sight has its ring at the edge.
   function place() {
     const exact = [left(here[0]) - MARGIN.left, top(here[1]) - MARGIN.top];
-    const [u, v] = exact.map((at) => clamp(at, 0, side)), beyond = exact.some((at) => at < -1 || at > side + 1);
+    const [u, v] = exact.map((at) => clamp(at, [0, side])), beyond = exact.some((at) => at < -1 || at > side + 1);
     ring.style.transform = `translate(${u}px, ${v}px)`;
     ring.classList.toggle("beyond", beyond);
     say(beyond ? "z lies outside this view: its ring is at the edge." : "");
@@ -68,9 +72,8 @@ function makeMap({
   }
 
   function sprite(colour, radius, scale) {
-    const dot = document.createElement("canvas"), r = radius * scale;
-    dot.width = dot.height = Math.ceil(2 * r) + 2;
-    const c = dot.getContext("2d");
+    const r = radius * scale, extent = Math.ceil(2 * r) + 2;
+    const dot = htmlElement("canvas", null, "", { width: extent, height: extent }), c = penOf(dot);
     c.fillStyle = colour;
     c.beginPath();
     c.arc(dot.width / 2, dot.height / 2, r, 0, 2 * Math.PI);
@@ -81,7 +84,7 @@ function makeMap({
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   function draw() {
-    const c = canvas.getContext("2d"), scale = window.devicePixelRatio || 1;
+    const c = penOf(canvas), scale = window.devicePixelRatio || 1;
     const ink = css("--ink"), quiet = css("--quiet"), paper = css("--paper"), accent = css("--accent");
     const font = getComputedStyle(document.body).fontFamily;
     c.setTransform(scale, 0, 0, scale, 0, 0);
@@ -181,7 +184,6 @@ function makeMap({
     const rough = (2 * view.reach) / Math.max(3, side / 70), power = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 5, 10].find((m) => m * power >= rough) * power;
     const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-    const text = (value) => value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1");
     const ticks = (middle) => {
       const first = Math.ceil((middle - view.reach) / step), last = Math.floor((middle + view.reach) / step);
       return Array.from({ length: last - first + 1 }, (_, k) => (first + k) * step);
@@ -201,14 +203,14 @@ function makeMap({
     c.textBaseline = "top";
     for (const t of ticks(view.x)) {
       line(t, left(t), MARGIN.top, left(t), bottom);
-      c.fillText(text(t), left(t), bottom + 5);
+      c.fillText(fixed(t, digits), left(t), bottom + 5);
     }
     c.textAlign = "right";
     c.textBaseline = "middle";
     if (up >= 0) {
       for (const t of ticks(view.y)) {
         line(t, MARGIN.left, top(t), right, top(t));
-        c.fillText(text(t), MARGIN.left - 6, top(t));
+        c.fillText(fixed(t, digits), MARGIN.left - 6, top(t));
       }
     }
     c.fillStyle = ink;
@@ -243,8 +245,8 @@ function makeMap({
     const inside = u >= 0 && v >= 0 && u <= side && v <= side, unit = (2 * view.reach) / side;
     return {
       inside,
-      u: view.x - view.reach + clamp(u, 0, side) * unit,
-      v: up < 0 ? 0 : view.y + view.reach - clamp(v, 0, side) * unit,
+      u: view.x - view.reach + clamp(u, [0, side]) * unit,
+      v: up < 0 ? 0 : view.y + view.reach - clamp(v, [0, side]) * unit,
     };
   }
 
@@ -278,21 +280,20 @@ function makeMap({
     if (!at.inside) return;
     event.preventDefault();
     const lines = event.deltaMode === 1 ? 30 : 1;
-    zoom(Math.exp(clamp(event.deltaY * lines, -150, 150) * 0.002), at.u, at.v);
+    zoom(Math.exp(clamp(event.deltaY * lines, [-150, 150]) * 0.002), at.u, at.v);
   }, { passive: false });
-  const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-  canvas.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const arrow = arrows[event.key], step = (view.reach / 70) * (event.shiftKey ? 10 : 1);
-    if (arrow) onMove(here[0] + arrow[0] * step, up < 0 ? 0 : here[1] + arrow[1] * step);
-    else if (event.key === "Enter") {
-      const row = nearest(here[0], here[1], Infinity);
-      if (row !== null) onSelect(row);
-    } else if (event.key === "+" || event.key === "=") zoom(0.8, ...here);
-    else if (event.key === "-") zoom(1.25, ...here);
-    else if (event.key === "0") look(home());
-    else return;
-    event.preventDefault();
+  const choose = () => {
+    const row = nearest(here[0], here[1], Infinity);
+    if (row !== null) onSelect(row);
+  };
+  const closer = () => zoom(0.8, ...here);
+  onArrows(canvas, (right, above) => {
+    const step = view.reach / 70;
+    onMove(here[0] + right * step, up < 0 ? 0 : here[1] + above * step);
+  }, {
+    others: {
+      Enter: choose, "+": closer, "=": closer, "-": () => zoom(1.25, ...here), 0: () => look(home()),
+    },
   });
   new ResizeObserver(() => {
     if (Math.abs(canvas.getBoundingClientRect().width - size) > 0.5) resize();

@@ -2,6 +2,9 @@
 // instead of moving JupyterLab's cell selection, and a word when the kernel is gone. And what anywidget's
 // models lack on a slow machine.
 
+import { makeRefusal } from "./refusal.js";
+import { leaveSentences } from "./stored.js";
+
 const GONE = "The kernel was restarted or has ended, and this panel with it: run this cell again.";
 
 // anywidget gives a model two seconds to begin. One that needs longer begins all the same, but hears nothing
@@ -143,10 +146,12 @@ function show(model, el, hearing) {
   };
 }
 
-export default () => {
+function dressed() {
   let hearing = null;
   return {
     initialize({ model }) { hearing = reviveAll(model); },
     render({ model, el }) { return show(model, el, hearing); },
   };
-};
+}
+
+export default dressed;

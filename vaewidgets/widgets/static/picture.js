@@ -1,5 +1,9 @@
 // A picture: the kernel's pixels, or, with the key of a latent point, what the page decodes of it.
 
+import { formatPoint } from "./numbers.js";
+import { paint, showPixels, toRGBA } from "./pixels.js";
+import { latentOf } from "./shared.js";
+
 function render({ model, el }) {
   const { canvas, size, close } = showPixels(model, el);
   let leave = () => {};
@@ -11,7 +15,7 @@ function render({ model, el }) {
     const decode = () => {
       if (!latent.network) return;
       paint(canvas, toRGBA(latent.network.decode(latent.z), latent.network.imageShape));
-      canvas.setAttribute("aria-label", `decoded picture of z = (${latent.z.map((v) => v.toFixed(2)).join(", ")})`);
+      canvas.setAttribute("aria-label", `decoded picture of z = ${formatPoint(latent.z)}`);
       size();
     };
     latent.listeners.add(decode);

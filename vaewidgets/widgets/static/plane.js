@@ -1,6 +1,11 @@
 // A picture of the plane that the kernel decodes, with a cursor that moves z.
 
-const clamp = (x) => Math.min(1, Math.max(0, x));
+import { htmlElement, makeViewNote } from "./elements.js";
+import { onArrows } from "./keys.js";
+import { clamp } from "./numbers.js";
+import { normalCdf, normalQuantile } from "./page_normal.js";
+import { showPixels } from "./pixels.js";
+import { latentOf, lift, project } from "./shared.js";
 
 // As ManifoldGrid.to_place and to_plane have them: shares of width and height from the top left corner.
 function toPlace({ centre, reach, byMass }, point) {
@@ -10,18 +15,15 @@ function toPlace({ centre, reach, byMass }, point) {
 function toPlane({ centre, reach, byMass }, [u, v]) {
   return [u, 1 - v].map((share, k) => {
     if (!byMass) return centre[k] + reach * (2 * share - 1);
-    return centre[k] + Math.min(reach, Math.max(-reach, normalQuantile(share)));
+    return centre[k] + clamp(normalQuantile(share), [-reach, reach]);
   });
 }
 
 function render({ model, el }) {
   const { frame, canvas, close } = showPixels(model, el);
   const latent = latentOf(model.get("key"));
-  const ring = document.createElement("div");
-  ring.className = "vw-cursor";
-  const note = document.createElement("div");
-  note.className = "vw-view-note";
-  frame.append(ring, note);
+  const ring = htmlElement("div", frame, "vw-cursor");
+  const say = makeViewNote(frame);
   frame.classList.add("vw-interactive");
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application");
@@ -29,11 +31,12 @@ function render({ model, el }) {
   const here = () => toPlace(model.get("mapping"), project(latent.plane, latent.z));
   const place = () => {
     if (!latent.plane) return;
-    const [u, v] = here(), outside = clamp(u) !== u || clamp(v) !== v;
-    ring.style.left = `${100 * clamp(u)}%`;
-    ring.style.top = `${100 * clamp(v)}%`;
+    const exact = here(), [u, v] = exact.map((share) => clamp(share));
+    const outside = u !== exact[0] || v !== exact[1];
+    ring.style.left = `${100 * u}%`;
+    ring.style.top = `${100 * v}%`;
     ring.classList.toggle("beyond", outside);
-    note.textContent = outside ? "z lies outside this picture: its ring is at the edge." : "";
+    say(outside ? "z lies outside this picture: its ring is at the edge." : "");
   };
   const send = (u, v) => {
     const point = toPlane(model.get("mapping"), [u, v]);
@@ -53,16 +56,10 @@ function render({ model, el }) {
   canvas.addEventListener("pointermove", (event) => {
     if (canvas.hasPointerCapture(event.pointerId)) press(event);
   });
-  const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  canvas.addEventListener("keydown", (event) => {
-    const arrow = arrows[event.key];
-    if (!arrow) return;
-    const step = model.get("key_step") * (event.shiftKey ? 5 : 1);
-    const [u, v] = here();
-    send(u + arrow[0] * step, v + arrow[1] * step);
-    event.preventDefault();
-    event.stopPropagation();
-  });
+  onArrows(canvas, (across, up) => {
+    const step = model.get("key_step"), [u, v] = here();
+    send(u + across * step, v - up * step);
+  }, { far: 5 });
   latent.listeners.add(place);
   model.on("change:mapping", place);
   place();

@@ -1,6 +1,6 @@
 // What a saved notebook shows where a panel was whose kernel has ended. ipywidgets would say "model not found".
 // It looks first into the states that the notebook itself may carry: there each panel leaves a sentence, under
-// the id that its cell's output asks for. Joined before `panel.js`.
+// the id that its cell's output asks for.
 
 const ENDED = "The kernel of this panel has ended: run this cell again, after the cells above it.";
 const VIEW = "application/vnd.jupyter.widget-view+json", STATE = "application/vnd.jupyter.widget-state+json";
@@ -28,7 +28,7 @@ async function outputModels(notebook, manager) {
   return models;
 }
 
-async function leaveSentences(manager) {
+export async function leaveSentences(manager) {
   const notebook = manager.context?.model;
   if (!notebook?.setMetadata) return; // no JupyterLab, and no notebook of it
   const models = await outputModels(notebook, manager);

@@ -1,5 +1,9 @@
 // A table that is sorted by its headers, which are buttons: a click or Enter. Missing values come last, always.
 
+import { htmlElement } from "./elements.js";
+import { change, listen } from "./model.js";
+import { svgElement } from "./svg.js";
+
 function compare(a, b) {
   if (typeof a === "string" || typeof b === "string") return String(a).localeCompare(String(b));
   return a - b;
@@ -18,15 +22,11 @@ function drawInterval({ value, low, high }) {
 function makeCell(cell, first) {
   const node = document.createElement(first ? "th" : "td");
   if (first) node.scope = "row";
-  const text = document.createElement("span");
-  text.textContent = cell.text;
-  node.append(text);
+  htmlElement("span", node, "", { textContent: cell.text });
   if (cell.note) {
-    const note = document.createElement("span");
-    note.className = "vw-cell-note";
-    note.textContent = cell.note;
     // A space, where a narrow column may break.
-    node.append(" ", note);
+    node.append(" ");
+    htmlElement("span", node, "vw-cell-note", { textContent: cell.note });
   }
   if (cell.low !== undefined) node.append(drawInterval(cell));
   if (typeof cell.value === "number") node.classList.add("vw-numeric");
@@ -34,29 +34,19 @@ function makeCell(cell, first) {
 }
 
 function render({ model, el }) {
-  const box = document.createElement("div"), table = document.createElement("table");
-  box.className = "vw-table-box";
-  table.className = "vw-table";
+  const table = htmlElement("table", htmlElement("div", el, "vw-table-box"), "vw-table");
   const caption = table.createCaption(), head = table.createTHead().insertRow(), body = table.createTBody();
-  box.append(table);
-  el.append(box);
 
   const sortBy = (key) => {
     const again = model.get("sort") === key;
-    model.set("descending", again && !model.get("descending"));
-    model.set("sort", key);
-    model.save_changes();
+    change(model, { descending: again && !model.get("descending"), sort: key });
   };
   const drawHead = () => {
     caption.textContent = model.get("caption");
     head.replaceChildren(...model.get("columns").map(({ key, title, help }) => {
-      const cell = document.createElement("th"), button = document.createElement("button");
-      cell.scope = "col";
-      button.type = "button";
-      button.textContent = title;
-      button.title = help;
+      const cell = htmlElement("th", null, "", { scope: "col" });
+      const button = htmlElement("button", cell, "", { type: "button", textContent: title, title: help });
       button.addEventListener("click", () => sortBy(key));
-      cell.append(button);
       return cell;
     }));
     draw();
@@ -77,15 +67,15 @@ function render({ model, el }) {
       });
     }
     body.replaceChildren(...rows.map((cells) => {
-      const row = document.createElement("tr");
+      const row = htmlElement("tr");
       row.append(...cells.map((cell, i) => makeCell(cell, i === 0)));
       return row;
     }));
   };
-  const listeners = [["change:columns change:rows change:caption", drawHead], ["change:sort change:descending", draw]];
-  for (const [event, listener] of listeners) model.on(event, listener);
   drawHead();
-  return () => listeners.forEach(([event, listener]) => model.off(event, listener));
+  return listen(model, [
+    ["change:columns change:rows change:caption", drawHead], ["change:sort change:descending", draw],
+  ]);
 }
 
 export default { render };

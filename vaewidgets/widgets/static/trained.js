@@ -1,7 +1,14 @@
 // What a BetaDial shows of its trained models: rate and distortion on one curve, KL per dimension, pictures.
 
+import { makeChart } from "./chart.js";
+import { makePicture } from "./cloud.js";
+import { htmlElement } from "./elements.js";
+import { brief, roundUp } from "./numbers.js";
+import { fromBytes, paint } from "./pixels.js";
+import { setAttributes, svgElement } from "./svg.js";
+
 // Where the dial stands among the stops, by the logarithm of beta; the lesser of two that are as near.
-function nearestStop(stops, beta) {
+export function nearestStop(stops, beta) {
   const distances = stops.map((stop) => Math.abs(Math.log2(stop.beta / beta)));
   return distances.findIndex((distance) => distance < Math.min(...distances) + 1e-9);
 }
@@ -13,7 +20,7 @@ function ticksOf([low, high]) {
   return Array.from({ length: count }, (_, i) => ({ value: (first + i) * step, text: brief((first + i) * step) }));
 }
 
-function makeTradeOff(parent, stops, choose) {
+export function makeTradeOff(parent, stops, choose) {
   const rates = stops.map(({ rate }) => rate), distortions = stops.map(({ distortion }) => distortion);
   const ends = (values) => {
     const room = 0.15 * (Math.max(...values) - Math.min(...values)) + 1;
@@ -55,7 +62,7 @@ function makeTradeOff(parent, stops, choose) {
   };
 }
 
-function makeRates(parent, stops) {
+export function makeRates(parent, stops) {
   const count = stops[0].kl.length;
   const highest = roundUp(Math.max(0.1, ...stops.flatMap(({ kl }) => kl)));
   const every = Math.ceil(count / 10);
@@ -76,8 +83,7 @@ function makeRates(parent, stops) {
       const order = kl.map((_, i) => i).sort((i, j) => kl[j] - kl[i]);
       order.forEach((dimension, i) => {
         const top = Math.min(chart.y(kl[dimension]), chart.y(0) - 3);
-        bars[i].setAttribute("y", top);
-        bars[i].setAttribute("height", chart.y(0) - top);
+        setAttributes(bars[i], { y: top, height: chart.y(0) - top });
         bars[i].classList.toggle("vw-dead", !active[dimension]);
       });
     },
@@ -87,7 +93,7 @@ function makeRates(parent, stops) {
 const WIDTH = 448;
 
 // Rows of pictures, one canvas each. All stops' pixels are here: turning the dial asks nobody.
-function makeRows(model, parent) {
+export function makeRows(model, parent) {
   let canvases = [], names = [];
   const rowsOf = () => ["reconstructions", "samples: the mean image", "samples: pixels drawn from it"];
   const draw = (chosen) => {
@@ -96,7 +102,7 @@ function makeRows(model, parent) {
       parent.replaceChildren();
       names = model.get("originals") ? ["the images", ...rowsOf()] : rowsOf();
       canvases = names.map((name) => {
-        htmlElement("div", parent, "vw-note", name);
+        htmlElement("div", parent, "vw-note", { textContent: name });
         return makePicture(parent, WIDTH, name);
       });
     }
