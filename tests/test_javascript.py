@@ -25,6 +25,7 @@ from vaewidgets.likelihoods import ContinuousBernoulli
 from vaewidgets.linear import diagonal_gap, estimate_bound, kl, shortfall, water_filling
 from vaewidgets.models import ACTIVATIONS, TRUNKS, Posterior
 from vaewidgets.noise import normals
+from vaewidgets.widgets._bundle import STATIC, bundle
 from vaewidgets.widgets._describe import describe
 from vaewidgets.widgets._plane import Plane
 from vaewidgets.widgets.kl_lab import areas, parts
@@ -100,9 +101,16 @@ def run():
     return run
 
 
-@pytest.mark.parametrize("tool", ["lint"])
+@pytest.mark.parametrize("tool", ["types", "lint"])
 def test_tools_find_nothing(run, tool):
     run("npm", "run", "--silent", tool)
+
+
+def test_what_is_served_is_whole(run, tmp_path):
+    for path in STATIC.glob("*.js"):
+        (tmp_path / f"{path.stem}.mjs").write_text(bundle(path.name))
+    for path in tmp_path.iterdir():
+        run("node", "--check", str(path))
 
 
 #: What each file of ``javascript/`` expects: functions below.

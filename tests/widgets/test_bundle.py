@@ -69,9 +69,11 @@ def test_another_form_is_refused(modules, line):
         modules(entry=f"{line}\n", a="export const a = 1;\n")
 
 
-def test_a_comment_may_say_what_code_may_not(modules):
-    said = '/**\n * @import { A } from "./a.js"\n */\n// import them all\n'
-    assert "// import them all" in modules(entry=f"{said}{ENTRY}", a="export const a = 1;\n")
+def test_comments_may_say_what_code_may_not_and_types_stay_behind(modules):
+    types = '/**\n * @import { A } from "./a.js"\n */\n  /** @type {A} */\n'
+    cast = "const b = (\n  /** @type {A} */ (a)\n);\n"
+    text = modules(entry=f"{types}// import them all\n{ENTRY}{cast}{types}", a="export const a = 1;\n")
+    assert "// import them all" in text and cast in text and text.count("@") == 1
 
 
 def test_what_is_not_there_is_named(modules):

@@ -12,8 +12,10 @@ STATIC = Path(__file__).parent / "static"
 _IMPORT = re.compile(r'^import \{([^{}]*)\} from "(\.[^"\n]*\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:const|(?:async )?function) (\w+)\b)", re.MULTILINE)
 _DEFAULT = re.compile(r"^export default (\w+|\{ [\w, ]+ \});\n", re.MULTILINE)
-#: Any other, in a line that is no comment's.
-_OTHER = re.compile(r"^(?!\s*(?://|/?\*))(?:\s*(?:import|export)\b|.*\bimport\s*[(.]).*", re.MULTILINE)
+#: Any other, in a line that is no comment.
+_OTHER = re.compile(r"^(?!\s*//)(?:\s*(?:import|export)\b|.*\bimport\s*[(.]).*", re.MULTILINE)
+#: Comments that say types: the page has no use for them.
+_TYPES = re.compile(r"^ */\*\*(?:(?!\*/).)*\*/\n", re.MULTILINE | re.DOTALL)
 _NAME = re.compile(r"(\w+)(?: as (\w+))?")
 
 
@@ -56,7 +58,7 @@ def _add(path: Path, above: tuple[Path, ...], scopes: dict, joined: list[str]) -
     if path in above:
         circle = " -> ".join(each.name for each in (*above[above.index(path) :], path))
         raise ValueError(f"Modules import each other in a circle: {circle}.")
-    source = _read(path)
+    source = _TYPES.sub("", _read(path))
     imports = []
     for names, specifier in _IMPORT.findall(source):
         other = (path.parent / specifier).resolve()

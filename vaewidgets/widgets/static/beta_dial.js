@@ -9,19 +9,31 @@ import { brief, clamp, fixed } from "./numbers.js";
 import { setAttributes, svgElement } from "./svg.js";
 import { makeRates, makeRows, makeTradeOff, nearestStop } from "./trained.js";
 
+/** @import { KnobOptions } from "./knob.js" */
+/** @import { Context, Model } from "./model.js" */
+/** @import { BetaTraits } from "./trained.js" */
+/** @typedef {(values: Partial<BetaTraits>) => void} Change */
+/** @typedef {"beta" | "noise"} Knob */
+
 // What the knobs reach, and what may be typed, as in beta_dial.py.
 const NOISES = [1 / 16, 2], DOMAIN = [2 ** -10, 2 ** 10], AXIS = [2 ** -6, 2 ** 4];
 const VARIANCES = ["1/64", "1/32", "1/16", "1/8", "1/4", "1/2", "1", "2", "4", "8", "16"];
 
+/** @type {(context: Context<BetaTraits>) => () => void} */
 function render({ model, el }) {
   el.classList.add("vw-beta");
   const stops = model.get("stops");
-  const betas = [Math.min(0.25, stops[0].beta), Math.max(8, stops.at(-1).beta)];
+  const betas = [Math.min(0.25, stops[0].beta), Math.max(8, stops[stops.length - 1].beta)];
+  /** @type {Change} */
   const change = (values) => changeOf(model, values);
   // The other knob gives way, as far as it can, where the product is to stay; returns what is to be said.
+  /** @type {(name: Knob, other: Knob, called: string, range: number[]) => (value: number) => string} */
   const turn = (name, other, called, range) => (value) => {
     const wanted = snapped(value);
-    if (!model.get("linked")) return change({ [name]: wanted });
+    if (!model.get("linked")) {
+      change({ [name]: wanted });
+      return "";
+    }
     const product = model.get("beta") * model.get("noise");
     const given = clamp(snapped(product / wanted), range), kept = clamp(snapped(product / given), DOMAIN);
     change({ [name]: kept, [other]: given });
@@ -48,7 +60,9 @@ function render({ model, el }) {
   const tradeOff = makeTradeOff(charts, stops, (i) => change({ beta: stops[i].beta }));
   const rates = makeRates(charts, stops);
   const measured = htmlElement("div", right, "vw-state");
+  /** @type {{ [name: string]: HTMLElement }} */
   const numbers = {};
+  /** @type {(parent: HTMLElement, ...parts: (string | [name: string])[]) => void} */
   const say = (parent, ...parts) => {
     for (const part of parts) {
       if (typeof part === "string") parent.append(part);
@@ -72,7 +86,7 @@ function render({ model, el }) {
         rate: fixed(stop.rate, 2), distortion: fixed(stop.distortion, 2), "minus ELBO": fixed(stop.rate + stop.distortion, 2),
         ELBO: fixed(-stop.rate - stop.distortion, 2), active: stop.active.filter(Boolean).length, dimensions: stop.kl.length,
       };
-      for (const [name, value] of Object.entries(values)) numbers[name].textContent = value;
+      for (const [name, value] of Object.entries(values)) numbers[name].textContent = String(value);
     }
     const exact = Math.abs(Math.log2(stop.beta / beta)) < 1e-6;
     heading.textContent = `Trained on ${model.get("dataset")} with beta = ${brief(stop.beta)}${exact ? "" : ", the nearest that was trained"}`;
@@ -93,11 +107,16 @@ function render({ model, el }) {
 
 // Steps of a 32nd of an octave. A slider counts in logarithms, and rounds: a dimension drowns exactly at its level.
 const OCTAVE = 32;
+/** @type {(value: number) => number} */
 function snapped(value) {
   const near = 2 ** (Math.round(OCTAVE * Math.log2(value)) / OCTAVE);
   return Math.abs(near / value - 1) < 1e-6 ? near : value;
 }
 
+/**
+ * @param {Model<BetaTraits>} model @param {HTMLElement} parent @param {Change} change
+ * @param {Pick<KnobOptions, "label" | "range" | "get" | "set">[]} options
+ */
 function makeDialKnobs(model, parent, change, options) {
   const knobs = options.map(({ range, ...rest }) => makeKnob(parent, {
     // A little less than the step, or rounding may leave the last one out.
@@ -115,6 +134,9 @@ function makeDialKnobs(model, parent, change, options) {
   };
 }
 
+/**
+ * @param {Model<BetaTraits>} model @param {HTMLElement} parent @param {Change} change @param {number[]} betas
+ */
 function makeWater(model, parent, change, betas) {
   htmlElement("div", parent, "vw-title", { textContent: "The best linear model, solved" });
   const eigenvalues = model.get("eigenvalues"), count = eigenvalues.length;
@@ -144,8 +166,10 @@ function makeWater(model, parent, change, betas) {
   });
 
   const table = htmlElement("table", parent, "vw-numbers vw-beta-numbers");
+  /** @type {{ [label: string]: { digits: number | null, cells: HTMLElement[] } }} */
   const cells = {};
-  for (const [label, digits] of [["variance", null], ["bits", 3], ["error left", 3]]) {
+  for (const label of ["variance", "bits", "error left"]) {
+    const digits = label === "variance" ? null : 3;
     const row = htmlElement("tr", table);
     htmlElement("th", row, "", { textContent: label });
     cells[label] = { digits, cells: [...eigenvalues.map((_, i) => `${i + 1}`), "all"].map((key) => {
@@ -154,6 +178,7 @@ function makeWater(model, parent, change, betas) {
       return cell;
     }) };
   }
+  /** @type {(label: string, values: number[]) => void} */
   const fill = (label, values) => {
     const { digits, cells: row } = cells[label];
     [...values, values.reduce((sum, value) => sum + value, 0)].forEach((value, i) => {

@@ -9,14 +9,26 @@ import { makeNetwork } from "./decoder.js";
 import { htmlElement } from "./elements.js";
 import { makeKnob } from "./knob.js";
 import { brief, clamp, floatsOf, replaced } from "./numbers.js";
-import { fromBytes, paint, penOf, pictureCanvas, toRGBA } from "./pixels.js";
+import { fromBytes, paint, penOf, toRGBA } from "./pixels.js";
 import { setAttributes } from "./svg.js";
+
+/** @import { Description, Network } from "./decoder.js" */
+/** @import { Model } from "./model.js" */
+/**
+ * @typedef {{
+ *   mu: number[], sigma: number[], pixels: DataView, shape: number[], points: DataView, reach: number,
+ *   spec: Description, weights: DataView,
+ * }} CloudTraits
+ */
+/** @typedef {(values: { mu?: number[], sigma?: number[] }) => void} Change */
+/** @typedef {{ width: number, label: string, change: Change }} CloudOptions */
 
 // What a slider reaches, and what may be typed: sigma as CloudPanel has it.
 const MU_RANGE = [-5, 5], MU_DOMAIN = [-1e6, 1e6];
 const SIGMA_RANGE = [0.001, 100], SIGMA_DOMAIN = [1e-6, 1e6];
 
 // The plane. `change({mu, sigma})` is given what a hand moved.
+/** @param {Model<CloudTraits>} model @param {CloudOptions} options */
 export function makeCloud(model, { width, label, change }) {
   const frame = htmlElement("div", null, "vw-cloud");
   const dots = htmlElement("canvas", frame, "vw-dots");
@@ -94,6 +106,7 @@ export function makeCloud(model, { width, label, change }) {
   chart.svg.addEventListener("pointerdown", () => { held = true; });
   window.addEventListener("pointerup", letGo);
   window.addEventListener("pointercancel", letGo);
+  /** @type {(on: boolean) => void} */
   function zoom(on) {
     if (!on && !near) return;
     near = on;
@@ -128,9 +141,12 @@ export function makeCloud(model, { width, label, change }) {
 }
 
 // The four knobs of a cloud.
+/** @type {(model: Model<CloudTraits>, parent: Node, change: Change) => { show(): void }} */
 export function makeCloudKnobs(model, parent, change) {
+  /** @type {ReturnType<typeof makeKnob>[]} */
   const knobs = [];
-  for (const [name, range, domain, log] of [["mu", MU_RANGE, MU_DOMAIN, false], ["sigma", SIGMA_RANGE, SIGMA_DOMAIN, true]]) {
+  for (const name of /** @type {const} */ (["mu", "sigma"])) {
+    const log = name === "sigma", [range, domain] = log ? [SIGMA_RANGE, SIGMA_DOMAIN] : [MU_RANGE, MU_DOMAIN];
     for (const i of [0, 1]) {
       knobs.push(makeKnob(parent, {
         label: `${name}${i + 1}`, range, domain, step: 0.01, log,
@@ -143,7 +159,9 @@ export function makeCloudKnobs(model, parent, change) {
 }
 
 // Canvases of decoded points: the page decodes, or shows what the kernel decoded.
+/** @param {Model<CloudTraits>} model @param {HTMLCanvasElement[]} canvases */
 export function makePictures(model, canvases) {
+  /** @type {Network | null} */
   let network = null;
   const setWeights = () => {
     const weights = model.get("weights");
@@ -152,9 +170,10 @@ export function makePictures(model, canvases) {
   setWeights();
   return {
     setWeights,
+    /** @type {(points: number[][]) => void} */
     show(points) {
       if (network) {
-        points.forEach((z, k) => paint(canvases[k], toRGBA(network.decode(z), network.imageShape)));
+        for (const [k, z] of points.entries()) paint(canvases[k], toRGBA(network.decode(z), network.imageShape));
         return;
       }
       const [height, width, channels] = model.get("shape"), data = model.get("pixels");
@@ -166,12 +185,4 @@ export function makePictures(model, canvases) {
       });
     },
   };
-}
-
-export function makePicture(parent, width, label) {
-  const canvas = pictureCanvas(htmlElement("div", parent, "vw-picture"));
-  canvas.style.width = `${width}px`;
-  canvas.style.imageRendering = "pixelated";
-  canvas.setAttribute("aria-label", label);
-  return canvas;
 }

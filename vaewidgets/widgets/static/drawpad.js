@@ -8,9 +8,28 @@ import { change, listen } from "./model.js";
 import { floatsOf } from "./numbers.js";
 import { overPlot } from "./overlay.js";
 
+/** @import { Description, Network } from "./decoder.js" */
+/** @import { Codes, Reading } from "./drawpad_board.js" */
+/** @import { Stroke } from "./drawpad_image.js" */
+/** @import { Context } from "./model.js" */
+/** @typedef {{ mu: number[], logvar: number[] | null, reconstruction: DataView } | { mu?: undefined }} Answer */
+/**
+ * @typedef {{
+ *   shape: number[], frame: number[], prior: boolean, codes: DataView, labels: DataView, names: string[],
+ *   strokes: Stroke[], pixels: DataView, answer: Answer | null, spec: Description, weights: DataView,
+ * }} Traits
+ */
+
+/** @type {(context: Context<Traits>) => () => void} */
 function render({ model, el }) {
   // `answer` is the kernel's, where the page cannot encode; null while it is of an earlier drawing.
-  let network = null, codes = null, reading = null, answer = model.get("answer");
+  let answer = model.get("answer");
+  /** @type {Network | null} */
+  let network = null;
+  /** @type {Reading | null} */
+  let reading = null;
+  /** @type {Codes} */
+  let codes = { values: [], labels: null, names: [] };
   const setWeights = () => {
     const weights = model.get("weights");
     network = weights.byteLength ? makeNetwork(model.get("spec"), weights) : null;
@@ -47,15 +66,17 @@ function render({ model, el }) {
   const cloud = makeEllipses(over.layer);
   el.append(board.element);
 
+  /** @type {() => Reading | null} */
   const given = () => {
     if (network || !answer || !answer.mu) return null;
-    const { mu, logvar, reconstruction } = answer;
-    return { mu, logvar, sigma: spreadOf(logvar), reconstruction: floatsOf(reconstruction) };
+    const mu = Float32Array.from(answer.mu), logvar = answer.logvar && Float32Array.from(answer.logvar);
+    return { mu, logvar, sigma: spreadOf(logvar), reconstruction: floatsOf(answer.reconstruction) };
   };
   const adopt = () => {
     const pixels = model.get("pixels");
     board.adopt(model.get("strokes"), pixels.byteLength ? floatsOf(pixels) : null, given());
   };
+  /** @type {(update: () => void) => () => void} */
   const after = (update) => () => {
     update();
     adopt();

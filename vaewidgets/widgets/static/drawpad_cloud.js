@@ -10,11 +10,14 @@ import { htmlElement } from "./elements.js";
 
 const CLOUD_LINE = 2;
 
+/** @param {Node} layer */
 export function makeEllipses(layer) {
+  /** @type {(className: string) => HTMLElement} */
   const part = (className) => htmlElement("div", layer, className, { hidden: true });
   const ellipses = [2, 1].map((k) => ({ k, node: part(`vw-drawn vw-drawn-${k}`) }));
   const dot = part("vw-drawn-dot");
   return {
+    /** @type {(centre: number[], spread: number[] | null) => void} */
     place([x, y], spread) {
       dot.hidden = false;
       dot.style.transform = `translate(${x}px, ${y}px)`;

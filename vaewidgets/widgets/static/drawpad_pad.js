@@ -13,10 +13,17 @@ import { onArrows } from "./keys.js";
 import { clamp } from "./numbers.js";
 import { penOf } from "./pixels.js";
 
+/** @import { Stroke } from "./drawpad_image.js" */
+
 const PAD_WIDTH = 224;
 const PAD_HINT = "Keyboard: arrows move the pen (Shift: farther), Space puts it down and lifts it, Backspace undoes, "
   + "Escape or Delete clears.";
 
+/**
+ * @param {{
+ *   height: number, onDraw: (strokes: Stroke[]) => void, onEnd: (strokes: Stroke[]) => void,
+ * }} options
+ */
 export function makePad({ height, onDraw, onEnd }) {
   const element = htmlElement("div", null, "vw-pad"), row = htmlElement("div", element, "vw-pad-row");
   const canvas = htmlElement("canvas", row, "vw-pad-ink", { tabIndex: 0 });
@@ -29,6 +36,7 @@ export function makePad({ height, onDraw, onEnd }) {
   canvas.height = Math.round(width * height * sharp);
 
   const tools = htmlElement("div", row, "vw-pad-tools");
+  /** @type {(text: string) => HTMLButtonElement} */
   const button = (text) => htmlElement("button", tools, "", { type: "button", textContent: text });
   const [undoButton, clearButton] = [button("undo"), button("clear")];
   const penLabel = htmlElement("label", tools, "", { textContent: "pen" });
@@ -39,7 +47,13 @@ export function makePad({ height, onDraw, onEnd }) {
   place.setAttribute("role", "status");
   htmlElement("p", element, "vw-pad-hint", { textContent: PAD_HINT });
 
-  let done = [], live = null, held = null, waiting = 0;
+  /** @type {Stroke[]} */
+  let done = [];
+  /** @type {Stroke | null} */
+  let live = null;
+  /** @type {number | null} */
+  let held = null;
+  let waiting = 0;
   // Where the pen of the keyboard is; seen from the first arrow key to the next press of a pointer.
   let at = [0.5, height / 2], seen = false;
   const strokes = () => (live ? [...done, live] : done);
@@ -79,12 +93,16 @@ export function makePad({ height, onDraw, onEnd }) {
   };
 
   // Four decimals are a fortieth of a screen pixel.
+  /** @type {(point: number[]) => number[]} */
   const rounded = (point) => point.map((v) => Math.round(v * 1e4) / 1e4);
+  /** @type {(point: number[]) => void} */
   const begin = (point) => {
     live = { width: pen.valueAsNumber, points: [rounded(point)] };
     soon();
   };
+  /** @type {(point: number[]) => void} */
   const extend = (point) => {
+    if (!live) return;
     const next = rounded(point), last = live.points[live.points.length - 1];
     if (next[0] !== last[0] || next[1] !== last[1]) live.points.push(next);
     soon();
@@ -101,10 +119,12 @@ export function makePad({ height, onDraw, onEnd }) {
     tell();
   };
   const clear = () => {
-    [done, live] = [[], null];
+    done = [];
+    live = null;
     tell();
   };
 
+  /** @type {(event: PointerEvent) => number[]} */
   const locate = (event) => {
     const box = canvas.getBoundingClientRect();
     return [(event.clientX - box.left) / box.width, ((event.clientY - box.top) / box.height) * height];
@@ -115,7 +135,7 @@ export function makePad({ height, onDraw, onEnd }) {
     seen = false;
     say();
     held = event.pointerId;
-    canvas.setPointerCapture(held);
+    canvas.setPointerCapture(event.pointerId);
     canvas.focus({ preventScroll: true });
     event.preventDefault();
     begin(locate(event));
@@ -126,6 +146,7 @@ export function makePad({ height, onDraw, onEnd }) {
     const all = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
     for (const each of all.length ? all : [event]) extend(locate(each));
   });
+  /** @type {(event: PointerEvent) => void} */
   const release = (event) => {
     if (event.pointerId !== held) return;
     held = null;
@@ -135,10 +156,12 @@ export function makePad({ height, onDraw, onEnd }) {
   canvas.addEventListener("pointercancel", release);
 
   function say() {
+    /** @type {(value: number) => string} */
     const percent = (value) => `${Math.round(100 * value)} %`;
     place.textContent = seen
       ? `pen is ${live ? "down" : "up"}: ${percent(at[0])} across, ${percent(at[1] / height)} from the top` : "";
   }
+  /** @type {(act: () => void) => void} */
   const byKeys = (act) => {
     if (held !== null) return;
     seen = true;
@@ -146,6 +169,7 @@ export function makePad({ height, onDraw, onEnd }) {
     say();
     draw();
   };
+  /** @type {(act: () => void) => (event: KeyboardEvent) => void} */
   const once = (act) => (event) => { if (!event.repeat) byKeys(act); };
   onArrows(canvas, (across, up) => byKeys(() => {
     at = [clamp(at[0] + 0.02 * across), clamp(at[1] - 0.02 * up, [0, height])];
@@ -169,6 +193,7 @@ export function makePad({ height, onDraw, onEnd }) {
   return {
     element,
     busy: () => live !== null,
+    /** @type {(strokes: Stroke[]) => void} */
     show(strokes) { done = strokes; soon(); },
     close() { cancelAnimationFrame(waiting); },
   };

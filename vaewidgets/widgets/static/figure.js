@@ -6,6 +6,22 @@
 
 import { listen } from "./model.js";
 
+/** @import { Context, Listener, Model } from "./model.js" */
+/** @typedef {{ [edits: string]: object | null }} Traits */
+/**
+ * What Plotly uses of a model, and what its module exports.
+ * @typedef {{
+ *   get(name: string): object | null, set(name: string, value: object | null): void, save_changes(): void,
+ *   on(event: string, listener: Listener): void,
+ * }} PlotlyModel
+ */
+/**
+ * @typedef {{
+ *   initialize(context: { model: PlotlyModel }): void,
+ *   render(context: { model: PlotlyModel, el: HTMLElement }): () => void,
+ * }} Plotly
+ */
+
 const EDITS = [
   "addTraces", "deleteTraces", "moveTraces", "restyle", "relayout", "update", "removeLayoutProps", "removeTraceProps",
 ].map((name) => `_py2js_${name}`);
@@ -13,11 +29,14 @@ const EDITS = [
 const PATIENCE_MS = 1500;
 
 // Draw with a copy of Plotly's model and view of its own; return what takes it away, listeners included.
+/** @type {(widget: Plotly, model: Model<Traits>, el: HTMLElement) => () => void} */
 function drawFigure({ initialize, render }, model, el) {
+  /** @type {[string, Listener][]} */
   const heard = [];
+  /** @type {PlotlyModel} */
   const own = {
     get: (name) => model.get(name),
-    set: (name, value) => model.set(name, value),
+    set: (name, value) => model.set({ [name]: value }),
     save_changes: () => model.save_changes(),
     on: (event, listener) => {
       heard.push([event, listener]);
@@ -37,23 +56,28 @@ function drawFigure({ initialize, render }, model, el) {
   } catch (error) {
     remove();
     place.setAttribute("role", "alert");
-    place.textContent = `This figure could not be drawn (${error.message}). Run this cell again.`;
+    place.textContent = `This figure could not be drawn (${error instanceof Error ? error.message : error}). Run this cell again.`;
     return () => {};
   }
 }
 
+/** @type {(plotlyWidget: () => Plotly) => () => object} */
 const figureOf = (plotlyWidget) => () => {
   let edited = false;
   return {
+    /** @type {(context: Context<Traits>) => void} */
     initialize({ model }) {
       for (const name of EDITS) model.on(`change:${name}`, () => { edited ||= model.get(name) !== null; });
       model.on("change:_widget_data", () => { edited = false; });
     },
+    /** @type {(context: Context<Traits>) => () => void} */
     render({ model, el }) {
-      let remove = null, waiting = null;
+      /** @type {(() => void) | null} */
+      let remove = null;
+      /** @type {ReturnType<typeof setTimeout> | undefined} */
+      let waiting;
       const draw = () => {
         clearTimeout(waiting);
-        waiting = null;
         remove?.();
         remove = drawFigure(plotlyWidget(), model, el);
       };
@@ -62,6 +86,7 @@ const figureOf = (plotlyWidget) => () => {
         // Data and layout change one after the other.
         waiting = setTimeout(draw, 0);
       };
+      /** @type {Listener} */
       const answered = ({ type }) => { if (type === "vw_state" && remove === null) drawSoon(); };
       const deafen = listen(model, [
         ["change:_widget_data", drawSoon], ["change:_widget_layout", drawSoon], ["msg:custom", answered],

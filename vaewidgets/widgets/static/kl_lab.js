@@ -1,19 +1,26 @@
 // KLLab in the page: a cloud under the hand, what it pays, and where on the axis it pays it.
 
 import { makeChart } from "./chart.js";
-import { makeCloud, makeCloudKnobs, makePicture, makePictures } from "./cloud.js";
+import { makeCloud, makeCloudKnobs, makePictures } from "./cloud.js";
 import { htmlElement } from "./elements.js";
 import { klAreas, klIntegrand, klParts, klRoots } from "./kl.js";
 import { change as changeOf, listen } from "./model.js";
 import { brief, fixed, roundUp } from "./numbers.js";
+import { makePicture } from "./pixels.js";
 import { makeHatch, setAttributes, svgElement, uniqueId } from "./svg.js";
+
+/** @import { CloudTraits } from "./cloud.js" */
+/** @import { Context, Model } from "./model.js" */
+/** @typedef {CloudTraits & { axis: string }} Traits */
 
 const BITS = 1 / Math.LN2;
 // Standard deviations of q to each side of its mean that the integrand is drawn for.
 const SPREAD = 6;
 
+/** @type {(context: Context<Traits>) => () => void} */
 function render({ model, el }) {
   el.classList.add("vw-kl");
+  /** @type {(values: Partial<Traits>) => void} */
   const change = (values) => changeOf(model, values);
 
   const top = htmlElement("div", el, "vw-kl-top");
@@ -64,13 +71,14 @@ function render({ model, el }) {
 }
 
 // Bars of offset and shape for each axis, and a table with their numbers.
+/** @param {Node} parent */
 function makeCosts(parent) {
   const chart = makeChart({
     width: 432, height: 124, margin: { left: 34, right: 22, top: 4 }, label: "What each axis costs, in nats: offset and shape",
     x: { title: "nats", range: [0, 1] },
     y: { range: [0.5, 2.5], ticks: [{ value: 2, text: "z1" }, { value: 1, text: "z2" }] },
   });
-  parent.append(chart.svg);
+  parent.appendChild(chart.svg);
   const fill = makeHatch(chart.svg, "vw-shape");
   const bars = [0, 1].map(() => ["vw-offset", "vw-shape"].map((name) => {
     const bar = chart.add("rect", `vw-bar ${name}`, { height: 26 });
@@ -103,10 +111,15 @@ function makeCosts(parent) {
 
   let end = 1;
   return {
+    /** @type {(mu: number[], sigma: number[]) => number} */
     draw(mu, sigma) {
       const parts = mu.map((m, i) => klParts(m, sigma[i]));
       const both = { offset: 0, shape: 0, kl: 0 };
-      for (const part of parts) for (const name in both) both[name] += part[name];
+      for (const { offset, shape, kl } of parts) {
+        both.offset += offset;
+        both.shape += shape;
+        both.kl += kl;
+      }
       [...parts, both].forEach(({ offset, shape, kl }, i) => {
         [offset, shape, kl, kl * BITS].forEach((value, k) => { rows[i][k].textContent = fixed(value, 4); });
       });
@@ -128,6 +141,7 @@ function makeCosts(parent) {
 }
 
 // q ln(q/p) along one axis; what is above zero and what is below are shaded apart.
+/** @param {Model<Traits>} model @param {HTMLElement} parent @param {(values: Partial<Traits>) => void} change */
 function makeIntegrand(model, parent, change) {
   const group = uniqueId("axis");
   const choice = htmlElement("div", parent, "vw-choice");
@@ -143,7 +157,7 @@ function makeIntegrand(model, parent, change) {
   });
   const across = { title: "z1", range: [-4, 4] }, up = { title: "nats per unit", range: [-1, 1] };
   const chart = makeChart({ width: 560, height: 226, margin: { left: 58 }, label: "The integrand q ln(q/p)", x: across, y: up });
-  parent.append(chart.svg);
+  parent.appendChild(chart.svg);
   const areas = ["vw-positive", "vw-negative"].map((name) => chart.add("path", `vw-area ${name}`));
   areas[1].setAttribute("fill", makeHatch(chart.svg, "vw-negative"));
   const curve = chart.add("path", "vw-curve");
@@ -179,7 +193,7 @@ function makeIntegrand(model, parent, change) {
     chart.setRanges({ x: integrandRange(mu, sigma), y: [low, high] });
     curve.setAttribute("d", chart.line(zs, ys));
     [Math.max, Math.min].forEach((part, k) => {
-      const closed = chart.line([zs[0], ...zs, zs.at(-1)], [0, ...ys.map((y) => part(y, 0)), 0]);
+      const closed = chart.line([zs[0], ...zs, zs[zs.length - 1]], [0, ...ys.map((y) => part(y, 0)), 0]);
       areas[k].setAttribute("d", `${closed}Z`);
     });
     const [positive, negative] = klAreas(mu, sigma);
@@ -192,7 +206,9 @@ function makeIntegrand(model, parent, change) {
 }
 
 // About the prior where that is fair to q; else about q. Ends double: they rest while a hand moves a little.
+/** @type {(mu: number, sigma: number) => number[]} */
 function integrandRange(mu, sigma) {
+  /** @type {(needed: number) => number} */
   const half = (needed) => 4 * 2 ** Math.ceil(Math.log2(needed / 4));
   if (sigma >= 0.1) {
     const end = half(Math.max(4, Math.abs(mu) + 3.5 * sigma));
@@ -203,8 +219,10 @@ function integrandRange(mu, sigma) {
 }
 
 // mu, and one sigma to the left, right, top and bottom of it.
+/** @type {(mu: number[], sigma: number[]) => number[][]} */
 const crossPoints = ([u, v], [s, t]) => [[u, v], [u - s, v], [u + s, v], [u, v + t], [u, v - t]];
 
+/** @param {Node} parent */
 function makeCross(parent) {
   const cross = htmlElement("div", parent, "vw-kl-cross");
   htmlElement("div", cross, "vw-title", { textContent: "Decoded at mu and 1 sigma away" });

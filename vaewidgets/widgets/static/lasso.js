@@ -5,23 +5,38 @@ import { floatsOf } from "./numbers.js";
 import { overPlot } from "./overlay.js";
 import { svgElement } from "./svg.js";
 
+/** @import { Context } from "./model.js" */
+/** @import { PlotlyAxis } from "./overlay.js" */
+/**
+ * @typedef {{
+ *   armed: boolean, corners: number[][], drawn: number[][], past: { number: number, corners: number[][] }[],
+ *   points: DataView, kinds: DataView, right: number, colours: string[], label: string,
+ * }} Traits
+ */
+
 // Pixels between two corners of a stroke, at least.
 const CORNER = 4;
 
+/** @type {(context: Context<Traits>) => () => void} */
 function render({ model, el }) {
   el.style.display = "none";
   const svg = svgElement("svg", null, "vw-lasso", { role: "img" });
   const past = svgElement("g", svg, "vw-lasso-past");
   const marks = svgElement("g", svg, "vw-lasso-marks");
   const outline = svgElement("path", svg, "vw-lasso-outline", { "fill-rule": "evenodd" });
-  let stroke = null, last = null;
+  /** @type {number[][] | null} */
+  let stroke = null;
+  let last = [0, 0];
 
+  /** @type {(axes: PlotlyAxis[], corners: number[][]) => string} */
   const toPath = ([x, y], corners) => {
     if (!corners.length) return "";
     return `M${corners.map(([u, v]) => `${x.l2p(u).toFixed(1)},${y.l2p(v).toFixed(1)}`).join("L")}Z`;
   };
+  /** @type {(axes: PlotlyAxis[]) => void} */
   const drawOutline = (axes) => outline.setAttribute("d", toPath(axes, stroke ?? model.get("corners")));
 
+  /** @type {(axes: PlotlyAxis[]) => void} */
   const drawPast = (axes) => {
     past.replaceChildren();
     for (const { number, corners } of model.get("past")) {
@@ -33,6 +48,7 @@ function render({ model, el }) {
   };
 
   // One path for each class: a dot is a line of no length with round ends.
+  /** @type {(axes: PlotlyAxis[]) => void} */
   const drawMarks = ([x, y]) => {
     marks.replaceChildren();
     const points = floatsOf(model.get("points")), kinds = model.get("kinds"), right = model.get("right");
@@ -52,6 +68,7 @@ function render({ model, el }) {
     svg.dataset.vwMarks = String(points.length / 2);
   };
 
+  /** @type {(axes: PlotlyAxis[]) => void} */
   const place = (axes) => {
     drawOutline(axes);
     drawPast(axes);
@@ -61,6 +78,7 @@ function render({ model, el }) {
   over.layer.classList.add("vw-lasso-layer");
   over.layer.append(svg);
 
+  /** @type {(send: boolean) => void} */
   const end = (send) => {
     const drawn = stroke;
     stroke = null;
@@ -85,7 +103,8 @@ function render({ model, el }) {
     if (Math.hypot(here[0] - last[0], here[1] - last[1]) < CORNER) return;
     last = here;
     stroke.push(over.locate(event));
-    drawOutline(over.axes());
+    const axes = over.axes();
+    if (axes) drawOutline(axes);
   });
   svg.addEventListener("pointerup", () => end(true));
   svg.addEventListener("pointercancel", () => end(false));

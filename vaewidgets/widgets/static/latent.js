@@ -4,10 +4,29 @@ import { makeNetwork } from "./decoder.js";
 import { change, listen } from "./model.js";
 import { forgetLatent, latentOf } from "./shared.js";
 
+/** @import { Description } from "./decoder.js" */
+/** @import { Context, Model } from "./model.js" */
+/** @import { Latent, Plane } from "./shared.js" */
+/**
+ * @typedef {{
+ *   key: string, z: number[], moved: number[], sliders: string[], walk: string, ends: number[][],
+ *   serial: number, heard: number, weights: DataView, spec: Description, plane: Plane,
+ * }} Traits
+ */
+/**
+ * What is used of ipywidgets' sliders.
+ * @typedef {{
+ *   get(name: string): number, set(name: string, value: number): void, save_changes(): void,
+ *   on(event: string, listener: () => void): void, off(event: string, listener: () => void): void,
+ *   _state_lock: object | null,
+ * }} SliderModel
+ */
+
 // While a slider waits for the echo of what it said, it leaves out what the kernel says. So some time after
 // the kernel has moved z, a slider that did not follow is taken there.
 const SETTLE_MS = 100;
 
+/** @type {(context: Context<Traits>) => () => void} */
 function initialize({ model }) {
   const key = model.get("key");
   const latent = latentOf(key);
@@ -25,11 +44,12 @@ function initialize({ model }) {
   };
 }
 
+/** @type {(model: Model<Traits>, latent: Latent) => Promise<() => void>} */
 async function attach(model, latent) {
   const setWeights = () => {
     const weights = model.get("weights");
-    Object.assign(latent, { source: makeNetwork.source, spec: model.get("spec"), weights });
-    latent.network = weights.byteLength ? makeNetwork(latent.spec, weights) : null;
+    Object.assign(latent, { spec: model.get("spec"), weights });
+    latent.network = weights.byteLength ? makeNetwork(model.get("spec"), weights) : null;
     latent.move(latent.z);
   };
   const turn = () => {
@@ -38,16 +58,21 @@ async function attach(model, latent) {
     latent.plane = plane.basis ? plane : null;
     latent.move(latent.z);
   };
-  let settling = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let settling;
   const follow = () => {
     latent.move(model.get("z").slice());
     clearTimeout(settling);
     settling = setTimeout(slide, SETTLE_MS);
   };
 
-  const sliders = await Promise.all(
-    model.get("sliders").map((id) => model.widget_manager.get_model(id.replace("IPY_MODEL_", ""))),
+  /** @type {(id: string) => Promise<SliderModel>} */
+  const find = async (id) => (
+    /** @type {SliderModel} */ (await model.widget_manager.get_model(id.replace("IPY_MODEL_", "")))
   );
+  /** @type {SliderModel[]} */
+  const sliders = await Promise.all(model.get("sliders").map(find));
+  /** @type {(slider: SliderModel, i: number) => boolean} */
   const close = (slider, i) => Math.abs(slider.get("value") - latent.z[i]) <= slider.get("step") / 2;
   const handlers = sliders.map((slider, i) => () => {
     // Values that the kernel sends come with z too. And a slider rounds what it is given to its step.
@@ -77,7 +102,7 @@ async function attach(model, latent) {
   latent.z = latent.z.map((value, i) => (close(sliders[i], i) ? value : sliders[i].get("value")));
   sliders.forEach((slider, i) => slider.on("change:value", handlers[i]));
   // t walks from A to B, in the page too.
-  const walk = await model.widget_manager.get_model(model.get("walk").replace("IPY_MODEL_", ""));
+  const walk = await find(model.get("walk"));
   const step = () => {
     const [a, b] = model.get("ends");
     if (walk._state_lock || !b) return;
@@ -101,6 +126,7 @@ async function attach(model, latent) {
   };
 }
 
+/** @type {(context: Context<Traits>) => void} */
 function render({ el }) {
   el.style.display = "none";
 }

@@ -1,14 +1,25 @@
 // NoiseKnob in the page: the noise as an arrow from mu to z, and what gradients through it are worth.
 
 import { makeChart, makeHandle } from "./chart.js";
-import { makeCloud, makeCloudKnobs, makePicture, makePictures } from "./cloud.js";
+import { makeCloud, makeCloudKnobs, makePictures } from "./cloud.js";
 import { htmlElement } from "./elements.js";
 import { exactGradient, pathwiseGradient, scoreGradient, summary } from "./gradients.js";
 import { makeKnob } from "./knob.js";
 import { change as changeOf, listen } from "./model.js";
 import { normals } from "./noise.js";
 import { clamp, fixed, formatPoint, replaced, roundUp } from "./numbers.js";
+import { makePicture } from "./pixels.js";
 import { setAttributes } from "./svg.js";
+
+/** @import { Chart } from "./chart.js" */
+/** @import { CloudTraits } from "./cloud.js" */
+/** @import { Context, Model } from "./model.js" */
+/**
+ * @typedef {CloudTraits & {
+ *   epsilon: number[], frozen: boolean, redraws: number, most_draws: number, phi: number, draws: number, seed: number,
+ * }} Traits
+ */
+/** @typedef {(values: Partial<Traits>) => void} Save */
 
 const EPSILON_RANGE = [-3, 3];
 const BINS = 60;
@@ -16,14 +27,17 @@ const BINS = 60;
 // have their long tail on the right.
 const TAILS = [1.2, 2.8];
 
+/** @type {(context: Context<Traits>) => () => void} */
 function render({ model, el }) {
   el.classList.add("vw-noise");
+  /** @type {Save} */
   const save = (values) => changeOf(model, values);
   const fresh = () => {
     const redraws = (model.get("redraws") % model.get("most_draws")) + 1;
     return { redraws, epsilon: [...normals(2 * model.get("seed"), 2 * redraws).subarray(-2)] };
   };
   // Without a frozen epsilon every move of q is a new draw from it.
+  /** @type {Save} */
   const change = (values) => save(model.get("frozen") ? values : { ...values, ...fresh() });
 
   const top = htmlElement("div", el, "vw-noise-top");
@@ -57,7 +71,7 @@ function render({ model, el }) {
   const gradients = makeGradients(model, htmlElement("div", el), save);
 
   const draw = () => {
-    const [mu, sigma, epsilon] = ["mu", "sigma", "epsilon"].map((name) => model.get(name));
+    const mu = model.get("mu"), sigma = model.get("sigma"), epsilon = model.get("epsilon");
     const z = pointOf(model);
     cloud.draw();
     arrow.draw();
@@ -93,15 +107,18 @@ function render({ model, el }) {
   };
 }
 
+/** @type {(parent: Node, text: string, press: () => void) => HTMLButtonElement} */
 function makeButton(parent, text, press) {
   const made = htmlElement("button", parent, "vw-button", { type: "button", textContent: text });
   made.addEventListener("click", press);
   return made;
 }
 
+/** @type {(model: Model<Traits>) => number[]} */
 const pointOf = (model) => model.get("mu").map((m, i) => m + model.get("sigma")[i] * model.get("epsilon")[i]);
 
 // The arrow from mu to z, and a handle at its tip that moves the noise.
+/** @param {Model<Traits>} model @param {{ chart: Chart }} cloud @param {Save} save */
 function makeArrow(model, { chart }, save) {
   const shaft = chart.add("line", "vw-arrow");
   const tip = chart.add("path", "vw-arrow-tip");
@@ -126,6 +143,7 @@ function makeArrow(model, { chart }, save) {
       const [cos, sin] = length ? [(to[0] - from[0]) / length, (to[1] - from[1]) / length] : [1, 0];
       setAttributes(shaft, { x1: from[0], y1: from[1], x2: to[0], y2: to[1] });
       const size = Math.min(14, length);
+      /** @type {(side: number) => number[]} */
       const barb = (side) => [to[0] - size * cos - side * size * 0.45 * sin, to[1] - size * sin + side * size * 0.45 * cos];
       tip.setAttribute("d", `M${barb(1)}L${to}L${barb(-1)}Z`);
       handle.place();
@@ -136,6 +154,7 @@ function makeArrow(model, { chart }, save) {
 }
 
 // The two histograms, of the same draws of noise, and the table of what they say.
+/** @param {Model<Traits>} model @param {HTMLElement} parent @param {Save} save */
 function makeGradients(model, parent, save) {
   htmlElement("div", parent, "vw-title", {
     textContent: "Two ways to the gradient d/dphi of E f(z):  f(z) = z\u00b2 + sin z,  z = mu + sigma \u00b7 epsilon,  "
@@ -163,15 +182,17 @@ function makeGradients(model, parent, save) {
   const cells = ["pathwise", "score"].map((name, k) => {
     const line = htmlElement("tr", table);
     htmlElement("th", line, "", { textContent: ["pathwise", "score function"][k] });
-    return Object.fromEntries(["draws", "mean", "exact", "sd", "exact sd", "beyond"].map((column) => {
+    return ["draws", "mean", "exact", "sd", "exact sd", "beyond"].map((column) => {
       const cell = htmlElement("td", line);
       cell.dataset.vwNumber = `${name} ${column}`;
-      return [column, cell];
-    }));
+      return cell;
+    });
   });
   const ratio = htmlElement("div", parent, "vw-state");
 
-  let noise = new Float64Array(0), seed = null;
+  /** @type {Float64Array} */
+  let noise = new Float64Array(0);
+  let seed = NaN;
   const draw = () => {
     const at = model.get("phi"), count = model.get("draws");
     if (noise.length < count || seed !== model.get("seed")) {
@@ -187,16 +208,18 @@ function makeGradients(model, parent, save) {
     const high = roundUp(Math.max(4, ...counts.flatMap(({ bins }) => [...bins])));
     const says = draws.map(summary);
     histograms.forEach((histogram, k) => histogram.draw(counts[k].bins, range, high, exact.gradient, says[k].mean));
-    cells.forEach((cell, k) => {
-      const { mean, sd, error } = says[k], shown = (value) => (value === null ? "\u2013" : fixed(value, 4));
-      cell.draws.textContent = count.toLocaleString("en");
-      cell.mean.textContent = `${shown(mean)} \u00b1 ${shown(error)}`;
-      cell.exact.textContent = fixed(exact.gradient, 6);
-      cell.sd.textContent = shown(sd);
-      cell["exact sd"].textContent = fixed(k ? exact.scoreSd : exact.pathwiseSd, 4);
-      cell.beyond.textContent = counts[k].beyond.toLocaleString("en");
+    /** @type {(value: number | null) => string} */
+    const shown = (value) => (value === null ? "\u2013" : fixed(value, 4));
+    cells.forEach((row, k) => {
+      const { mean, sd, error } = says[k];
+      const texts = [
+        count.toLocaleString("en"), `${shown(mean)} \u00b1 ${shown(error)}`, fixed(exact.gradient, 6), shown(sd),
+        fixed(k ? exact.scoreSd : exact.pathwiseSd, 4), counts[k].beyond.toLocaleString("en"),
+      ];
+      row.forEach((cell, column) => { cell.textContent = texts[column]; });
     });
-    const seen = says[0].sd ? `${fixed((says[1].sd / says[0].sd) ** 2, 4)} in these draws, ` : "";
+    const [pathwise, score] = says;
+    const seen = pathwise.sd && score.sd ? `${fixed((score.sd / pathwise.sd) ** 2, 4)} in these draws, ` : "";
     ratio.textContent = `Variance of the score function over that of the pathwise gradient: ${seen}`
       + `${fixed(exact.ratio, 6)} exactly.`
       + (count >= most ? ` ${most.toLocaleString("en")} draws are as many as it keeps.` : "");
@@ -204,6 +227,7 @@ function makeGradients(model, parent, save) {
   return { draw };
 }
 
+/** @type {(values: Iterable<number>, range: number[]) => { bins: Int32Array, beyond: number }} */
 export function countBins(values, [low, high]) {
   const bins = new Int32Array(BINS);
   let beyond = 0;
@@ -215,6 +239,7 @@ export function countBins(values, [low, high]) {
   return { bins, beyond };
 }
 
+/** @param {Node} parent @param {string} title @param {string} name */
 function makeDrawHistogram(parent, title, name) {
   const box = htmlElement("div", parent);
   htmlElement("div", box, "vw-note", { textContent: title });
@@ -227,6 +252,7 @@ function makeDrawHistogram(parent, title, name) {
   const exactLine = chart.add("line", "vw-exact"), meanLine = chart.add("line", "vw-mean");
   const words = [exactLine, meanLine].map(() => chart.add("text", "vw-mass"));
   return {
+    /** @type {(bins: Int32Array, range: number[], top: number, exact: number, mean: number | null) => void} */
     draw(bins, [low, high], top, exact, mean) {
       chart.setRanges({ x: [low, high], y: [0, top] });
       const width = (high - low) / BINS;
@@ -234,10 +260,10 @@ function makeDrawHistogram(parent, title, name) {
         const [left, right] = [chart.x(low + i * width), chart.x(low + (i + 1) * width)];
         return count ? `M${left},${chart.y(0)}V${chart.y(count)}H${right}V${chart.y(0)}Z` : "";
       }).join(""));
+      /** @type {(line: SVGElement, word: SVGElement, value: number | null, text: string, side: number) => void} */
       const stand = (line, word, value, text, side) => {
-        const away = value === null;
-        for (const node of [line, word]) node.style.display = away ? "none" : "";
-        if (away) return;
+        for (const node of [line, word]) node.style.display = value === null ? "none" : "";
+        if (value === null) return;
         const at = chart.x(clamp(value, [low, high]));
         setAttributes(line, { x1: at, x2: at, y1: chart.y(0), y2: chart.y(top) });
         setAttributes(word, { x: at + 5 * side, y: chart.y(top) + 14, "text-anchor": side > 0 ? "start" : "end" });

@@ -1,7 +1,6 @@
 // The explorer without a kernel: wires sliders, map and grid to one z. `widgets/page.py` joins this file to all that
 // it imports, and puts model and codes into the page.
 
-import { makeNetwork } from "./decoder.js";
 import { klOf, spreadOf } from "./drawpad_board.js";
 import { htmlElement } from "./elements.js";
 import { fixed, formatPoint } from "./numbers.js";
@@ -12,15 +11,24 @@ import { makeMap } from "./page_map.js";
 import { gammaShare } from "./page_normal.js";
 import { paint, toRGBA } from "./pixels.js";
 
+/** @type {(id: string) => HTMLElement} */
 function byId(id) {
   const found = document.getElementById(id);
   if (!found) throw new Error(`The part "${id}" of this page is missing.`);
   return found;
 }
 
+/** @type {(id: string) => HTMLCanvasElement} */
+function canvasOf(id) {
+  const found = byId(id);
+  if (found instanceof HTMLCanvasElement) return found;
+  throw new Error(`The part "${id}" of this page is not what it was.`);
+}
+
 // Nothing fails silently: the file's own notice stays until all stands, and what fails later comes in its place.
-const notice = byId("alert"), main = document.querySelector("main");
+const notice = byId("alert"), main = byId("main");
 let running = false;
+/** @type {(text: string) => void} */
 function alarm(text) {
   const reason = text.replace(/^Uncaught (\w*Error: )?/, "");
   notice.textContent = running ? reason
@@ -33,16 +41,18 @@ window.addEventListener("unhandledrejection", (event) => alarm(String(event.reas
 if (notice.contains(main)) throw new Error("The frame of this page was changed after it was made.");
 main.hidden = false;
 
-const page = readPage(byId("data").textContent, byId("weights").textContent, main.dataset.crc32);
+const page = readPage(byId("data").textContent ?? "", byId("weights").textContent ?? "", main.dataset.crc32);
 const { network, codes, logvars, labels, count, prior, classes, ranges, reach, low, high, frame } = page;
-const { latentDim, imageShape } = network, [channels, height, width] = imageShape;
+const { latentDim, imageShape } = network, [channels, height, width] = imageShape, sigmas = spreadOf(logvars);
 const axes = { across: 0, up: latentDim > 1 ? 1 : -1 };
-let z = page.z.slice(), selected = null;
+let z = page.z.slice();
+/** @type {number | null} */
+let selected = null;
 
 // -- pictures ---------------------------------------------------------------------------------------
 
-const toImage = (pixels) => toRGBA(pixels, imageShape);
 // As large as a square of `side` has room: whole screen pixels, or smaller where not even one fits. As Picture.fit.
+/** @type {(canvas: HTMLCanvasElement, side: number) => void} */
 function prepare(canvas, side) {
   canvas.width = width;
   canvas.height = height;
@@ -50,15 +60,18 @@ function prepare(canvas, side) {
   canvas.style.width = `${width * factor}px`;
   canvas.style.height = `${height * factor}px`;
 }
+/** @type {(canvas: HTMLCanvasElement, pixels: Float32Array, label: string) => void} */
 function show(canvas, pixels, label) {
-  paint(canvas, toImage(pixels));
+  paint(canvas, toRGBA(pixels, imageShape));
   canvas.setAttribute("aria-label", label);
 }
-prepare(byId("picture"), 256);
-prepare(byId("reconstruction"), 128);
+const picture = canvasOf("picture"), reconstruction = canvasOf("reconstruction");
+prepare(picture, 256);
+prepare(reconstruction, 128);
 
 // -- text -------------------------------------------------------------------------------------------
 
+/** @type {(pixels: Float32Array) => string} */
 function describeZ(pixels) {
   const broken = pixels.every(Number.isFinite) ? "" : " So far out the decoder's numbers overflow: this is no picture.";
   if (!prior) return `z = ${formatPoint(z)}${broken}`;
@@ -66,13 +79,14 @@ function describeZ(pixels) {
   const nearer = (100 * gammaShare(latentDim, distance ** 2 / 2)).toFixed(1);
   return `z = ${formatPoint(z)}, ${fixed(distance, 2)} from the origin; ${nearer} % of the prior lies nearer.${broken}`;
 }
+/** @type {(row: number) => string} */
 function describeRow(row) {
   const mu = codes.subarray(row * latentDim, (row + 1) * latentDim);
   let text = `Image ${row}${labels ? `, labelled ${classes[labels[row]].name}` : ""}`;
   text += `: ${prior ? "mu" : "z"} = ${formatPoint(mu)}`;
-  if (logvars) {
-    const logvar = logvars.subarray(row * latentDim, (row + 1) * latentDim);
-    text += `, sigma = ${formatPoint(spreadOf(logvar), 3)}, KL = ${klOf({ mu, logvar }).toFixed(2)} nats`;
+  if (logvars && sigmas) {
+    const [logvar, sigma] = [logvars, sigmas].map((all) => all.subarray(row * latentDim, (row + 1) * latentDim));
+    text += `, sigma = ${formatPoint(sigma, 3)}, KL = ${klOf({ mu, logvar }).toFixed(2)} nats`;
   }
   return `${text}. This file holds no images: the picture is its reconstruction.`;
 }
@@ -80,6 +94,7 @@ function describeRow(row) {
 // -- one z, and everything that shows it --------------------------------------------------------------
 
 const plane = () => [z[axes.across], axes.up < 0 ? 0 : z[axes.up]];
+/** @type {(x: number, y: number) => number[]} */
 function onto(x, y) {
   const point = z.slice();
   point[axes.across] = x;
@@ -87,36 +102,45 @@ function onto(x, y) {
   return point;
 }
 
+/** @type {(to: ArrayLike<number>, typing?: HTMLInputElement | null) => void} */
 function go(to, typing = null) {
-  const beside = to.some((v, k) => v !== z[k] && k !== axes.across && k !== axes.up);
+  const beside = z.some((v, k) => v !== to[k] && k !== axes.across && k !== axes.up);
   z = Array.from(to);
   render(typing);
   if (beside) grid.draw(onto);
 }
+/** @type {(typing?: HTMLInputElement | null, refused?: string) => void} */
 function render(typing = null, refused = "") {
   const pixels = network.decode(z);
-  show(byId("picture"), pixels, `decoded picture of z = ${formatPoint(z)}`);
+  show(picture, pixels, `decoded picture of z = ${formatPoint(z)}`);
   byId("state").textContent = describeZ(pixels);
+  /** @type {string[]} */
   const beyond = [];
   controls.forEach(({ slider, box }, k) => {
     // What a slider cannot show stays as it is: its handle lies at the end.
-    slider.value = z[k];
+    slider.value = String(z[k]);
     if (z[k] < Number(slider.min) || z[k] > Number(slider.max)) beyond.push(`z${k + 1}`);
     slider.setAttribute("aria-valuetext", fixed(z[k], 2));
-    if (box !== typing) box.value = Number(z[k].toFixed(4));
+    if (box !== typing) box.value = String(Number(z[k].toFixed(4)));
   });
   const verb = beyond.length > 1 ? "lie beyond the ends of their sliders" : "lies beyond the end of its slider";
   byId("slider-note").textContent = refused || (beyond.length ? `${beyond.join(", ")} ${verb}.` : "");
-  map.setCursor(...plane());
-  grid.setCursor(...plane());
+  placeCursors();
+}
+function placeCursors() {
+  const [x, y] = plane();
+  map.setCursor([x, y]);
+  grid.setCursor(x, y);
 }
 // A point of the map that is chosen brings the sliders' ends with it.
+/** @type {(point: ArrayLike<number>) => void} */
 function widen(point) {
   controls.forEach(({ slider }, k) => {
-    if (point[k] > Number(slider.max)) slider.max = Math.ceil(point[k] * 2) / 2;
-    if (point[k] < Number(slider.min)) slider.min = Math.floor(point[k] * 2) / 2;
+    if (point[k] > Number(slider.max)) slider.max = String(Math.ceil(point[k] * 2) / 2);
+    if (point[k] < Number(slider.min)) slider.min = String(Math.floor(point[k] * 2) / 2);
   });
 }
+/** @type {(row: number) => void} */
 function select(row) {
   selected = row;
   const mu = codes.slice(row * latentDim, (row + 1) * latentDim);
@@ -124,7 +148,7 @@ function select(row) {
   byId("details").textContent = describeRow(row);
   byId("chosen").hidden = false;
   byId("cloud").hidden = !logvars;
-  show(byId("reconstruction"), network.decode(mu), `reconstruction of image ${row}`);
+  show(reconstruction, network.decode(mu), `reconstruction of image ${row}`);
   widen(mu);
   go(mu);
 }
@@ -135,6 +159,7 @@ const controls = ranges.map(([min, max, step], k) => {
   const slider = htmlElement("input", row, "", { type: "range", id, min, max, step });
   const box = htmlElement("input", row, "", { type: "number", step: 10 * step });
   box.setAttribute("aria-label", `z${k + 1} as a number`);
+  /** @type {(value: number, typing?: HTMLInputElement) => void} */
   const move = (value, typing) => go(z.map((v, i) => (i === k ? value : v)), typing);
   slider.addEventListener("input", () => move(slider.valueAsNumber));
   // Empty, or a minus sign, may be on its way to a number; when it stays so, it is refused.
@@ -149,13 +174,13 @@ const controls = ranges.map(([min, max, step], k) => {
 });
 
 const map = makeMap({
-  canvas: byId("map"), ring: byId("map-ring"), codes, labels, classes, latentDim, prior, low, high,
-  sigmas: spreadOf(logvars),
+  canvas: canvasOf("map"), plot: byId("map-plot"), ring: byId("map-ring"), codes, labels, classes, latentDim, prior, low, high,
+  sigmas,
   onMove: (x, y) => go(onto(x, y)), onSelect: select, say: (text) => { byId("map-note").textContent = text; },
 });
 const grid = makeGrid({
-  canvas: byId("grid"), ring: byId("grid-ring"), note: byId("grid-note"), source: makeNetwork.source,
-  spec: page.spec, weights: page.weights, reach, prior, toImage, onMove: (x, y) => go(onto(x, y)), onError: alarm,
+  canvas: canvasOf("grid"), ring: byId("grid-ring"), note: byId("grid-note"), spec: page.spec, weights: page.weights,
+  reach, prior, onMove: (x, y) => go(onto(x, y)), onError: alarm,
   say: (text) => { byId("grid-edge").textContent = text; },
 });
 
@@ -184,33 +209,36 @@ byId("cloud").addEventListener("click", () => map.zoomToCloud());
 });
 
 function drawGrid() {
+  /** @type {(k: number) => number[]} */
   const ends = (k) => (k < 0 ? [0, 0] : [low[k], high[k]]);
   const [[a, b], [c, d]] = [ends(axes.across), ends(axes.up)];
   grid.draw(onto, prior
-    ? { byMass: byId("spacing").querySelector(":checked").value === "mass", centre: [0, 0], reach }
+    ? { byMass: byId("spacing").querySelector("[value=mass]:checked") !== null, centre: [0, 0], reach }
     : { byMass: false, centre: [(a + b) / 2, (c + d) / 2], reach: Math.max(b - a, d - c) / 2 });
-  grid.setCursor(...plane());
+  placeCursors();
 }
 byId("spacing").hidden = !prior;
 byId("spacing").addEventListener("change", drawGrid);
 
 if (latentDim > 2) {
-  for (const [name, other] of [["across", "up"], ["up", "across"]]) {
-    const choice = byId(name);
-    ranges.forEach((_, k) => choice.add(new Option(`z${k + 1}`, k)));
-    choice.parentNode.hidden = false;
-    choice.value = axes[name];
-    choice.addEventListener("change", () => {
-      const to = Number(choice.value);
-      // The same coordinate twice is no plane: the two change places.
-      if (to === axes[other]) axes[other] = axes[name];
-      axes[name] = to;
-      byId(other).value = axes[other];
-      map.setAxes(axes.across, axes.up);
-      map.setCursor(...plane());
-      drawGrid();
-    });
-  }
+  const names = /** @type {const} */ (["across", "up"]);
+  const choices = names.map((name) => {
+    const choice = htmlElement("select", byId(`${name}-axis`), "", { id: name });
+    ranges.forEach((_, k) => choice.add(new Option(`z${k + 1}`, String(k))));
+    byId(`${name}-axis`).hidden = false;
+    return choice;
+  });
+  const showAxes = () => choices.forEach((choice, i) => { choice.value = String(axes[names[i]]); });
+  choices.forEach((choice, i) => choice.addEventListener("change", () => {
+    const name = names[i], other = names[1 - i], to = Number(choice.value);
+    // The same coordinate twice is no plane: the two change places.
+    if (to === axes[other]) axes[other] = axes[name];
+    axes[name] = to;
+    showAxes();
+    map.setAxes(axes.across, axes.up);
+    drawGrid();
+  }));
+  showAxes();
 }
 
 const drawing = network.encode && channels === 1
@@ -228,21 +256,23 @@ if (getComputedStyle(document.documentElement).getPropertyValue("--ink")) notice
 else alarm("The style of this page was changed after it was made, and is left out: all works, and looks odd.");
 
 // For those who open the page's console, and for the tests.
+/** @type {(to: ArrayLike<number>) => number[]} */
 const checked = (to) => {
   const point = Array.from(to);
   if (point.length === latentDim && point.every(Number.isFinite)) return point;
   throw new Error(`z must be ${latentDim} finite numbers; got ${JSON.stringify(to)}.`);
 };
-window.vaewidgets = Object.freeze({
+Object.assign(window, { vaewidgets: Object.freeze({
   get z() { return z.slice(); },
   get selected() { return selected; },
-  go: (to) => go(checked(to)),
+  go: (/** @type {ArrayLike<number>} */ to) => go(checked(to)),
+  /** @type {(row: number) => void} */
   select(row) {
     if (!Number.isInteger(row) || row < 0 || row >= count) throw new Error(`There are ${count} points; got ${row}.`);
     select(row);
   },
-  decode: (point) => network.decode(point).slice(),
+  decode: (/** @type {ArrayLike<number>} */ point) => network.decode(point).slice(),
   encode: network.encode,
   mapPixel: map.pixel,
   drawing,
-});
+}) });

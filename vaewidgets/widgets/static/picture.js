@@ -4,6 +4,11 @@ import { formatPoint } from "./numbers.js";
 import { paint, showPixels, toRGBA } from "./pixels.js";
 import { latentOf } from "./shared.js";
 
+/** @import { Context } from "./model.js" */
+/** @import { PictureTraits } from "./pixels.js" */
+/** @typedef {PictureTraits & { key: string }} Traits */
+
+/** @param {Context<Traits>} context */
 function render({ model, el }) {
   const { canvas, size, close } = showPixels(model, el);
   let leave = () => {};
@@ -19,7 +24,7 @@ function render({ model, el }) {
       size();
     };
     latent.listeners.add(decode);
-    leave = () => latent.listeners.delete(decode);
+    leave = () => { latent.listeners.delete(decode); };
     decode();
   };
   model.on("change:key", join);

@@ -3,15 +3,25 @@
 import { htmlElement } from "./elements.js";
 import { listen } from "./model.js";
 
+/** @import { Model } from "./model.js" */
+/**
+ * @typedef {{
+ *   pixels: DataView, rows: number, columns: number, channels: number, display_width: number, label: string,
+ * }} PictureTraits
+ */
+
 // A canvas whose frames are counted: tests wait for them.
+/** @type {(parent?: Node | null, className?: string) => HTMLCanvasElement} */
 export function pictureCanvas(parent = null, className = "") {
   const canvas = htmlElement("canvas", parent, className);
   Object.assign(canvas.dataset, { vw: "picture", vwFrame: "0" });
   canvas.setAttribute("role", "img");
   return canvas;
 }
+/** @type {(node: HTMLElement | SVGElement) => void} */
 export const countFrame = (node) => { node.dataset.vwFrame = String(Number(node.dataset.vwFrame) + 1); };
 
+/** @type {(canvas: HTMLCanvasElement) => CanvasRenderingContext2D} */
 export function penOf(canvas) {
   const pen = canvas.getContext("2d");
   if (!pen) throw new Error("This browser gives no canvas to draw on.");
@@ -20,6 +30,7 @@ export function penOf(canvas) {
 
 // What a decoder gives, of 1 or 3 channels between 0 and 1: a clamped array rounds and clamps as torch's round and
 // clamp do.
+/** @type {(pixels: ArrayLike<number>, shape: number[]) => ImageData} */
 export function toRGBA(pixels, [channels, height, width]) {
   const image = new ImageData(width, height), size = width * height;
   for (let i = 0; i < size; i++) {
@@ -30,6 +41,7 @@ export function toRGBA(pixels, [channels, height, width]) {
 }
 
 // The kernel's pixels, channels last.
+/** @type {(bytes: Uint8Array, width: number, height: number, channels: number) => ImageData} */
 export function fromBytes(bytes, width, height, channels) {
   const image = new ImageData(width, height);
   for (let i = 0; i < width * height; i++) {
@@ -39,6 +51,7 @@ export function fromBytes(bytes, width, height, channels) {
   return image;
 }
 
+/** @type {(canvas: HTMLCanvasElement, image: ImageData) => void} */
 export function paint(canvas, image) {
   if (canvas.width !== image.width) canvas.width = image.width;
   if (canvas.height !== image.height) canvas.height = image.height;
@@ -46,7 +59,18 @@ export function paint(canvas, image) {
   countFrame(canvas);
 }
 
+// A canvas of its own width, for pictures of few pixels.
+/** @type {(parent: Node, width: number, label: string) => HTMLCanvasElement} */
+export function makePicture(parent, width, label) {
+  const canvas = pictureCanvas(htmlElement("div", parent, "vw-picture"));
+  canvas.style.width = `${width}px`;
+  canvas.style.imageRendering = "pixelated";
+  canvas.setAttribute("aria-label", label);
+  return canvas;
+}
+
 // The picture of a widget: the pixels that the kernel sent last.
+/** @param {Model<PictureTraits>} model @param {HTMLElement} el */
 export function showPixels(model, el) {
   const frame = htmlElement("div", el, "vw-picture"), canvas = pictureCanvas(frame);
   const size = () => {

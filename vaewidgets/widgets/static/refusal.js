@@ -8,6 +8,7 @@ import { htmlElement } from "./elements.js";
 
 const READ_MS = 1000;
 
+/** @param {HTMLElement} parent */
 export function makeRefusal(parent) {
   const bubble = htmlElement("div", parent, "vw-refused");
   bubble.setAttribute("role", "alert");
@@ -20,6 +21,7 @@ export function makeRefusal(parent) {
   };
   return {
     said: () => bubble.textContent !== "",
+    /** @type {(text: string, control?: Element | null) => void} */
     say(text, control = null) {
       bubble.textContent = text;
       saidAt = text ? performance.now() : -Infinity;

@@ -8,9 +8,25 @@ import { clamp, floatsOf } from "./numbers.js";
 import { fromBytes, paint } from "./pixels.js";
 import { setAttributes, svgElement, uniqueId } from "./svg.js";
 
+/** @import { Chart } from "./chart.js" */
+/** @import { Context, Model } from "./model.js" */
+/**
+ * @typedef {{
+ *   rank: number, nats: DataView, edges: number[], counts: number[], start: number, thumbs: DataView,
+ *   size: number[], names: string[], room: number, axis: string,
+ * }} Traits
+ */
+/**
+ * @typedef {(
+ *   model: Model<Traits>, root: Node, nats: () => Float32Array, move: (rank: number) => void,
+ * ) => [string, () => void][]} Part
+ */
+
+/** @type {(context: Context<Traits>) => () => void} */
 function render({ model, el }) {
   const root = htmlElement("div", el, "vw-surprises");
   const nats = () => floatsOf(model.get("nats"));
+  /** @type {(rank: number) => void} */
   const move = (rank) => change(model, { rank: clamp(rank, [0, nats().length - 1]) });
   const listeners = [...makeAround(model, root, nats, move), ...makeRankHistogram(model, root, nats, move)];
   for (const [, listener] of listeners) listener();
@@ -18,6 +34,7 @@ function render({ model, el }) {
 }
 
 // The strip: a press chooses, and so do the arrow keys, twelve at once with Shift.
+/** @type {Part} */
 function makeAround(model, root, nats, move) {
   const title = htmlElement("div", root, "vw-title"), list = htmlElement("div", root, "vw-around", { tabIndex: 0 });
   list.setAttribute("role", "listbox");
@@ -60,15 +77,17 @@ function makeAround(model, root, nats, move) {
 }
 
 // All images: a press or a drag goes to the image whose nats are nearest.
+/** @type {Part} */
 function makeRankHistogram(model, root, nats, move) {
   const title = htmlElement("div", root, "vw-title"), frame = htmlElement("div", root, "vw-histogram");
-  let chart, line, text;
+  /** @type {{ chart: Chart, line: SVGLineElement, text: SVGTextElement } | undefined} */
+  let drawn;
 
   const draw = () => {
     const edges = model.get("edges"), counts = model.get("counts"), all = nats();
     if (!counts.length) return;
-    chart = makeChart({
-      width: 800, height: 190, x: { title: model.get("axis"), range: [edges[0], edges.at(-1)] },
+    const chart = makeChart({
+      width: 800, height: 190, x: { title: model.get("axis"), range: [edges[0], edges[edges.length - 1]] },
       y: { title: "images", range: [0, Math.max(3, 1.05 * Math.max(...counts))] }, label: "histogram of all images",
     });
     counts.forEach((count, k) => {
@@ -81,8 +100,9 @@ function makeRankHistogram(model, root, nats, move) {
     const { left, top, width, height } = chart.area;
     const ground = svgElement("rect", null, "vw-ground", { x: left, y: top, width, height });
     chart.svg.insertBefore(ground, chart.plot);
-    line = svgElement("line", chart.above, "vw-mark", { y1: top, y2: top + height });
-    text = svgElement("text", chart.above, "vw-mark-text", { y: top + 12 });
+    const line = svgElement("line", chart.above, "vw-mark", { y1: top, y2: top + height });
+    const text = svgElement("text", chart.above, "vw-mark-text", { y: top + 12 });
+    /** @type {(event: PointerEvent) => void} */
     const drag = (event) => move(nearest(all, chart.locate(event)[0]));
     ground.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
@@ -94,11 +114,13 @@ function makeRankHistogram(model, root, nats, move) {
       if (ground.hasPointerCapture(event.pointerId)) drag(event);
     });
     frame.replaceChildren(chart.svg);
+    drawn = { chart, line, text };
     mark();
   };
   const mark = () => {
     const value = nats()[model.get("rank")];
-    if (!chart || value === undefined) return;
+    if (!drawn || value === undefined) return;
+    const { chart, line, text } = drawn;
     const at = chart.x(value), right = at > chart.area.left + chart.area.width / 2;
     setAttributes(line, { x1: at, x2: at });
     setAttributes(text, { x: at + (right ? -7 : 7), "text-anchor": right ? "end" : "start" });
@@ -108,6 +130,7 @@ function makeRankHistogram(model, root, nats, move) {
 }
 
 // The rank, in falling values, of the one nearest to `value`.
+/** @type {(falling: ArrayLike<number>, value: number) => number} */
 export function nearest(falling, value) {
   let low = 0, high = falling.length - 1;
   while (low < high) {

@@ -10,6 +10,12 @@ import { makeRefusal } from "./refusal.js";
 import { makeEngine, makeFilm, makeStrip, put } from "./traverse_film.js";
 import { makePaths } from "./traverse_paths.js";
 
+/** @import { Chart, Handle } from "./chart.js" */
+/** @import { Context, Model } from "./model.js" */
+/** @import { Dimension, TraverseTraits } from "./traverse_film.js" */
+/** @import { MakePart } from "./traverse_paths.js" */
+
+/** @type {(context: Context<TraverseTraits>) => () => void} */
 function render({ model, el }) {
   const engine = makeEngine(model);
   const root = htmlElement("div", el, "vw-traverse");
@@ -25,6 +31,7 @@ function render({ model, el }) {
   };
 }
 
+/** @type {(model: Model<TraverseTraits>, k: number, value: number) => void} */
 const moved = (model, k, value) => {
   const z = model.get("z").slice();
   z[k] = value;
@@ -32,6 +39,7 @@ const moved = (model, k, value) => {
 };
 
 // The picture of z, and a slider for each dimension, most used first.
+/** @type {MakePart} */
 function makeSliders(model, engine, parent) {
   const row = htmlElement("div", parent, "vw-traverse-top");
   const left = htmlElement("div", row), list = htmlElement("div", row, "vw-sliders");
@@ -77,9 +85,9 @@ function makeSliders(model, engine, parent) {
     const place = () => {
       const value = model.get("z")[k];
       // Room for where Python has put z: a native slider would show the end of its range instead.
-      range.min = Math.min(centre - 3.5 * spread, value);
-      range.max = Math.max(centre + 3.5 * spread, value);
-      range.value = value;
+      range.min = String(Math.min(centre - 3.5 * spread, value));
+      range.max = String(Math.max(centre + 3.5 * spread, value));
+      range.value = String(value);
       range.setAttribute("aria-valuetext", fixed(value));
       number.value = fixed(value);
       const chosen = model.get("dimension") === k;
@@ -105,8 +113,10 @@ function makeSliders(model, engine, parent) {
 }
 
 // The strip along one dimension, with the present place on it.
+/** @type {MakePart} */
 function makeAlong(model, engine, parent) {
   const count = model.get("sizes").strip, width = 56;
+  /** @type {{ [index: number]: Dimension }} */
   const places = Object.fromEntries(model.get("dimensions").map((each) => [each.index, each]));
   const root = htmlElement("div", parent, "vw-along");
   const title = htmlElement("div", root, "vw-title");
@@ -115,11 +125,16 @@ function makeAlong(model, engine, parent) {
   const here = htmlElement("div", frame, "vw-here");
   const axis = htmlElement("div", root);
 
-  let chart, handle, chosen = -1;
+  /** @type {Chart} */
+  let chart;
+  /** @type {Handle} */
+  let handle;
+  let chosen = -1;
   const at = () => {
     const { centre, spread } = places[chosen];
     return (model.get("z")[chosen] - centre) / spread;
   };
+  /** @type {(u: number) => void} */
   const move = (u) => {
     const { centre, spread } = places[chosen];
     moved(model, chosen, centre + spread * u);
@@ -162,6 +177,7 @@ function makeAlong(model, engine, parent) {
     held = others;
     place();
   };
+  /** @type {(event: PointerEvent) => void} */
   const drag = (event) => {
     const [u] = chart.locate(event);
     move(u);
@@ -184,6 +200,7 @@ function makeAlong(model, engine, parent) {
 }
 
 // One picture for each label at this z; a press makes it the label.
+/** @type {MakePart} */
 function makeLabels(model, engine, parent) {
   const classes = model.get("classes"), width = 56;
   const root = htmlElement("div", parent, "vw-labels");

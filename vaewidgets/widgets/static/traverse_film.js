@@ -4,14 +4,37 @@ import { makeNetwork } from "./decoder.js";
 import { floatsOf } from "./numbers.js";
 import { countFrame, penOf, pictureCanvas, toRGBA } from "./pixels.js";
 
+/** @import { Description, Network } from "./decoder.js" */
+/** @import { Model } from "./model.js" */
+/**
+ * @typedef {{
+ *   index: number, text: string, share: number, dead: boolean, centre: number, spread: number,
+ * }} Dimension
+ */
+/**
+ * @typedef {{
+ *   z: number[], label: number, dimension: number, a: number[], b: number[], t: number, draws: number,
+ *   dimensions: Dimension[], shape: number[], classes: string[], prior: boolean, ends: string,
+ *   sizes: { strip: number, points: number, film: number, tau: number },
+ *   spec: Description, weights: DataView, label_at: number, label_values: DataView,
+ *   judged: boolean, judge_spec: Description, judge_weights: DataView,
+ *   tiles: { [name: string]: DataView }, confidence: { [kind: string]: number[] },
+ * }} TraverseTraits
+ */
+/** @typedef {ReturnType<typeof makeEngine>} Engine */
+
 // The decoder in the page, or what the kernel decoded in its place.
 //   engine.decode(z, label)      pixels, overwritten by the next call; null where the kernel decodes
 //   engine.sent(name, k)         pixels of the k-th picture that the kernel sent under that name
 //   engine.judge(pixels)         best probability among the real classes; null where the kernel asks the judge
+/** @param {Model<TraverseTraits>} model */
 export function makeEngine(model) {
   const shape = model.get("shape");
   const size = shape[0] * shape[1] * shape[2];
-  let network = null, weights, labelAt, labelValues, width, told;
+  /** @type {Network | null} */
+  let network = null;
+  let [weights, labelValues] = [floatsOf(model.get("weights")), floatsOf(model.get("label_values"))];
+  let labelAt = 0, width = 0, told = 0;
   const given = model.get("judge_weights");
   const judge = given.byteLength ? makeNetwork(model.get("judge_spec"), given) : null;
   const setWeights = () => {
@@ -28,6 +51,7 @@ export function makeEngine(model) {
   return {
     shape,
     setWeights,
+    /** @type {(z: number[], label: number) => Float32Array | null} */
     decode(z, label) {
       if (!network) return null;
       if (label >= 0 && label !== told) {
@@ -36,6 +60,7 @@ export function makeEngine(model) {
       }
       return network.decode(z);
     },
+    /** @type {(pixels: Float32Array | null) => number | null} */
     judge(pixels) {
       if (!judge || !pixels) return null;
       const logits = judge.decode(pixels), highest = Math.max(...logits);
@@ -43,6 +68,7 @@ export function makeEngine(model) {
       // The last one is "none of these".
       return Math.max(...weights.slice(0, -1)) / weights.reduce((sum, w) => sum + w, 0);
     },
+    /** @type {(name: string, k: number) => Float32Array | null} */
     sent(name, k) {
       const bytes = model.get("tiles")[name];
       if (!bytes || bytes.byteLength < (k + 1) * size) return null;
@@ -52,6 +78,11 @@ export function makeEngine(model) {
 }
 
 // A canvas of `count` pictures side by side, each `width` screen pixels wide.
+/**
+ * @type {(
+ *   parent: Node, shape: number[], count: number, width: number, label: string,
+ * ) => HTMLCanvasElement}
+ */
 export function makeStrip(parent, shape, count, width, label) {
   const [, rows, columns] = shape;
   const canvas = pictureCanvas(parent);
@@ -65,6 +96,10 @@ export function makeStrip(parent, shape, count, width, label) {
 
 // Pictures that are decoded some at every frame of the display, in a circle: while the hand moves on, none is
 // left behind for good. `draw(k)` draws the k-th, `done` what belongs to all. `element` tells that work goes on.
+/**
+ * @param {number} count @param {(k: number) => void} draw @param {HTMLElement | SVGElement} element
+ * @param {() => void} [done]
+ */
 export function makeFilm(count, draw, element, done = () => {}) {
   let next = 0, left = 0, frame = 0;
   const work = () => {
@@ -89,6 +124,7 @@ export function makeFilm(count, draw, element, done = () => {}) {
   };
 }
 
+/** @type {(canvas: HTMLCanvasElement, k: number, pixels: Float32Array | null, shape: number[]) => void} */
 export function put(canvas, k, pixels, shape) {
   if (pixels) penOf(canvas).putImageData(toRGBA(pixels, shape), k * shape[2], 0);
 }
