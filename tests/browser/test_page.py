@@ -698,7 +698,7 @@ CONTRASTS = """
         probe.style.color = `var(--${name})`;
         seen[name] = ratio(rgb(getComputedStyle(probe).color), behind(document.body));
     }
-    probe.style.color = 'var(--accent)';
+    probe.style.color = 'var(--vw-accent)';
     return [seen, ratio(rgb(getComputedStyle(probe).color), behind(document.body)), behind(document.body)];
 }
 """
