@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from vaewidgets.models.likelihoods import Gaussian
+from vaewidgets.models.linear_gaussian import LinearModel, Normal
 from vaewidgets.models.objectives import elbo
 from vaewidgets.models.vae import Posterior
 
@@ -143,3 +144,18 @@ def _grid_evidence(model, x, points):
         log_px = torch.stack([model.likelihood.log_prob(image, parameters) for image in x])
         sums.append(torch.logsumexp(log_px + prior, 1))
     return torch.logsumexp(torch.stack(sums), 0)
+
+
+def turn(degrees):
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return torch.tensor([[cos, -sin], [sin, cos]], dtype=torch.float64)
+
+
+def solved(theta, x, mean, sigma, angle):
+    """The model, x, the posterior and q as Python has them."""
+    model = LinearModel(torch.tensor([[2.0, 0.0], [0.0, 0.5]], dtype=torch.float64) @ turn(theta), 0.5)
+    x = torch.tensor(x, dtype=torch.float64)
+    q = Normal(
+        torch.tensor(mean, dtype=torch.float64), turn(angle) * torch.tensor(sigma, dtype=torch.float64)
+    )
+    return model, x, model.posterior(x), q

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from vaewidgets.bench import browser, lab_server
 from vaewidgets.bench.browser import KernelError
@@ -25,10 +26,11 @@ from vaewidgets.bench.chromium import (
     expect,
     sync_playwright,
 )
+from vaewidgets.widgets._core.bundle import STATIC
 
 __all__ = [
     "CHROMIUM_ARGS", "NO_WEBGL_ARGS", "TIMEOUT_MS", "Drag", "KernelError", "LabServer", "Locator", "Notebook",
-    "Sweep", "expect", "frames", "sync_playwright", "wait_for_more",
+    "Sweep", "expect", "frames", "import_module", "sync_playwright", "wait_for_more",
 ]  # fmt: skip
 
 #: anywidget's patience with a model that begins, two seconds, taken away: what a busy machine does.
@@ -43,6 +45,20 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def frames(element: Locator) -> int:
     """Count the pictures that an element has shown."""
     return int(element.get_attribute("data-vw-frame"))
+
+
+def import_module(page, name: str) -> None:
+    """Import a module of ours, and those that it imports, each from its file; its exports become globals."""
+
+    def serve(route) -> None:
+        path = STATIC / urlsplit(route.request.url).path[1:]
+        headers = {"Content-Type": "text/javascript", "Access-Control-Allow-Origin": "*"}
+        route.fulfill(body=path.read_text("utf-8"), headers=headers)
+
+    page.route("http://modules.test/**", serve)
+    page.evaluate(
+        "async url => { Object.assign(globalThis, await import(url)); }", f"http://modules.test/{name}"
+    )
 
 
 def wait_for_more(element: Locator, before: int) -> None:

@@ -79,7 +79,7 @@ SPOKEN = """panels => panels.flatMap((panel, i) => [...panel.querySelectorAll('.
 @pytest.fixture(scope="module")
 def notebook(lab, launch_browser, tmp_path_factory):
     if not AXE.is_file():
-        _missing("axe-core is not installed (npm install --prefix tests --no-package-lock)")
+        _missing("axe-core is not installed (npm ci --prefix tests)")
     shots = tmp_path_factory.mktemp("shots")
     # So high that no cell is out of sight: JupyterLab takes those out of the page.
     notebook = Notebook(launch_browser(CHROMIUM_ARGS), lab, shots, viewport=(1400, 9000))

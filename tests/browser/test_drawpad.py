@@ -8,9 +8,8 @@ import pytest
 from scipy.spatial import cKDTree
 
 from vaewidgets.widgets._core.drawing import FRAMES
-from vaewidgets.widgets._core.panel import STATIC
 
-from .harness import expect, frames
+from .harness import expect, frames, import_module
 
 SETUP = """
 import torch, vaewidgets as vw
@@ -371,7 +370,7 @@ def reference(strokes, shape, frame, parts: int = 12) -> np.ndarray:
 def drawn_in_page(launch_browser):
     """A function ``drawn(strokes, shape, frame)``: what the page makes of strokes, or None."""
     page = launch_browser().new_page()
-    page.evaluate("source => { (0, eval)(source); }", (STATIC / "drawpad_image.js").read_text("utf-8"))
+    import_module(page, "drawpad_image.js")
 
     def drawn(strokes, shape, frame):
         image = page.evaluate(

@@ -9,7 +9,8 @@ import pytest
 
 import vaewidgets as vw
 from vaewidgets.widgets._core.network_spec import describe, describe_classifier
-from vaewidgets.widgets._core.panel import STATIC
+
+from .harness import import_module
 
 #: What a page is told: which part is wrong, and what to do; never what JavaScript stumbles over.
 CLEAR = (
@@ -91,9 +92,7 @@ def bases():
 def test_a_hostile_description_is_a_clear_error_or_a_network(launch_browser, bases, count):
     page = launch_browser().new_page()
     try:
-        page.evaluate(
-            "source => { (0, eval)(source); }", f"{decoder()}\nglobalThis.makeNetwork = makeNetwork;"
-        )
+        import_module(page, "decoder.js")
         refused, wrong = page.evaluate(TRY, [[spoiled(seed, bases) for seed in range(count)], CLEAR])
         whole = page.evaluate(
             TRY, [[(-1, json.dumps(b.spec), base64.b64encode(b.weights).decode()) for b in bases], CLEAR]
@@ -103,9 +102,3 @@ def test_a_hostile_description_is_a_clear_error_or_a_network(launch_browser, bas
     assert wrong == [], f"{len(wrong)} seeds of spoiled() are wrong; the first: {wrong[:5]}"
     assert 0.5 * count < refused < 0.98 * count
     assert whole == [0, []], "what is not damaged is not refused"
-
-
-def decoder() -> str:
-    """The module as a script: its last line exports."""
-    source = (STATIC / "decoder.js").read_text("utf-8")
-    return source.replace("export { makeNetwork };", "globalThis.makeNetwork = makeNetwork;")

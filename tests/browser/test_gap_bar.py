@@ -5,86 +5,18 @@ import math
 
 import pytest
 import torch
+from oracles import solved
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from vaewidgets.models.linear_gaussian import (
-    LinearModel,
-    Normal,
-    diagonal_gap,
     estimate_bound,
-    kl,
     shortfall,
-    water_filling,
 )
-from vaewidgets.widgets._core.panel import read_static
 from vaewidgets.widgets.gaussian.counter_noise import normals
 
 from .harness import expect
 
 KS = (1, 2, 10, 100, 500)
-NAMES = "normals, solve, klTo, elboOf, logWeights, estimator, shortfalls, waterFilling"
-
-
-def turn(degrees):
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return torch.tensor([[cos, -sin], [sin, cos]], dtype=torch.float64)
-
-
-def solved(theta, x, mean, sigma, angle):
-    """The model, x, the posterior and q as Python has them."""
-    model = LinearModel(torch.tensor([[2.0, 0.0], [0.0, 0.5]], dtype=torch.float64) @ turn(theta), 0.5)
-    x = torch.tensor(x, dtype=torch.float64)
-    q = Normal(
-        torch.tensor(mean, dtype=torch.float64), turn(angle) * torch.tensor(sigma, dtype=torch.float64)
-    )
-    return model, x, model.posterior(x), q
-
-
-def test_the_formulas_in_the_page_are_those_of_python(launch_browser):
-    """1,000 random inputs; the quadrature, which takes Python a tenth of a second, on some of them."""
-    draw = torch.rand(1000, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64).tolist()
-    cases = [
-        dict(
-            theta=90 * u[0], x=[6 * u[1] - 3, 6 * u[2] - 3], mean=[7 * u[3] - 3.5, 7 * u[4] - 3.5],
-            sigma=[0.05 * 40 ** u[5], 0.05 * 40 ** u[6]], angle=360 * u[7] - 180,
-        )
-        for u in draw
-    ]  # fmt: skip
-    source = read_static("noise.js", "linear.js")
-    context = launch_browser().new_context()
-    page = context.new_page()
-    page.evaluate(
-        """async source => {
-            const url = URL.createObjectURL(new Blob([source], {type: 'text/javascript'}));
-            window.vw = await import(url);
-        }""",
-        f"{source}\nexport {{ {NAMES} }};",
-    )
-    results = page.evaluate(
-        """([cases, ks]) => cases.map((q, i) => {
-            const model = vw.solve(q);
-            const estimate = vw.estimator(vw.logWeights(model, q, vw.normals(i, 2000)));
-            const one = estimate(100);
-            return {
-                closed: [model.logP, model.unavoidable, vw.klTo(model, q), vw.elboOf(model, q)],
-                estimate: [one.value, one.error],
-                bounds: i % 200 ? [] : ks.map(vw.shortfalls(model, q)),
-                water: vw.waterFilling([9, 4, 1, .25], Math.exp(q.mean[0])),
-            };
-        })""",
-        [cases, KS],
-    )
-    context.close()
-    for i, (case, result) in enumerate(zip(cases, results, strict=True)):
-        model, x, p, q = solved(**case)
-        estimate = estimate_bound(model.log_weights(x, q, normals(i, 2000).view(-1, 2)), 100)
-        expected = [model.log_evidence(x), diagonal_gap(p), kl(q, p), model.elbo(x, q)]
-        assert result["closed"] == pytest.approx([float(v) for v in expected], rel=1e-9, abs=1e-9)
-        assert result["estimate"] == pytest.approx(list(estimate), rel=1e-9, abs=1e-9)
-        variances = torch.tensor([9, 4, 1, 0.25], dtype=torch.float64)
-        assert result["water"] == pytest.approx(water_filling(variances, math.exp(case["mean"][0])).tolist())
-        for k, missing in zip(KS, result["bounds"], strict=False):
-            assert missing == pytest.approx(shortfall(q, p, k), rel=3e-4, abs=2e-5)
 
 
 def shown(panel) -> dict[str, float]:

@@ -91,7 +91,7 @@ def test_a_page_that_was_cut_says_so(show, small, tmp_path, name, share):
 @pytest.mark.parametrize(
     "mark",
     [
-        "<ul>", "<title>", "</title>", "<style>", "--quiet", "</style>", "<h1>", "<main", 'id="picture"',
+        "<ul>", "<title>", "</title>", "<style>", "--vw-quiet", "</style>", "<h1>", "<main", 'id="picture"',
         'id="draw"', "</main>", 'id="data">', '"mu":"', '"labels":', 'id="weights">', 'type="module">',
         "readPage(", "window.vaewidgets", "</script>\n</body>",
     ],
@@ -101,7 +101,7 @@ def test_a_page_that_was_cut_at_a_seam_says_so(show, small, mark, more):
     assert_notice(show(small[: small.rindex(mark.encode()) + more]))
 
 
-@pytest.mark.parametrize("mark", [b"--quiet", b'"mu":"', b'id="weights">', b"const map = "])
+@pytest.mark.parametrize("mark", [b"--vw-quiet", b'"mu":"', b'id="weights">', b"const map = "])
 def test_a_page_with_a_hole_says_so(show, small, mark):
     at = small.index(mark) + len(mark) + 4
     page = show(small[:at] + small[at + 40 :])

@@ -7,7 +7,7 @@ from uuid import uuid4
 import traitlets
 
 from .browser_network import PageNetwork
-from .panel import read_static
+from .panel import bundle
 from .plane import Plane
 
 
@@ -36,7 +36,7 @@ class PageLatent(PageNetwork):
         Why the kernel must decode; empty where the page can.
     """
 
-    _esm = read_static("decoder.js", "shared.js", "latent.js")
+    _esm = bundle("latent.js")
     key = traitlets.Unicode().tag(sync=True)
     z = traitlets.List(traitlets.Float()).tag(sync=True)
     serial = traitlets.Int(0).tag(sync=True)

@@ -8,7 +8,6 @@ import inspect
 import uuid
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
-from pathlib import Path
 
 import anywidget
 import ipywidgets as widgets
@@ -16,17 +15,13 @@ import traitlets
 
 from vaewidgets._utils.private_apis import is_from_page, page_knows
 
+from .bundle import STATIC, bundle
 from .model_lock import unfollow
 from .owned_widgets import close_made, note_made
 
-STATIC = Path(__file__).parents[1] / "static"
-
 
 def read_static(*names: str) -> str:
-    """Join hand-written modules to one: anywidget takes a single one, and they share what they define.
-
-    A text, not a path: anywidget tells every model of changes of a file, and so keeps all of them for ever.
-    """
+    """Join stylesheets to one text: anywidget takes a single one, and see `bundle` for why no path."""
     return "\n".join((STATIC / name).read_text("utf-8") for name in names)
 
 
@@ -40,8 +35,8 @@ class Dress(anywidget.AnyWidget):
         back to life. Its element has ``data-vw-hears="true"`` once all of them hear the kernel.
     """
 
-    _esm = read_static("stored.js", "refusal.js", "panel.js")
-    _css = read_static("panel.css")
+    _esm = bundle("panel.js")
+    _css = read_static("tokens.css", "controls.css", "panel.css")
     parts = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
 

@@ -12,6 +12,7 @@ import re
 
 from vaewidgets._utils.private_apis import FIGURE_STATE, add_config, missing
 
+from .bundle import bundle_value
 from .panel import read_static
 
 with missing("rfc3987_syntax"):
@@ -29,30 +30,19 @@ _BAR = {
 }
 
 
-def _join_module(bundle: str, wrapper: str) -> str:
-    """Put our module behind Plotly's: it finds that one's default export as ``plotlyWidget``.
+def _join_module(plotly: str, wrapper: str) -> str:
+    """Let `wrapper`, an expression of a function, make the default export out of that of Plotly's module.
 
     Raises
     ------
     ValueError
-        One of them has no default export.
+        Plotly's module has no default export.
     """
-    plotly_name, bundle = _take_default_export(bundle)
-    name, wrapper = _take_default_export(wrapper)
-    # In a scope of its own: what Plotly's minifier calls its names is not known.
-    return (
-        f"{bundle}\nconst vwFigure = ((plotlyWidget) => {{\n{wrapper}\nreturn {name};\n}})({plotly_name});\n"
-        "export default vwFigure;\n"
-    )
-
-
-def _take_default_export(module: str) -> tuple[str, str]:
-    """Return the name of a module's default export, and the module without its last export statement."""
-    exports = list(re.finditer(r"\bexport\s*\{[^{}]*?([\w$]+) as default\s*\}\s*;?", module))
+    exports = list(re.finditer(r"\bexport\s*\{[^{}]*?([\w$]+) as default\s*\}\s*;?", plotly))
     if not exports:
         raise ValueError("no `export { ... as default }` found: is this a version of plotly from after 2026?")
     last = exports[-1]
-    return last[1], module[: last.start()] + module[last.end() :]
+    return f"{plotly[: last.start()]}{plotly[last.end() :]}\nexport default ({wrapper})({last[1]});\n"
 
 
 class FigureWidget(_FigureWidget):
@@ -62,7 +52,7 @@ class FigureWidget(_FigureWidget):
     was made, so make it whole, from a ``go.Figure``; what is edited afterwards is sent to it on request.
     """
 
-    _esm = _join_module(str(_FigureWidget._esm), read_static("figure.js"))
+    _esm = _join_module(str(_FigureWidget._esm), bundle_value("figure.js"))
     _css = read_static("figure.css")
 
     _made = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anywidget
 import traitlets
 
-from vaewidgets.widgets._core.panel import read_static
+from vaewidgets.widgets._core.panel import bundle
 
 
 class MapCursor(anywidget.AnyWidget):
@@ -25,7 +25,7 @@ class MapCursor(anywidget.AnyWidget):
         Whether a small picture under the pointer shows what is decoded there; z has no part in it.
     """
 
-    _esm = read_static("shared.js", "overlay.js", "cursor.js")
+    _esm = bundle("cursor.js")
     position = traitlets.List(traitlets.Float(), [0.0, 0.0]).tag(sync=True)
     moved = traitlets.List(traitlets.Float()).tag(sync=True)
     key = traitlets.Unicode("").tag(sync=True)

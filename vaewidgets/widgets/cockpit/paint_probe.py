@@ -8,7 +8,7 @@ import time
 import anywidget
 import traitlets
 
-from vaewidgets.widgets._core.panel import read_static
+from vaewidgets.widgets._core.panel import bundle
 
 #: Seconds after which a page counts as gone, until it answers again.
 PATIENCE = 2.0
@@ -17,7 +17,7 @@ PATIENCE = 2.0
 class Pulse(anywidget.AnyWidget):
     """Counts beats; a page that shows the panel answers each when it has drawn what came before it."""
 
-    _esm = read_static("pulse.js")
+    _esm = bundle("pulse.js")
     beat = traitlets.Int(0).tag(sync=True)
     echo = traitlets.Int(0).tag(sync=True)
     #: Seconds that the page worked since its last answer, in tasks long enough to be noticed.

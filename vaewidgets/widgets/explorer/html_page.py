@@ -22,16 +22,11 @@ from vaewidgets.io.onnx import check_finite
 from vaewidgets.widgets._core.drawing import frame_of
 from vaewidgets.widgets._core.model_lock import model_lock
 from vaewidgets.widgets._core.network_spec import CannotDescribe, Description, describe
-from vaewidgets.widgets._core.panel import STATIC, read_static
+from vaewidgets.widgets._core.panel import STATIC, bundle, read_static
 from vaewidgets.widgets._core.plane import REACH
 from vaewidgets.widgets._map.figure import PALETTE, code_range
 
-#: In this order: each uses names of those before it, and all are one module of the page.
-_SCRIPTS = (
-    "decoder.js", "drawpad_image.js", "drawpad_pad.js", "drawpad_board.js", "drawpad_cloud.js",
-    "page_normal.js", "page_data.js", "page_map.js", "page_grid.js", "page_drawpad.js", "page.js",
-)  # fmt: skip
-_STYLES = ("page.css", "drawpad.css")
+_STYLES = ("tokens.css", "page.css", "drawpad.css")
 
 
 def to_html(
@@ -256,7 +251,7 @@ def _base64(data: bytes) -> str:
 
 def _join(title: str, data: dict, weights: bytes) -> str:
     style = read_static(*_STYLES)
-    script = read_static(*_SCRIPTS)
+    script = bundle("page.js")
     policy = (
         "default-src 'none'; "
         f"script-src '{_digest(script)}'; style-src '{_digest(style)}'; "

@@ -19,7 +19,7 @@ from vaewidgets.models.linear_gaussian import (
     kl,
     shortfall,
 )
-from vaewidgets.widgets._core.panel import read_static
+from vaewidgets.widgets._core.panel import bundle, read_static
 from vaewidgets.widgets._core.traits import Pair, Within
 from vaewidgets.widgets._core.view_panel import HeldPanel
 
@@ -34,9 +34,7 @@ NOISE = 0.5
 class GapView(anywidget.AnyWidget):
     """The page's side of a `GapBar`: it draws, computes, and is where a hand moves things."""
 
-    _esm = read_static(
-        "shared.js", "chart.js", "refusal.js", "cloud.js", "noise.js", "linear.js", "gap_bar.js"
-    )
+    _esm = bundle("gap_bar.js")
     _css = read_static("cloud.css", "gap_bar.css")
     mean = traitlets.List(traitlets.Float()).tag(sync=True)
     sigma = traitlets.List(traitlets.Float()).tag(sync=True)

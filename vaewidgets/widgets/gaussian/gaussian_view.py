@@ -16,9 +16,6 @@ from vaewidgets.widgets._core.plane import REACH
 from vaewidgets.widgets._core.traits import Latent, Sigma
 from vaewidgets.widgets._core.view_panel import HeldPanel
 
-#: Modules that every `CloudView` is joined from, before its own.
-CLOUD_MODULES = ("decoder.js", "shared.js", "pixels.js", "chart.js", "refusal.js", "cloud.js")
-
 
 class CloudView(PageNetwork):
     """The page's side of a `CloudPanel`: it draws the cloud, and a hand moves it there.

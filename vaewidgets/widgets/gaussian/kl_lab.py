@@ -13,10 +13,10 @@ from vaewidgets.data.pixels import to_uint8
 from vaewidgets.io.checkpoints import stated_dataset
 from vaewidgets.widgets._core.canvas import Picture
 from vaewidgets.widgets._core.encoded import Encoded
-from vaewidgets.widgets._core.panel import format_point, note_html, read_static
+from vaewidgets.widgets._core.panel import bundle, format_point, note_html, read_static
 from vaewidgets.widgets._core.plane import REACH
 
-from .gaussian_view import CLOUD_MODULES, CloudPanel, CloudView, button
+from .gaussian_view import CloudPanel, CloudView, button
 
 
 def parts(mu: float, sigma: float) -> tuple[float, float]:
@@ -48,7 +48,7 @@ def areas(mu: float, sigma: float) -> tuple[float, float]:
 class KLView(CloudView):
     """The page's side of a `KLLab`."""
 
-    _esm = read_static(*CLOUD_MODULES, "page_normal.js", "kl.js", "kl_lab.js")
+    _esm = bundle("kl_lab.js")
     _css = read_static("cloud.css", "kl_lab.css")
     axis = traitlets.Unicode("z1").tag(sync=True)
 

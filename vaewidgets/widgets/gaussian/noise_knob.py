@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import traitlets
 
-from vaewidgets.widgets._core.panel import format_point, read_static
+from vaewidgets.widgets._core.panel import bundle, format_point, read_static
 from vaewidgets.widgets._core.traits import Latent, Within
 
 from .counter_noise import normals
-from .gaussian_view import CLOUD_MODULES, CloudPanel, CloudView
+from .gaussian_view import CloudPanel, CloudView
 
 #: As many draws as the page works out again at once when phi moves.
 MOST_DRAWS = 100_000
@@ -87,7 +87,7 @@ _NAMES = ("mu", "sigma", "epsilon", "frozen", "redraws", "phi", "draws", "seed")
 class NoiseView(CloudView):
     """The page's side of a `NoiseKnob`."""
 
-    _esm = read_static(*CLOUD_MODULES, "noise.js", "gradients.js", "noise_knob.js")
+    _esm = bundle("noise_knob.js")
     _css = read_static("cloud.css", "noise_knob.css")
     epsilon = traitlets.List(traitlets.Float()).tag(sync=True)
     frozen = traitlets.Bool(True).tag(sync=True)

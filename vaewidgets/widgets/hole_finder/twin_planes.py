@@ -6,7 +6,7 @@ import anywidget
 import traitlets
 
 from vaewidgets.widgets._core.network_spec import CannotDescribe, describe, describe_classifier
-from vaewidgets.widgets._core.panel import read_static
+from vaewidgets.widgets._core.panel import bundle, read_static
 
 
 class TwinPlanes(anywidget.AnyWidget):
@@ -34,7 +34,7 @@ class TwinPlanes(anywidget.AnyWidget):
         Why it must; empty where the page can.
     """
 
-    _esm = read_static("decoder.js", "shared.js", "chart.js", "holes.js")
+    _esm = bundle("holes.js")
     _css = read_static("holes.css")
     networks = traitlets.Dict().tag(sync=True)
     image_shape = traitlets.List(traitlets.Int()).tag(sync=True)

@@ -6,7 +6,7 @@ import anywidget
 import numpy as np
 import traitlets
 
-from vaewidgets.widgets._core.panel import read_static
+from vaewidgets.widgets._core.panel import bundle, read_static
 from vaewidgets.widgets._map.figure import PALETTE
 
 
@@ -25,7 +25,7 @@ class MapLasso(anywidget.AnyWidget):
         Polygons to remember: ``number`` and ``corners`` of each.
     """
 
-    _esm = read_static("chart.js", "overlay.js", "lasso.js")
+    _esm = bundle("lasso.js")
     _css = read_static("lasso.css")
     armed = traitlets.Bool(False).tag(sync=True)
     corners = traitlets.List().tag(sync=True)

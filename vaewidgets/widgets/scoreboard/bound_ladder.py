@@ -6,7 +6,7 @@ import anywidget
 import torch
 import traitlets
 
-from vaewidgets.widgets._core.panel import read_static
+from vaewidgets.widgets._core.panel import bundle, read_static
 
 
 class LadderView(anywidget.AnyWidget):
@@ -21,7 +21,7 @@ class LadderView(anywidget.AnyWidget):
         Of the grid, row by row from the top, relative to its largest value.
     """
 
-    _esm = read_static("chart.js", "ladder.js")
+    _esm = bundle("ladder.js")
     _css = read_static("ladder.css")
     density = traitlets.Bytes().tag(sync=True)
     seen = traitlets.Dict().tag(sync=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anywidget
 import traitlets
 
-from vaewidgets.widgets._core.panel import read_static
+from vaewidgets.widgets._core.panel import bundle, read_static
 
 
 class Table(anywidget.AnyWidget):
@@ -24,7 +24,7 @@ class Table(anywidget.AnyWidget):
         Missing values come last either way.
     """
 
-    _esm = read_static("chart.js", "table.js")
+    _esm = bundle("table.js")
     _css = read_static("table.css")
     caption = traitlets.Unicode("").tag(sync=True)
     columns = traitlets.List().tag(sync=True)

@@ -11,18 +11,61 @@
 //   network.encode(x)                             // {mu, logvar}, logvar null of an autoencoder; or
 //   network.encode === null                       // where the description has no encoder
 //
-// The file is joined to other modules as text, and written into pages that forbid eval. So it has no
-// imports, one name at its top level, and one export, its last line. `makeNetwork.source` defines the same
-// name in a classic worker: a page opened from disk may not start a module worker from a Blob.
+// `makeNetwork.source` defines the same name in a classic worker: a page opened from disk may not start a module
+// worker from a Blob. So `build` uses nothing of its surroundings but `halfToFloat`.
 
-const makeNetwork = (function build() {
+/**
+ * A layer, with the fields that its kind needs.
+ * @typedef {{
+ *   kind: string, in: number[], out: number[], weight: number, bias: number,
+ *   kernel: number[], stride: number[], padding: number[], dilation: number[],
+ *   slope: number, beta: number, threshold: number, bound: number,
+ * }} Layer
+ */
+/** @typedef {{ width: number, trunk: Layer[], mu: Layer[], logvar: Layer[] | null }} Encoder */
+/**
+ * What `_describe.py` writes of a network.
+ * @typedef {{
+ *   format: number, latentDim: number, imageShape: number[], decoder: Layer[], encoder: Encoder | null,
+ *   size: number, dtype?: string,
+ * }} Description
+ */
+/** @typedef {Float32Array | ArrayBufferView} Weights */
+/** @typedef {{ mu: Float32Array, logvar: Float32Array | null }} Code */
+/**
+ * @typedef {{
+ *   latentDim: number, imageShape: number[],
+ *   decode(z: ArrayLike<number>): Float32Array,
+ *   decodeInto(z: ArrayLike<number>, out: Float32Array): Float32Array,
+ *   decodeMany(points: ArrayLike<number>): Float32Array,
+ *   encode: ((x: ArrayLike<number>) => Code) | null,
+ * }} Network
+ */
+/** @typedef {Float32Array | Float64Array} Values */
+/** @typedef {(input: ArrayLike<number>, from?: number) => Values} Run */
+
+// The value of a float16 from its bits.
+/** @type {(bits: number) => number} */
+export function halfToFloat(bits) {
+  const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
+  return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
+}
+
+export const makeNetwork = (function build() {
   const FORMAT = 1;
 
+  /** @type {(shape: number[]) => number} */
   const product = (shape) => shape.reduce((a, b) => a * b, 1);
 
   // y[to + r * rowStep + p * pointStep] = bias[r] + sum over i of w[r, i] * x[p, i], with sums in double.
   // Four rows share each load of x, and four sums at a time hide the latency of one.
+  /**
+   * @param {Values} w @param {number} at @param {number} biasAt @param {number} rows @param {number} cols
+   * @param {Values} x @param {number} points
+   * @param {Values} y @param {number} to @param {number} rowStep @param {number} pointStep
+   */
   function affine(w, at, biasAt, rows, cols, x, points, y, to, rowStep, pointStep) {
+    /** @type {(r: number) => number} */
     const bias = (r) => (biasAt < 0 ? 0 : w[biasAt + r]);
     let r = 0;
     for (; r + 3 < rows; r += 4) {
@@ -63,6 +106,7 @@ const makeNetwork = (function build() {
   }
 
   // Layers that read x and write y.
+  /** @type {{ [kind: string]: (l: Layer, w: Values, x: Values, y: Values, scratch: Values) => void }} */
   const STEPS = {
     linear(l, w, x, y) {
       affine(w, l.weight, l.bias, l.out[0], l.in[0], x, 1, y, 0, 1, 0);
@@ -136,6 +180,7 @@ const makeNetwork = (function build() {
   };
 
   // Abramowitz & Stegun 1964, 7.1.26: off by at most 1.5e-7.
+  /** @type {(x: number) => number} */
   function erf(x) {
     const a = Math.abs(x), t = 1 / (1 + 0.3275911 * a);
     const p = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
@@ -145,6 +190,7 @@ const makeNetwork = (function build() {
 
   // Layers that change the first n values of x where they are. Each has its own loop: a function called for
   // every value would box every value.
+  /** @type {{ [kind: string]: (x: Values, n: number, l: Layer) => void }} */
   const MAPS = {
     reshape() {},
     relu(x, n) {
@@ -187,6 +233,7 @@ const makeNetwork = (function build() {
     },
   };
 
+  /** @type {(l: Layer) => number} */
   function scratchOf(l) {
     if (l.kind === "conv2d") return product(l.kernel) * l.in[0] * l.out[2];
     if (l.kind === "conv_transpose2d") return l.in[2] * (l.in[0] + product(l.kernel) * l.out[0]);
@@ -195,6 +242,7 @@ const makeNetwork = (function build() {
 
   // The layers as one function of an array, with buffers made once. The array it returns may be longer than
   // the result, and the next call writes over it.
+  /** @type {(layers: Layer[], weights: Values, inputSize: number) => Run} */
   function chain(layers, weights, inputSize) {
     let widest = inputSize, scratchSize = 0;
     for (const layer of layers) {
@@ -225,26 +273,35 @@ const makeNetwork = (function build() {
 
   // More values than any picture has, and few enough for any machine; multiplications that take seconds.
   const MOST_VALUES = 2 ** 26, MOST_WORK = 2 ** 34;
+  /** @type {{ [kind: string]: ("slope" | "beta" | "threshold" | "bound")[] }} */
   const OPTIONS = { leaky_relu: ["slope"], softplus: ["beta", "threshold"], bound: ["bound"] };
+  /** @type {["kernel" | "stride" | "padding" | "dilation", number][]} */
   const PAIRS = [["kernel", 1], ["stride", 1], ["padding", 0], ["dilation", 1]];
 
+  /** @type {(what: string) => never} */
   const fail = (what) => {
     throw new Error(`The description cannot be run: ${what}. Make it again from the model.`);
   };
+  /** @type {(value: unknown) => string} */
   const said = (value) =>
     typeof value === "string" ? `"${value.slice(0, 60)}"` : typeof value === "number" ? `${value}` : typeof value;
-  const isCount = (value) => Number.isInteger(value) && value >= 1 && value <= MOST_VALUES;
+  /** @type {(value: unknown) => boolean} */
+  const isCount = (value) => typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= MOST_VALUES;
+  /** @type {(value: unknown, axes: number) => boolean} */
   const isShape = (value, axes) =>
     Array.isArray(value) && value.length === axes && value.every(isCount) && product(value) <= MOST_VALUES;
+  /** @type {(value: unknown, least: number) => boolean} */
   const isPair = (value, least) =>
     Array.isArray(value) && value.length === 2 && value.every((v) => v === least || (isCount(v) && v < 2 ** 16));
 
   // The field of a layer that is wrong, or null: n values go in, and `total` weights are there.
+  /** @type {(l: Layer, n: number, total: number) => string | null} */
   function faultOf(l, n, total) {
+    /** @type {(at: number, count: number) => boolean} */
     const stored = (at, count) => Number.isInteger(at) && at >= 0 && at + count <= total;
     if (l.kind === "reshape") return isShape(l.out, l.out?.length) && product(l.out) === n ? null : "out";
     if (Object.hasOwn(MAPS, l.kind)) {
-      return "out" in l ? "out" : (OPTIONS[l.kind] ?? []).find((name) => !Number.isFinite(l[name])) ?? null;
+      return l.out !== undefined ? "out" : (OPTIONS[l.kind] ?? []).find((name) => !Number.isFinite(l[name])) ?? null;
     }
     const axes = l.kind === "linear" || l.kind === "constant" ? 1 : 3;
     if (!isShape(l.out, axes)) return "out";
@@ -265,6 +322,7 @@ const makeNetwork = (function build() {
   }
 
   // Follow n values through the layers, and refuse what does not fit before any memory is taken for it.
+  /** @param {string} name @param {Layer[]} layers @param {number} n @param {number} total @param {number} wanted */
   function checkChain(name, layers, n, total, wanted) {
     if (!Array.isArray(layers)) fail(`its ${name} is no list of layers`);
     layers.forEach((layer, i) => {
@@ -279,6 +337,7 @@ const makeNetwork = (function build() {
     if (n !== wanted) fail(`its ${name} gives ${n} values where ${wanted} are needed`);
   }
 
+  /** @type {(spec: Description) => void} */
   function checkSpec(spec) {
     if (spec?.format !== FORMAT) {
       throw new Error(`The description has format ${said(spec?.format)}; this page reads ${FORMAT}.`);
@@ -295,14 +354,10 @@ const makeNetwork = (function build() {
     if (encoder.logvar !== null) checkChain("logvar", encoder.logvar, encoder.width, size, latentDim);
   }
 
-  function halfToFloat(bits) {
-    const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
-    return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
-  }
-
+  /** @type {(weights: Weights, dtype: string | undefined) => Float32Array} */
   function toFloats(weights, dtype) {
     if (weights instanceof Float32Array) return weights;
-    const { buffer = weights, byteOffset = 0, byteLength } = weights;
+    const { buffer, byteOffset, byteLength } = weights;
     // What arrives in a message may start anywhere; a typed array must start at a multiple of its item.
     const bytes = buffer.slice(byteOffset, byteOffset + byteLength);
     if (dtype !== "float32" && dtype !== "float16") fail("its dtype is neither float32 nor float16");
@@ -312,10 +367,12 @@ const makeNetwork = (function build() {
     return Float32Array.from(new Uint16Array(bytes), halfToFloat);
   }
 
+  /** @type {(name: string, array: ArrayLike<number>, size: number) => void} */
   function check(name, array, size) {
     if (array.length !== size) throw new Error(`${name} has ${array.length} values and should have ${size}.`);
   }
 
+  /** @type {(spec: Description, data: Weights) => Network} */
   function makeNetwork(spec, data) {
     const weights = toFloats(data, spec?.dtype);
     if (weights.length !== spec.size) {
@@ -327,16 +384,19 @@ const makeNetwork = (function build() {
     const decoder = chain(spec.decoder, weights, latentDim);
     const image = new Float32Array(pixels);
 
+    /** @type {(points: ArrayLike<number>, from: number, out: Float32Array, to: number) => Float32Array} */
     const decodeTo = (points, from, out, to) => {
       const y = decoder(points, from);
       for (let i = 0; i < pixels; i++) out[to + i] = y[i];
       return out;
     };
+    /** @type {Network["decodeInto"]} */
     const decodeInto = (z, out) => {
       check("z", z, latentDim);
       check("out", out, pixels);
       return decodeTo(z, 0, out, 0);
     };
+    /** @type {Network["decodeMany"]} */
     const decodeMany = (points) => {
       const count = points.length / latentDim;
       if (!Number.isInteger(count)) {
@@ -347,11 +407,13 @@ const makeNetwork = (function build() {
       return out;
     };
 
+    /** @type {Network["encode"]} */
     let encode = null;
     if (encoder) {
       const trunk = chain(encoder.trunk, weights, pixels);
       const mu = chain(encoder.mu, weights, encoder.width);
       const logvar = encoder.logvar && chain(encoder.logvar, weights, encoder.width);
+      /** @type {(run: Run, h: Values) => Float32Array} */
       const head = (run, h) => Float32Array.from(run(h).subarray(0, latentDim));
       encode = (x) => {
         check("x", x, pixels);
@@ -362,8 +424,6 @@ const makeNetwork = (function build() {
     return { latentDim, imageShape, decode: (z) => decodeInto(z, image), decodeInto, decodeMany, encode };
   }
 
-  makeNetwork.source = `const makeNetwork = (${build})();\n`;
+  makeNetwork.source = `${halfToFloat}\nconst makeNetwork = (${build})();\n`;
   return makeNetwork;
 })();
-
-export { makeNetwork };

@@ -1,12 +1,36 @@
 // The pad as a part of a panel: encodes and decodes in the page where the page can, and lays mu and its
 // ellipses over the panel's map.
 
-const floatsOf = (view) => new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+import { makeNetwork } from "./decoder.js";
+import { makeBoard, readDrawing, spreadOf } from "./drawpad_board.js";
+import { makeEllipses } from "./drawpad_cloud.js";
+import { change, listen } from "./model.js";
+import { floatsOf } from "./numbers.js";
+import { overPlot } from "./overlay.js";
 
+/** @import { Description, Network } from "./decoder.js" */
+/** @import { Codes, Reading } from "./drawpad_board.js" */
+/** @import { Stroke } from "./drawpad_image.js" */
+/** @import { Context } from "./model.js" */
+/** @typedef {{ mu: number[], logvar: number[] | null, reconstruction: DataView } | { mu?: undefined }} Answer */
+/**
+ * @typedef {{
+ *   shape: number[], frame: number[], prior: boolean, codes: DataView, labels: DataView, names: string[],
+ *   strokes: Stroke[], pixels: DataView, answer: Answer | null, spec: Description, weights: DataView,
+ * }} Traits
+ */
+
+/** @type {(context: Context<Traits>) => () => void} */
 function render({ model, el }) {
   // `answer` is the kernel's, where the page cannot encode; null while it is of an earlier drawing.
-  let network = null, codes = null, reading = null, answer = model.get("answer");
-  const equip = () => {
+  let answer = model.get("answer");
+  /** @type {Network | null} */
+  let network = null;
+  /** @type {Reading | null} */
+  let reading = null;
+  /** @type {Codes} */
+  let codes = { values: [], labels: null, names: [] };
+  const setWeights = () => {
     const weights = model.get("weights");
     network = weights.byteLength ? makeNetwork(model.get("spec"), weights) : null;
   };
@@ -17,7 +41,7 @@ function render({ model, el }) {
       labels: labels.byteLength ? new Int32Array(floatsOf(labels).buffer) : null,
     };
   };
-  equip();
+  setWeights();
   chart();
   const board = makeBoard({
     imageShape: [1, ...model.get("shape")], frame: model.get("frame"), prior: model.get("prior"),
@@ -26,9 +50,7 @@ function render({ model, el }) {
     onReading: (now) => { reading = now; over.place(); },
     onEnd(strokes, image) {
       answer = null;
-      model.set("strokes", strokes);
-      model.set("pixels", new DataView(image ? image.buffer : new ArrayBuffer(0)));
-      model.save_changes();
+      change(model, { strokes, pixels: new DataView(image ? image.buffer : new ArrayBuffer(0)) });
     },
   });
   const over = overPlot(el, {
@@ -41,30 +63,31 @@ function render({ model, el }) {
       ]);
     },
   });
-  const cloud = makeCloud(over.layer);
+  const cloud = makeEllipses(over.layer);
   el.append(board.element);
 
+  /** @type {() => Reading | null} */
   const given = () => {
     if (network || !answer || !answer.mu) return null;
-    const { mu, logvar, reconstruction } = answer;
-    return { mu, logvar, sigma: spreadOf(logvar), reconstruction: floatsOf(reconstruction) };
+    const mu = Float32Array.from(answer.mu), logvar = answer.logvar && Float32Array.from(answer.logvar);
+    return { mu, logvar, sigma: spreadOf(logvar), reconstruction: floatsOf(answer.reconstruction) };
   };
   const adopt = () => {
     const pixels = model.get("pixels");
     board.adopt(model.get("strokes"), pixels.byteLength ? floatsOf(pixels) : null, given());
   };
-  const after = (change) => () => {
-    change();
+  /** @type {(update: () => void) => () => void} */
+  const after = (update) => () => {
+    update();
     adopt();
   };
-  const listeners = [
-    ["change:weights", after(equip)], ["change:codes", after(chart)], ["change:strokes", adopt],
+  const deafen = listen(model, [
+    ["change:weights", after(setWeights)], ["change:codes", after(chart)], ["change:strokes", adopt],
     ["change:pixels", adopt], ["change:answer", after(() => { answer = model.get("answer"); })],
-  ];
-  for (const [event, listener] of listeners) model.on(event, listener);
+  ]);
   adopt();
   return () => {
-    listeners.forEach(([event, listener]) => model.off(event, listener));
+    deafen();
     over.close();
     board.close();
   };

@@ -11,22 +11,48 @@
 // `onReading(reading)` hears of every reading, and null where nothing is drawn; `onEnd(strokes, image)` of
 // every finished stroke.
 
+import { drawnImage } from "./drawpad_image.js";
+import { makePad } from "./drawpad_pad.js";
+import { htmlElement } from "./elements.js";
+import { formatPoint } from "./numbers.js";
+import { countFrame, paint, penOf, pictureCanvas, toRGBA } from "./pixels.js";
+
+/** @import { Code, Network } from "./decoder.js" */
+/** @import { Stroke } from "./drawpad_image.js" */
+/** @typedef {Code & { sigma: Float32Array | null, reconstruction: Float32Array }} Reading */
+/** @typedef {{ values: ArrayLike<number>, labels: ArrayLike<number> | null, names: string[] }} Codes */
+/**
+ * @typedef {{
+ *   imageShape: number[], frame: number[], prior: boolean,
+ *   read: (image: Float32Array) => Reading | null, codes: () => Codes,
+ *   onReading: (reading: Reading | null) => void,
+ *   onEnd: (strokes: Stroke[], image: Float32Array | null) => void,
+ * }} BoardOptions
+ */
+
 const NEIGHBOURS = 10;
 
-const spreadOf = (logvar) => logvar && logvar.map((v) => Math.exp(v / 2));
+/** @type {(logvar: Float32Array | null) => Float32Array | null} */
+export const spreadOf = (logvar) => logvar && logvar.map((v) => Math.exp(v / 2));
 
-function readDrawing(network, image) {
+/** @type {(network: Network, image: Float32Array) => Reading | null} */
+export function readDrawing(network, image) {
+  if (!network.encode) return null;
   const { mu, logvar } = network.encode(image);
   return { mu, logvar, sigma: spreadOf(logvar), reconstruction: network.decode(mu) };
 }
 
 // KL(q || N(0, I)) in nats.
-const klOf = ({ mu, logvar }) =>
+/** @type {(code: { mu: Float32Array, logvar: Float32Array }) => number} */
+export const klOf = ({ mu, logvar }) =>
   mu.reduce((sum, m, k) => sum + 0.5 * (m * m + Math.expm1(logvar[k]) - logvar[k]), 0);
 
 // Rows of the `count` codes nearest to mu, the nearest first.
+/** @type {(values: ArrayLike<number>, mu: ArrayLike<number>, count: number) => number[]} */
 function nearestRows(values, mu, count) {
-  const d = mu.length, best = [];
+  const d = mu.length;
+  /** @type {{ row: number, square: number }[]} */
+  const best = [];
   for (let row = 0; row < values.length / d; row++) {
     let square = 0;
     for (let k = 0; k < d; k++) square += (values[row * d + k] - mu[k]) ** 2;
@@ -40,19 +66,21 @@ function nearestRows(values, mu, count) {
 }
 
 // The label that most of some rows have, the first of those where several do: [label, votes].
+/** @type {(labels: ArrayLike<number>, rows: number[]) => number[]} */
 function voteOf(labels, rows) {
+  /** @type {Map<number, number>} */
   const votes = new Map();
   for (const row of rows) votes.set(labels[row], (votes.get(labels[row]) ?? 0) + 1);
   return [...votes].sort(([a, m], [b, n]) => n - m || a - b)[0];
 }
 
+/** @type {(reading: Reading, codes: Codes, prior: boolean) => string[]} */
 function describeReading(reading, { values, labels, names }, prior) {
-  const row = (numbers, digits) =>
-    `(${Array.from(numbers, (v) => v.toFixed(digits).replace(/^-(0\.?0*)$/, "$1")).join(", ")})`;
-  const lines = [`${prior ? "mu" : "the code z"} = ${row(reading.mu, 2)}`];
-  if (reading.sigma) {
-    const nats = klOf(reading);
-    lines[0] += `, sigma = ${row(reading.sigma, 3)}`;
+  const lines = [`${prior ? "mu" : "the code z"} = ${formatPoint(reading.mu)}`];
+  const { mu, logvar } = reading;
+  if (reading.sigma && logvar) {
+    const nats = klOf({ mu, logvar });
+    lines[0] += `, sigma = ${formatPoint(reading.sigma, 3)}`;
     lines.push(`KL = ${nats.toFixed(2)} nats (${(nats / Math.LN2).toFixed(2)} bits)`);
   }
   const rows = nearestRows(values, reading.mu, NEIGHBOURS);
@@ -64,9 +92,11 @@ function describeReading(reading, { values, labels, names }, prior) {
   return lines;
 }
 
-function makeBoard({ imageShape, frame, prior, read, codes, onReading, onEnd }) {
+/** @param {BoardOptions} options */
+export function makeBoard({ imageShape, frame, prior, read, codes, onReading, onEnd }) {
   const [, height, width] = imageShape;
-  const element = make("div", null, "vw-board");
+  const element = htmlElement("div", null, "vw-board");
+  /** @type {(strokes: Stroke[]) => Float32Array | null} */
   const look = (strokes) => drawnImage(strokes, [height, width], frame);
   const pad = makePad({
     height: height / width,
@@ -77,46 +107,46 @@ function makeBoard({ imageShape, frame, prior, read, codes, onReading, onEnd }) 
       onEnd(strokes, image);
     },
   });
-  const pair = make("div", null, "vw-board-pair");
+  element.append(pad.element);
+  const pair = htmlElement("div", element, "vw-board-pair");
+  /** @type {(text: string) => HTMLCanvasElement} */
   const picture = (text) => {
-    const figure = make("figure", pair), factor = Math.max(1, Math.floor(112 / Math.max(height, width)));
-    const canvas = make("canvas", figure, "", { width, height });
-    canvas.dataset.vw = "picture";
-    canvas.dataset.vwFrame = "0";
-    canvas.setAttribute("role", "img");
+    const figure = htmlElement("figure", pair), factor = Math.max(1, Math.floor(112 / Math.max(height, width)));
+    const canvas = Object.assign(pictureCanvas(figure), { width, height });
     canvas.style.width = `${factor * width}px`;
     canvas.style.height = `${factor * height}px`;
-    return { canvas, caption: make("figcaption", figure, "", { textContent: text }) };
+    htmlElement("figcaption", figure, "", { textContent: text });
+    return canvas;
   };
   const seen = picture(`the image, ${width} x ${height}`), decoded = picture("its reconstruction");
-  const state = make("div", null, "vw-state vw-board-state");
+  const state = htmlElement("div", element, "vw-state vw-board-state");
   state.setAttribute("aria-live", "polite");
-  element.append(pad.element, pair, state);
 
-  function paintGrey({ canvas }, pixels, name) {
-    const context = canvas.getContext("2d"), data = context.createImageData(width, height);
-    for (let i = 0; i < width * height; i++) {
-      data.data.fill(pixels ? 255 * pixels[i] : 0, 4 * i, 4 * i + 3);
-      data.data[4 * i + 3] = pixels ? 255 : 0;
+  /** @type {(canvas: HTMLCanvasElement, pixels: Float32Array | null | undefined, name: string) => void} */
+  function paintGrey(canvas, pixels, name) {
+    if (pixels) paint(canvas, toRGBA(pixels, [1, height, width]));
+    else {
+      penOf(canvas).clearRect(0, 0, width, height);
+      countFrame(canvas);
     }
-    context.putImageData(data, 0, 0);
     canvas.setAttribute("aria-label", pixels ? name : `no ${name} yet`);
-    canvas.dataset.vwFrame = String(Number(canvas.dataset.vwFrame) + 1);
   }
+  /** @type {(image: Float32Array | null, given?: Reading | null) => void} */
   function show(image, given = null) {
-    const reading = image && (given ?? read(image));
+    const reading = image ? given ?? read(image) : null;
     // Read out once, when the pen is lifted.
     state.setAttribute("aria-busy", String(pad.busy()));
     const lines = !image ? ["Nothing is drawn: no image, so nothing to encode."]
       : reading ? describeReading(reading, codes(), prior) : ["The kernel encodes it when the pen is lifted."];
-    state.replaceChildren(...lines.map((line) => make("div", null, "", { textContent: line })));
+    state.replaceChildren(...lines.map((line) => htmlElement("div", null, "", { textContent: line })));
     paintGrey(seen, image, "image of the drawing");
-    paintGrey(decoded, reading && reading.reconstruction, "reconstruction of the drawing");
+    paintGrey(decoded, reading?.reconstruction, "reconstruction of the drawing");
     onReading(reading);
   }
 
   return {
     element,
+    /** @type {(strokes: Stroke[], image: Float32Array | null, reading?: Reading | null) => void} */
     adopt(strokes, image, reading = null) {
       pad.show(strokes);
       // A stroke that goes on shows itself.

@@ -10,9 +10,16 @@
 //
 // This is the only place that knows it: the image must follow the pen here, and Python is told the result.
 
+import { clamp } from "./numbers.js";
+
+/** @typedef {{ width: number, points: number[][] }} Stroke */
+/** @typedef {[number, number, number, number, number]} Piece */
+
 // The pieces of the pen's way that lie on the pad, as [x, y, x, y, radius]: a pen that leaves it draws nothing
 // there, and begins again where it comes back.
-function inkPieces(strokes, height) {
+/** @type {(strokes: Stroke[], height: number) => Piece[]} */
+export function inkPieces(strokes, height) {
+  /** @type {Piece[]} */
   const pieces = [];
   for (const { width, points } of strokes) {
     points.forEach((to, i) => {
@@ -24,6 +31,7 @@ function inkPieces(strokes, height) {
 }
 
 // Liang & Barsky 1984, for the pad [0, 1] x [0, height].
+/** @type {(from: number[], to: number[], height: number) => [number, number, number, number] | null} */
 function clipped([x, y], [u, v], height) {
   const [dx, dy] = [u - x, v - y];
   let from = 0, to = 1;
@@ -37,11 +45,17 @@ function clipped([x, y], [u, v], height) {
 
 // How much of each pixel is inked: pad units times `scale` plus `shift` are pixels. Each pixel has parts x parts
 // samples, and the edges of ink and pad are soft over one of them.
+/**
+ * @type {(
+ *   pieces: Piece[], scale: number, shift: number[], size: number[], padHeight: number,
+ * ) => Float32Array}
+ */
 function coverage(pieces, scale, [shiftX, shiftY], [height, width], padHeight) {
   const parts = Math.max(2, Math.ceil(112 / Math.max(height, width)));
   const across = width * parts, down = height * parts, unit = scale * parts;
   const [left, top] = [shiftX * parts, shiftY * parts];
   const ink = new Float32Array(across * down);
+  /** @type {(a: number, b: number, reach: number, end: number) => number[]} */
   const range = (a, b, reach, end) => [
     Math.max(0, Math.floor(Math.min(a, b) - reach)), Math.min(end, Math.ceil(Math.max(a, b) + reach)),
   ];
@@ -61,6 +75,7 @@ function coverage(pieces, scale, [shiftX, shiftY], [height, width], padHeight) {
     }
   }
   // How much of each sample lies on the pad.
+  /** @type {(count: number, from: number, to: number) => Float32Array} */
   const onPad = (count, from, to) => Float32Array.from({ length: count }, (_, i) =>
     Math.max(0, Math.min(i + 1, to) - Math.max(i, from)));
   const columns = onPad(across, left, left + unit), rows = onPad(down, top, top + unit * padHeight);
@@ -74,6 +89,7 @@ function coverage(pieces, scale, [shiftX, shiftY], [height, width], padHeight) {
   return image.map((value) => Math.min(1, value));
 }
 
+/** @type {(image: Float32Array, width: number) => number[]} */
 function centreOfMass(image, width) {
   let mass = 0, x = 0, y = 0;
   image.forEach((value, k) => {
@@ -84,7 +100,8 @@ function centreOfMass(image, width) {
   return [x / mass, y / mass];
 }
 
-function drawnImage(strokes, [height, width], [box, centre]) {
+/** @type {(strokes: Stroke[], size: number[], frame: number[]) => Float32Array | null} */
+export function drawnImage(strokes, [height, width], [box, centre]) {
   const padHeight = height / width, pieces = inkPieces(strokes, padHeight);
   if (!pieces.length) return null;
   const ends = [[Infinity, -Infinity], [Infinity, -Infinity]], way = [[Infinity, -Infinity], [Infinity, -Infinity]];
@@ -109,7 +126,8 @@ function drawnImage(strokes, [height, width], [box, centre]) {
   const corner = [1 - left * scale, 1 - top * scale];
   const at = centreOfMass(coverage(pieces, scale, corner, sides, padHeight), sides[1]);
   // Ink that lies far to one side of its centre of mass is not cut: then it ends at the image's edge.
-  const within = (shift, low, high, size) => Math.min(size - high * scale, Math.max(-low * scale, shift));
+  /** @type {(shift: number, low: number, high: number, size: number) => number} */
+  const within = (shift, low, high, size) => clamp(shift, [-low * scale, size - high * scale]);
   const shift = [
     within(corner[0] + centre * width - at[0], left, right, width),
     within(corner[1] + centre * height - at[1], top, bottom, height),

@@ -7,21 +7,26 @@
 // `height` is that of the pad in its widths. While a stroke goes on `onDraw(strokes)` is called at most once a
 // frame, with that stroke the last one; `onEnd(strokes)` after every stroke, undo and clear.
 
-const make = (tag, parent, className, properties = {}) => {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  Object.assign(node, properties);
-  if (parent) parent.append(node);
-  return node;
-};
+import { inkPieces } from "./drawpad_image.js";
+import { htmlElement } from "./elements.js";
+import { onArrows } from "./keys.js";
+import { clamp } from "./numbers.js";
+import { penOf } from "./pixels.js";
+
+/** @import { Stroke } from "./drawpad_image.js" */
 
 const PAD_WIDTH = 224;
 const PAD_HINT = "Keyboard: arrows move the pen (Shift: farther), Space puts it down and lifts it, Backspace undoes, "
   + "Escape or Delete clears.";
 
-function makePad({ height, onDraw, onEnd }) {
-  const element = make("div", null, "vw-pad"), row = make("div", element, "vw-pad-row");
-  const canvas = make("canvas", row, "vw-pad-ink", { tabIndex: 0 });
+/**
+ * @param {{
+ *   height: number, onDraw: (strokes: Stroke[]) => void, onEnd: (strokes: Stroke[]) => void,
+ * }} options
+ */
+export function makePad({ height, onDraw, onEnd }) {
+  const element = htmlElement("div", null, "vw-pad"), row = htmlElement("div", element, "vw-pad-row");
+  const canvas = htmlElement("canvas", row, "vw-pad-ink", { tabIndex: 0 });
   canvas.setAttribute("role", "application");
   canvas.setAttribute("aria-label", `Pad to draw a digit on, with mouse, finger or pen. ${PAD_HINT}`);
   const width = Math.min(PAD_WIDTH, Math.round(PAD_WIDTH / height)), sharp = window.devicePixelRatio || 1;
@@ -30,24 +35,31 @@ function makePad({ height, onDraw, onEnd }) {
   canvas.width = Math.round(width * sharp);
   canvas.height = Math.round(width * height * sharp);
 
-  const tools = make("div", row, "vw-pad-tools");
-  const button = (text) => make("button", tools, "", { type: "button", textContent: text });
+  const tools = htmlElement("div", row, "vw-pad-tools");
+  /** @type {(text: string) => HTMLButtonElement} */
+  const button = (text) => htmlElement("button", tools, "", { type: "button", textContent: text });
   const [undoButton, clearButton] = [button("undo"), button("clear")];
-  const penLabel = make("label", tools, "", { textContent: "pen" });
-  const pen = make("input", penLabel, "", { type: "range", min: 0.03, max: 0.18, step: 0.01, value: 0.09 });
+  const penLabel = htmlElement("label", tools, "", { textContent: "pen" });
+  const pen = htmlElement("input", penLabel, "", { type: "range", min: 0.03, max: 0.18, step: 0.01, value: 0.09 });
   // JupyterLab would take arrow keys and Enter.
   tools.addEventListener("keydown", (event) => event.stopPropagation());
-  const place = make("p", tools, "vw-pad-place");
+  const place = htmlElement("p", tools, "vw-pad-place");
   place.setAttribute("role", "status");
-  make("p", element, "vw-pad-hint", { textContent: PAD_HINT });
+  htmlElement("p", element, "vw-pad-hint", { textContent: PAD_HINT });
 
-  let done = [], live = null, held = null, waiting = 0;
+  /** @type {Stroke[]} */
+  let done = [];
+  /** @type {Stroke | null} */
+  let live = null;
+  /** @type {number | null} */
+  let held = null;
+  let waiting = 0;
   // Where the pen of the keyboard is; seen from the first arrow key to the next press of a pointer.
   let at = [0.5, height / 2], seen = false;
   const strokes = () => (live ? [...done, live] : done);
 
   function draw() {
-    const c = canvas.getContext("2d"), style = getComputedStyle(canvas);
+    const c = penOf(canvas), style = getComputedStyle(canvas);
     c.setTransform(canvas.width, 0, 0, canvas.width, 0, 0);
     c.clearRect(0, 0, 1, height);
     c.lineCap = "round";
@@ -81,12 +93,16 @@ function makePad({ height, onDraw, onEnd }) {
   };
 
   // Four decimals are a fortieth of a screen pixel.
+  /** @type {(point: number[]) => number[]} */
   const rounded = (point) => point.map((v) => Math.round(v * 1e4) / 1e4);
+  /** @type {(point: number[]) => void} */
   const begin = (point) => {
     live = { width: pen.valueAsNumber, points: [rounded(point)] };
     soon();
   };
+  /** @type {(point: number[]) => void} */
   const extend = (point) => {
+    if (!live) return;
     const next = rounded(point), last = live.points[live.points.length - 1];
     if (next[0] !== last[0] || next[1] !== last[1]) live.points.push(next);
     soon();
@@ -103,10 +119,12 @@ function makePad({ height, onDraw, onEnd }) {
     tell();
   };
   const clear = () => {
-    [done, live] = [[], null];
+    done = [];
+    live = null;
     tell();
   };
 
+  /** @type {(event: PointerEvent) => number[]} */
   const locate = (event) => {
     const box = canvas.getBoundingClientRect();
     return [(event.clientX - box.left) / box.width, ((event.clientY - box.top) / box.height) * height];
@@ -117,7 +135,7 @@ function makePad({ height, onDraw, onEnd }) {
     seen = false;
     say();
     held = event.pointerId;
-    canvas.setPointerCapture(held);
+    canvas.setPointerCapture(event.pointerId);
     canvas.focus({ preventScroll: true });
     event.preventDefault();
     begin(locate(event));
@@ -128,6 +146,7 @@ function makePad({ height, onDraw, onEnd }) {
     const all = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
     for (const each of all.length ? all : [event]) extend(locate(each));
   });
+  /** @type {(event: PointerEvent) => void} */
   const release = (event) => {
     if (event.pointerId !== held) return;
     held = null;
@@ -137,30 +156,29 @@ function makePad({ height, onDraw, onEnd }) {
   canvas.addEventListener("pointercancel", release);
 
   function say() {
+    /** @type {(value: number) => string} */
     const percent = (value) => `${Math.round(100 * value)} %`;
     place.textContent = seen
       ? `pen is ${live ? "down" : "up"}: ${percent(at[0])} across, ${percent(at[1] / height)} from the top` : "";
   }
-  const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  const keys = {
-    " ": () => (live ? end() : begin(at)),
-    Backspace: undo, Escape: clear, Delete: clear,
-  };
-  canvas.addEventListener("keydown", (event) => {
-    const arrow = arrows[event.key], act = keys[event.key];
-    if ((!arrow && !act) || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    event.stopPropagation();
-    if (held !== null || (act && event.repeat)) return;
+  /** @type {(act: () => void) => void} */
+  const byKeys = (act) => {
+    if (held !== null) return;
     seen = true;
-    if (act) act();
-    else {
-      const step = event.shiftKey ? 0.1 : 0.02;
-      at = [at[0] + arrow[0] * step, at[1] + arrow[1] * step].map((v, axis) => Math.min(axis ? height : 1, Math.max(0, v)));
-      if (live) extend(at);
-    }
+    act();
     say();
     draw();
+  };
+  /** @type {(act: () => void) => (event: KeyboardEvent) => void} */
+  const once = (act) => (event) => { if (!event.repeat) byKeys(act); };
+  onArrows(canvas, (across, up) => byKeys(() => {
+    at = [clamp(at[0] + 0.02 * across), clamp(at[1] - 0.02 * up, [0, height])];
+    if (live) extend(at);
+  }), {
+    far: 5,
+    others: {
+      " ": once(() => (live ? end() : begin(at))), Backspace: once(undo), Escape: once(clear), Delete: once(clear),
+    },
   });
   canvas.addEventListener("blur", () => {
     if (held !== null) return;
@@ -175,6 +193,7 @@ function makePad({ height, onDraw, onEnd }) {
   return {
     element,
     busy: () => live !== null,
+    /** @type {(strokes: Stroke[]) => void} */
     show(strokes) { done = strokes; soon(); },
     close() { cancelAnimationFrame(waiting); },
   };

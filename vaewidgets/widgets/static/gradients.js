@@ -1,16 +1,19 @@
-// The two gradients of E f(z), draw by draw and exactly. As `noise_knob.py` has them. Joined after noise.js.
+// The two gradients of E f(z), draw by draw and exactly. As `noise_knob.py` has them.
 
 // f(z) = z^2 + sin z with z = mu + sigma e, mu = phi^3, sigma = e^phi: one draw of d/dphi E f(z) by each estimator.
-function pathwiseGradient(phi, e) {
+/** @type {(phi: number, e: number) => number} */
+export function pathwiseGradient(phi, e) {
   const sigma = Math.exp(phi), z = phi ** 3 + sigma * e;
   return (2 * z + Math.cos(z)) * (3 * phi * phi + sigma * e);
 }
-function scoreGradient(phi, e) {
+/** @type {(phi: number, e: number) => number} */
+export function scoreGradient(phi, e) {
   const sigma = Math.exp(phi), z = phi ** 3 + sigma * e;
   return (z * z + Math.sin(z)) * ((3 * phi * phi * e) / sigma + e * e - 1);
 }
 
 // A polynomial in e is the list of its coefficients, the constant first.
+/** @type {(...factors: number[][]) => number[]} */
 function multiply(...factors) {
   return factors.reduce((product, factor) => {
     const out = new Array(product.length + factor.length - 1).fill(0);
@@ -21,6 +24,7 @@ function multiply(...factors) {
 
 // E[P(e) cos(k z - shift)] for z = mu + sigma e, with shift = pi/2 the sine: E[e^n exp(i k z)] is
 // i^n He_n(t) exp(i k mu - t^2 / 2), with t = k sigma and the Hermite polynomials of probability.
+/** @type {(polynomial: number[], mu: number, sigma: number, k: number, shift?: number) => number} */
 function expectation(polynomial, mu, sigma, k, shift = 0) {
   const t = k * sigma;
   let sum = 0, before = 0, hermite = 1;
@@ -32,7 +36,8 @@ function expectation(polynomial, mu, sigma, k, shift = 0) {
 }
 
 // The gradient of E f(z), and the exact standard deviation of one draw by each estimator.
-function exactGradient(phi) {
+/** @param {number} phi */
+export function exactGradient(phi) {
   const mu = phi ** 3, sigma = Math.exp(phi), slope = 3 * phi * phi, sine = Math.PI / 2;
   const damped = Math.exp((-sigma * sigma) / 2);
   const value = mu * mu + sigma * sigma + damped * Math.sin(mu);
@@ -51,13 +56,14 @@ function exactGradient(phi) {
 }
 
 // Mean, standard deviation and standard error of the mean; null where there are too few draws.
-function summary(draws) {
+/** @type {(draws: ArrayLike<number>) => { [what in "mean" | "sd" | "error"]: number | null }} */
+export function summary(draws) {
   const n = draws.length;
   if (!n) return { mean: null, sd: null, error: null };
   let mean = 0, squares = 0;
-  for (const draw of draws) mean += draw;
+  for (let i = 0; i < n; i++) mean += draws[i];
   mean /= n;
-  for (const draw of draws) squares += (draw - mean) ** 2;
+  for (let i = 0; i < n; i++) squares += (draws[i] - mean) ** 2;
   if (n === 1) return { mean, sd: null, error: null };
   const sd = Math.sqrt(squares / (n - 1));
   return { mean, sd, error: sd / Math.sqrt(n) };

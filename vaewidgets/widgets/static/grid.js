@@ -1,46 +1,50 @@
 // The manifold grid of a panel: decoded in a worker, and drawn anew when the plane it shows has moved.
 
+import { htmlElement, makeViewNote } from "./elements.js";
+import { makeGrid } from "./page_grid.js";
+import { pictureCanvas } from "./pixels.js";
+import { latentOf, lift, project } from "./shared.js";
+
+/** @import { Network } from "./decoder.js" */
+/** @import { Context } from "./model.js" */
+/** @import { Mapping } from "./plane.js" */
+/** @typedef {{ key: string, mapping: Mapping, prior: boolean, display_width: number }} Traits */
+
+/** @param {Context<Traits>} context */
 function render({ model, el }) {
   const latent = latentOf(model.get("key"));
-  const [frame, canvas, ring] = ["div", "canvas", "div"].map((tag) => document.createElement(tag));
-  frame.className = "vw-picture vw-interactive";
-  ring.className = "vw-cursor vw-grid-cursor";
-  canvas.dataset.vw = "picture";
-  canvas.dataset.vwFrame = "0";
+  const frame = htmlElement("div", el, "vw-picture vw-interactive"), canvas = pictureCanvas(frame);
+  const ring = htmlElement("div", frame, "vw-cursor vw-grid-cursor"), say = makeViewNote(frame);
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application");
-  const note = document.createElement("div");
-  note.className = "vw-view-note";
-  frame.append(canvas, ring, note);
-  el.append(frame);
 
-  let grid = null, network = null, drawn = "", pending = null;
+  /** @type {ReturnType<typeof makeGrid> | null} */
+  let grid = null;
+  /** @type {Network | null} */
+  let network = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let pending;
+  let drawn = "";
   const draw = () => {
-    pending = null;
+    pending = undefined;
     const { plane, z } = latent;
-    grid.draw((x, y) => lift(plane, [x, y], z), model.get("mapping"));
+    if (plane) grid?.draw((x, y) => lift(plane, [x, y], z), model.get("mapping"));
   };
   const follow = () => {
-    const { plane, z } = latent;
-    if (!latent.network || !plane) return;
-    if (network !== latent.network) {
-      if (grid) grid.equip(latent.weights);
-      else {
-        grid = makeGrid({
-          canvas, ring, note: document.createElement("div"),
-          source: latent.source, spec: latent.spec, weights: latent.weights,
-          reach: model.get("mapping").reach, prior: model.get("prior"),
-          toImage: (pixels) => toRGBA(pixels, latent.spec.imageShape),
-          onMove: (x, y) => latent.move(lift(latent.plane, [x, y], latent.z), true),
-          onError: (message) => { note.textContent = message; },
-          say: (text) => { note.textContent = text; },
-        });
-        canvas.style.width = `${model.get("display_width")}px`;
-      }
-      network = latent.network;
-      drawn = "";
-    }
-    grid.setCursor(...project(plane, z));
+    const { plane, z, spec, weights } = latent;
+    if (!latent.network || !plane || !spec || !weights) return;
+    if (!grid) {
+      grid = makeGrid({
+        canvas, ring, note: htmlElement("div"), spec, weights, reach: model.get("mapping").reach,
+        prior: model.get("prior"), onError: say, say,
+        onMove: (x, y) => { if (latent.plane) latent.move(lift(latent.plane, [x, y], latent.z), true); },
+      });
+      canvas.style.width = `${model.get("display_width")}px`;
+    } else if (network !== latent.network) grid.setWeights(weights);
+    if (network !== latent.network) drawn = "";
+    network = latent.network;
+    const [x, y] = project(plane, z);
+    grid.setCursor(x, y);
     // What the plane goes through: z without its place on the plane. A hand that moves on the plane leaves it.
     const through = lift(plane, [0, 0], z).map((value) => value.toFixed(9));
     const wanted = JSON.stringify([through, plane, model.get("mapping")]);
@@ -56,7 +60,7 @@ function render({ model, el }) {
     latent.listeners.delete(follow);
     model.off("change:mapping", follow);
     clearTimeout(pending);
-    if (grid) grid.close();
+    grid?.close();
   };
 }
 

@@ -1,45 +1,74 @@
 // Two planes with one cursor. At every move both models are decoded here and a classifier judges the pictures;
 // the backgrounds, the lines and the draws come from the kernel.
 
+import { makeChart, makeHandle } from "./chart.js";
+import { makeNetwork } from "./decoder.js";
+import { htmlElement } from "./elements.js";
+import { change, listen } from "./model.js";
+import { clamp, fixed, floatsOf, formatPoint } from "./numbers.js";
+import { paint, penOf, pictureCanvas, toRGBA } from "./pixels.js";
+import { setAttributes, svgElement } from "./svg.js";
+
+/** @import { Description } from "./decoder.js" */
+/** @import { Context } from "./model.js" */
+/** @typedef {{ centre: number[], unit: number, lines: number[][][][] }} Frame */
+/**
+ * @typedef {{
+ *   name: string, title: string, spread: string, names: [string, number, number][],
+ *   codes: DataView, labels: DataView,
+ * }} Side
+ */
+/** @typedef {{ pixels: DataView, probabilities: DataView }} Read */
+/**
+ * @typedef {{
+ *   networks: { [name: string]: { spec: Description, weights: DataView } | undefined },
+ *   image_shape: number[], classes: string[], sides: Side[], frames: Frame[], reach: number, grounds: DataView[],
+ *   tau: number, position: number[], readings: Read[],
+ *   marks: { side: number, points: DataView, confidence: DataView } | { side?: undefined },
+ * }} Traits
+ */
+
 // How sure, 0 to 1, as a colour: anchors of cividis (Nunez et al. 2018), which keeps its order of lightness
 // under every colour blindness. It has a step at tau, so that a hole is told from a picture at a glance.
 const ANCHORS = [[0, 34, 78], [18, 53, 112], [59, 73, 108], [87, 93, 109], [112, 113, 115],
   [138, 134, 120], [165, 156, 116], [195, 179, 105], [225, 204, 85], [254, 232, 56]];
-const shade = (sure, tau) => {
+/** @type {(sure: number, tau: number) => number[]} */
+export const shade = (sure, tau) => {
   const share = sure < tau ? (0.5 * sure) / tau : 0.72 + (0.28 * (sure - tau)) / (1 - tau);
   const at = Math.min(share, 0.9999) * (ANCHORS.length - 1), low = Math.floor(at);
   return ANCHORS[low].map((from, c) => from + (at - low) * (ANCHORS[low + 1][c] - from));
 };
 
-const floatsOf = (view) =>
-  new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
-
 // A picture of values between 0 and 1, as an address that an <image> takes.
+/** @type {(values: Float32Array, columns: number, tau: number) => string} */
 const shadeAll = (values, columns, tau) => {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [columns, values.length / columns];
   const image = new ImageData(canvas.width, canvas.height);
   values.forEach((sure, i) => image.data.set([...shade(sure, tau), 255], 4 * i));
-  canvas.getContext("2d").putImageData(image, 0, 0);
+  penOf(canvas).putImageData(image, 0, 0);
   return canvas.toDataURL();
 };
 
 // A line that shows on every colour: light on a dark casing, or the other way round by its class.
+/** @type {(parent: Node, className: string) => { set(d: string): void }} */
 const makeCased = (parent, className) => {
   const paths = ["vw-casing", "vw-core"].map((part) => svgElement("path", parent, `${className} ${part}`));
   return { set: (d) => paths.forEach((path) => path.setAttribute("d", d)) };
 };
 
+/** @type {(logits: Float32Array) => number[]} */
 const softmax = (logits) => {
   const top = Math.max(...logits), weights = Array.from(logits, (l) => Math.exp(l - top));
   const sum = weights.reduce((a, b) => a + b);
   return weights.map((w) => w / sum);
 };
 
-const fixed = (v) => (Math.abs(v) < 0.005 ? 0 : v).toFixed(2);
+/** @type {(p: number) => string} */
 const percent = (p) => `${(100 * p).toFixed(1)} %`;
 
 // One bar for each class and one for "none of these"; the dashed line is tau.
+/** @param {string[]} classes */
 function makeBars(classes) {
   const names = [...classes, "none"], row = 13;
   // Long names take their room from the bars; of the longest the beginning is shown, and all of it when pointed at.
@@ -60,30 +89,26 @@ function makeBars(classes) {
   const line = svgElement("line", svg, "vw-tau", { y1: 0, y2: row * classes.length });
   return {
     svg,
+    /** @type {(probabilities: number[], best: number, tau: number) => void} */
     show(probabilities, best, tau) {
       rows.forEach(({ group, bar, value }, i) => {
-        bar.setAttribute("width", length * probabilities[i]);
+        setAttributes(bar, { width: length * probabilities[i] });
         group.classList.toggle("vw-best", i === best);
         value.textContent = i === best || i === classes.length ? percent(probabilities[i]) : "";
       });
-      line.setAttribute("x1", left + length * tau);
-      line.setAttribute("x2", left + length * tau);
+      setAttributes(line, { x1: left + length * tau, x2: left + length * tau });
       svg.setAttribute("aria-label", `class probabilities: ${probabilities.map((p, i) => `${names[i]} ${percent(p)}`).join(", ")}`);
     },
   };
 }
 
+/** @param {{ side: Side, classes: string[], onMove: (u: number, v: number) => void }} options */
 function makeSide({ side, classes, onMove }) {
-  const box = document.createElement("div");
-  box.className = "vw-side";
-  const line = (className) => {
-    const node = document.createElement("div");
-    node.className = className;
-    return node;
-  };
-  const title = line("vw-title"), spread = line("vw-note");
-  title.textContent = side.title;
-  spread.textContent = side.spread;
+  const box = htmlElement("div", null, "vw-side");
+  /** @type {(className: string, textContent?: string) => HTMLElement} */
+  const line = (className, textContent = "") => htmlElement("div", box, className, { textContent });
+  line("vw-title", side.title);
+  line("vw-note", side.spread);
 
   const chart = makeChart({
     width: 400, height: 384, square: true, label: `latent plane of the ${side.name}`,
@@ -106,13 +131,11 @@ function makeSide({ side, classes, onMove }) {
   const marks = { digit: makeCased(chart.plot, "vw-digit"), hole: makeCased(chart.plot, "vw-hole") };
   const thread = makeCased(chart.plot, "vw-thread");
 
-  const reading = line("vw-reading"), canvas = document.createElement("canvas");
-  Object.assign(canvas.dataset, { vw: "picture", vwFrame: "0" });
-  canvas.setAttribute("role", "img");
+  box.append(chart.svg);
+  const where = line("vw-state"), reading = line("vw-reading"), canvas = pictureCanvas(reading);
   const bars = makeBars(classes);
-  reading.append(canvas, bars.svg);
-  const where = line("vw-state"), verdict = line("vw-state vw-verdict"), near = line("vw-note");
-  box.append(title, spread, chart.svg, where, reading, verdict, near);
+  reading.append(bars.svg);
+  const verdict = line("vw-state vw-verdict"), near = line("vw-note");
 
   const codes = floatsOf(side.codes), labels = new Uint8Array(side.labels.buffer, side.labels.byteOffset, side.labels.byteLength);
   let at = [0, 0], step = [1, 1], heard = "";
@@ -121,7 +144,9 @@ function makeSide({ side, classes, onMove }) {
     text: () => heard, brief: () => where.textContent,
   });
 
+  /** @type {(centre: number[], r: number) => string} */
   const circle = ([u, v], r) => chart.ellipse([u, v], [[1, 0], [0, 1]], r);
+  /** @type {(loop: number[][]) => string} */
   const closed = (loop) => `${chart.line(loop.map((p) => p[0]), loop.map((p) => p[1]))}Z`;
 
   const nearest = () => {
@@ -136,50 +161,54 @@ function makeSide({ side, classes, onMove }) {
   return {
     box, chart,
     // A frame and how sure the judge is in its cells.
+    /** @type {(frame: Frame, reach: number, values: Float32Array, tau: number) => void} */
     frame({ centre, unit, lines: loops }, reach, values, tau) {
-      const half = reach * unit, range = (c) => [c - half, c + half];
+      const half = reach * unit, range = (/** @type {number} */ c) => [c - half, c + half];
       chart.setRanges({ x: range(centre[0]), y: range(centre[1]) });
       step = [0.05 * unit, 0.05 * unit];
       const { left, top, width, height } = chart.area;
-      for (const [name, value] of Object.entries({ x: left, y: top, width, height })) ground.setAttribute(name, value);
+      setAttributes(ground, { x: left, y: top, width, height });
       this.shade(values, tau);
       lines.forEach((cased, k) => cased.set(loops[k].map(closed).join("")));
       circles.set([1, 2].map((r) => circle([0, 0], r)).join(""));
       const tall = chart.y(0) - chart.y(1) > 30;
       masses.forEach((node, k) => {
-        node.setAttribute("x", chart.x(0));
-        node.setAttribute("y", chart.y(k + 1) + 4);
         // Circles of a few pixels have no room for a name: then only the outer one has it, beside it.
+        setAttributes(node, { x: chart.x(0), y: chart.y(k + 1) + (tall ? 4 : -5) });
         node.textContent = tall ? ["39 %", "86 %"][k] : ["", "N(0, I)"][k];
-        if (!tall) node.setAttribute("y", chart.y(k + 1) - 5);
       });
       names.forEach((node, k) => {
-        node.setAttribute("x", chart.x(side.names[k][1]));
-        node.setAttribute("y", chart.y(side.names[k][2]) + 6);
+        setAttributes(node, { x: chart.x(side.names[k][1]), y: chart.y(side.names[k][2]) + 6 });
       });
     },
+    /** @type {(values: Float32Array, tau: number) => void} */
     shade(values, tau) {
       ground.setAttribute("href", shadeAll(values, Math.sqrt(values.length), tau));
     },
+    /** @type {(points: ArrayLike<number>, confidence: ArrayLike<number>, tau: number) => void} */
     mark(points, confidence, tau) {
+      /** @type {{ [kind in "digit" | "hole"]: string[] }} */
       const parts = { digit: [], hole: [] };
-      confidence.forEach((sure, i) => {
+      for (let i = 0; i < confidence.length; i++) {
         const [x, y] = [chart.x(points[2 * i]), chart.y(points[2 * i + 1])].map((v) => v.toFixed(1));
-        if (sure < tau) parts.hole.push(`M${x},${y}m-3,-3l6,6m0,-6l-6,6`);
+        if (confidence[i] < tau) parts.hole.push(`M${x},${y}m-3,-3l6,6m0,-6l-6,6`);
         else parts.digit.push(`M${x},${y}h0`);
-      });
-      for (const [kind, cased] of Object.entries(marks)) cased.set(parts[kind].join(""));
+      }
+      marks.digit.set(parts.digit.join(""));
+      marks.hole.set(parts.hole.join(""));
     },
+    /** @type {(point: number[]) => void} */
     go(point) {
       at = point;
       const { row, distance, point: code } = nearest();
       thread.set(chart.line([at[0], code[0]], [at[1], code[1]]));
       const label = labels.length ? `labelled ${classes[labels[row]]}, ` : "";
       near.textContent = `nearest code: image ${row}, ${label}${fixed(distance)} away`;
-      where.textContent = `${side.name}: z = (${fixed(at[0])}, ${fixed(at[1])})`;
+      where.textContent = `${side.name}: z = ${formatPoint(at)}`;
       heard = where.textContent;
       handle.place();
     },
+    /** @type {(pixels: Float32Array, shape: number[], probabilities: number[], tau: number) => void} */
     show(pixels, shape, probabilities, tau) {
       const real = probabilities.slice(0, classes.length), sure = Math.max(...real), best = real.indexOf(sure);
       paint(canvas, toRGBA(pixels, shape));
@@ -200,25 +229,23 @@ function makeSide({ side, classes, onMove }) {
 }
 
 function makeLegend() {
-  const box = document.createElement("div");
-  box.className = "vw-legend";
-  const scale = svgElement("svg", null, "vw-scale", { width: 250, height: 42, role: "img" });
+  const box = htmlElement("div", null, "vw-legend");
+  const scale = svgElement("svg", box, "vw-scale", { width: 250, height: 42, role: "img" });
   const ramp = svgElement("image", scale, "", { x: 10, y: 15, width: 220, height: 12, preserveAspectRatio: "none" });
   svgElement("text", scale, "", { x: 10, y: 10 }).textContent = "best class probability";
-  for (const [share, text] of [[0, "0"], [1, "1"]]) {
-    svgElement("text", scale, "", { x: 10 + 220 * share, y: 40, "text-anchor": "middle" }).textContent = text;
+  for (const share of [0, 1]) {
+    svgElement("text", scale, "", { x: 10 + 220 * share, y: 40, "text-anchor": "middle" }).textContent = String(share);
   }
   const tick = svgElement("path", scale, "vw-curve"), tag = svgElement("text", scale, "", { y: 40, "text-anchor": "middle" });
-  const key = document.createElement("div");
-  key.className = "vw-key";
-  box.append(scale, key);
+  const key = htmlElement("div", box, "vw-key");
+  /** @type {(text: string, draw: (sample: SVGElement) => void) => void} */
   const entry = (text, draw) => {
-    const item = document.createElement("span"), sample = svgElement("svg", null, "vw-sample", { width: 26, height: 14 });
+    const item = htmlElement("span", key), sample = svgElement("svg", item, "vw-sample", { width: 26, height: 14 });
     svgElement("rect", sample, "vw-swatch", { width: 26, height: 14 });
     draw(sample);
-    item.append(sample, text);
-    key.append(item);
+    item.append(text);
   };
+  /** @type {(name: string, d: string) => (sample: SVGElement) => void} */
   const stroke = (name, d) => (sample) => makeCased(sample, name).set(d);
   entry("a draw: a picture", stroke("vw-digit", "M13,7h0"));
   entry("a draw: a hole", stroke("vw-hole", "M10,4l6,6m0,-6l-6,6"));
@@ -227,56 +254,52 @@ function makeLegend() {
   entry("39 % and 86 % of N(0, I)", stroke("vw-prior", "M2,7h22"));
   return {
     box,
+    /** @type {(tau: number) => void} */
     show(tau) {
       ramp.setAttribute("href", shadeAll(Float32Array.from({ length: 220 }, (_, i) => (i + 0.5) / 220), 220, tau));
       const x = 10 + 220 * tau;
       tick.setAttribute("d", `M${x},12v18`);
       // Near an end its number would lie on the end's.
-      tag.setAttribute("x", Math.min(196, Math.max(46, x)));
+      setAttributes(tag, { x: clamp(x, [46, 196]) });
       tag.textContent = `tau ${tau.toFixed(2)}`;
       scale.setAttribute("aria-label", `colours: best class probability from 0 to 1, with a step at tau ${tau.toFixed(2)}`);
     },
   };
 }
 
+/** @type {(context: Context<Traits>) => () => void} */
 function render({ model, el }) {
-  const root = document.createElement("div");
-  root.className = "vw-holes";
-  el.append(root);
+  const root = htmlElement("div", el, "vw-holes");
   const shape = model.get("image_shape"), classes = model.get("classes"), parts = model.get("networks");
-  const [first, second, judge] = ["first", "second", "judge"].map(
-    (name) => parts[name] && makeNetwork(parts[name].spec, parts[name].weights),
-  );
+  const [first, second, judge] = ["first", "second", "judge"].map((name) => {
+    const part = parts[name];
+    return part && makeNetwork(part.spec, part.weights);
+  });
   const networks = [first, second];
   // torch compares its float32 probabilities with a float32 tau.
   const tau = () => Math.fround(model.get("tau"));
   let z = model.get("position").slice();
 
   const places = () => model.get("frames").map(({ centre, unit }) => z.map((v, i) => centre[i] + unit * v));
-  const send = () => {
-    model.set("position", z.slice());
-    model.save_changes();
-  };
   const sides = model.get("sides").map((side, k) => makeSide({
     side, classes,
     onMove: (u, v) => {
       const { centre, unit } = model.get("frames")[k];
       z = [u, v].map((v, i) => (v - centre[i]) / unit);
       go();
-      send();
+      change(model, { position: z.slice() });
     },
   }));
+  htmlElement("div", root, "vw-sides").append(...sides.map((side) => side.box));
   const legend = makeLegend();
-  const row = document.createElement("div");
-  row.className = "vw-sides";
-  row.append(...sides.map((side) => side.box));
-  root.append(row, legend.box);
+  root.append(legend.box);
 
   const read = () => {
     const readings = model.get("readings");
     sides.forEach((side, k) => {
-      if (judge) {
-        const pixels = networks[k].decode(places()[k]);
+      const network = networks[k];
+      if (judge && network) {
+        const pixels = network.decode(places()[k]);
         side.show(pixels, shape, softmax(judge.decode(pixels)), tau());
       } else if (readings[k]) {
         side.show(floatsOf(readings[k].pixels), shape, [...floatsOf(readings[k].probabilities)], tau());
@@ -288,9 +311,9 @@ function render({ model, el }) {
     if (judge) read();
   };
   const mark = () => {
-    const { side, points, confidence } = model.get("marks");
+    const marks = model.get("marks");
     sides.forEach((one, k) => {
-      if (k === side) one.mark(floatsOf(points), floatsOf(confidence), tau());
+      if (k === marks.side) one.mark(floatsOf(marks.points), floatsOf(marks.confidence), tau());
       else one.mark([], [], tau());
     });
   };
@@ -312,13 +335,13 @@ function render({ model, el }) {
     z = position.slice();
     go();
   };
-  const listeners = [["change:grounds", frame], ["change:tau", judgeAnew], ["change:marks", mark],
-    ["change:position", follow], ["change:readings", read]];
-  for (const [event, listener] of listeners) model.on(event, listener);
   legend.show(tau());
   frame();
   read();
-  return () => listeners.forEach(([event, listener]) => model.off(event, listener));
+  return listen(model, [
+    ["change:grounds", frame], ["change:tau", judgeAnew], ["change:marks", mark], ["change:position", follow],
+    ["change:readings", read],
+  ]);
 }
 
 export default { render };

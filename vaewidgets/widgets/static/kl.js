@@ -1,21 +1,25 @@
-// What a cloud N(mu, sigma^2) pays against N(0, 1), per axis and in nats. As `kl_lab.py` has it. Joined after
-// page_normal.js.
+// What a cloud N(mu, sigma^2) pays against N(0, 1), per axis and in nats. As `kl_lab.py` has it.
+
+import { normalCdf } from "./page_normal.js";
 
 // Its KL is offset + shape. expm1 keeps the shape's cost accurate, and never negative, near sigma = 1.
-function klParts(mu, sigma) {
+/** @type {(mu: number, sigma: number) => { offset: number, shape: number, kl: number }} */
+export function klParts(mu, sigma) {
   const logvar = 2 * Math.log(sigma);
   const offset = (mu * mu) / 2, shape = (Math.expm1(logvar) - logvar) / 2;
   return { offset, shape, kl: offset + shape };
 }
 
 // With z = mu + sigma e, ln(q/p) is the quadratic a e^2 + b e + c.
+/** @type {(mu: number, sigma: number) => number[]} */
 function klQuadratic(mu, sigma) {
   const logvar = 2 * Math.log(sigma);
   return [Math.expm1(logvar) / 2, mu * sigma, (mu * mu - logvar) / 2];
 }
 
 // Where q = p, in e, in order; 0, 1 or 2 places.
-function klRoots(mu, sigma) {
+/** @type {(mu: number, sigma: number) => number[]} */
+export function klRoots(mu, sigma) {
   const [a, b, c] = klQuadratic(mu, sigma);
   const square = b * b - 4 * a * c;
   if (square < 0) return [];
@@ -28,14 +32,17 @@ function klRoots(mu, sigma) {
 }
 
 // q ln(q/p) at z = mu + sigma e, in nats per unit of z.
-function klIntegrand(mu, sigma, e) {
+/** @type {(mu: number, sigma: number, e: number) => number} */
+export function klIntegrand(mu, sigma, e) {
   const [a, b, c] = klQuadratic(mu, sigma);
   return ((Math.exp((-e * e) / 2) / Math.sqrt(2 * Math.PI)) * ((a * e + b) * e + c)) / sigma;
 }
 
 // The area of q ln(q/p) above zero and that below, which is negative; their sum is the KL.
-function klAreas(mu, sigma) {
+/** @type {(mu: number, sigma: number) => number[]} */
+export function klAreas(mu, sigma) {
   const [a, b, c] = klQuadratic(mu, sigma);
+  /** @type {(e: number) => number} */
   const upTo = (e) => {
     const density = Math.exp((-e * e) / 2) / Math.sqrt(2 * Math.PI);
     return (a + c) * normalCdf(e) - (a * e + b) * density;

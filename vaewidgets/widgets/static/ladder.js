@@ -1,10 +1,25 @@
 // One image: the ladder of bounds up to log p(x), and its true posterior under the encoder's ellipse.
 
-function render({ model, el }) {
-  const box = document.createElement("div");
-  box.className = "vw-ladder";
-  el.append(box);
+import { makeChart } from "./chart.js";
+import { htmlElement } from "./elements.js";
+import { countFrame, penOf } from "./pixels.js";
+import { svgElement } from "./svg.js";
 
+/** @import { Axis } from "./chart.js" */
+/** @import { Context } from "./model.js" */
+/** @typedef {{ name: string, value: number, error: number }} Rung */
+/**
+ * @typedef {{
+ *   rungs: Rung[], centre: number[], reach: number, mu: number[], sigma: number[], side: number,
+ * }} Seen
+ */
+/** @typedef {{ density: DataView, seen: Seen | { rungs?: undefined } }} Traits */
+
+/** @type {(context: Context<Traits>) => () => void} */
+function render({ model, el }) {
+  const box = htmlElement("div", el, "vw-ladder");
+
+  /** @type {Axis} */
   const rungAxis = { title: "", range: [-0.5, 3.5], ticks: [] };
   const ladder = makeChart({
     width: 400, height: 320, x: rungAxis, y: { title: "nats", range: [0, 1] }, margin: { left: 62 },
@@ -18,6 +33,7 @@ function render({ model, el }) {
   box.append(ladder.svg, plane.svg);
   ladder.svg.dataset.vwFrame = "0";
 
+  /** @type {(rungs: Rung[]) => void} */
   const drawLadder = (rungs) => {
     rungAxis.ticks = rungs.map(({ name }, i) => ({ value: i, text: name }));
     const ends = rungs.flatMap(({ value, error }) => [value - 2 * error, value + 2 * error]);
@@ -26,6 +42,7 @@ function render({ model, el }) {
     ladder.setRanges({ x: [-0.5, rungs.length - 0.5], y: [low - margin, high + margin] });
     ladder.plot.replaceChildren();
     const exact = rungs.find(({ error }) => error === 0);
+    /** @type {(className: string, value: number) => SVGElement} */
     const across = (className, value) =>
       ladder.add("path", className, { d: ladder.line([-0.5, rungs.length - 0.5], [value, value]) });
     if (exact) across("vw-curve vw-exact", exact.value);
@@ -38,6 +55,7 @@ function render({ model, el }) {
     });
   };
 
+  /** @type {(seen: Seen) => void} */
   const drawPlane = ({ centre, reach, mu, sigma, side }) => {
     plane.plot.replaceChildren();
     const bytes = model.get("density");
@@ -46,11 +64,10 @@ function render({ model, el }) {
     plane.setRanges({
       x: [centre[0] - reach, centre[0] + reach], y: [centre[1] - reach, centre[1] + reach],
     });
-    const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = side;
+    const canvas = htmlElement("canvas", null, "", { width: side, height: side });
     const image = new ImageData(side, side);
     for (let i = 0; i < side * side; i++) image.data.set([63, 144, 218, bytes.getUint8(i)], 4 * i);
-    canvas.getContext("2d").putImageData(image, 0, 0);
+    penOf(canvas).putImageData(image, 0, 0);
     // A point stands for the square about it: the picture is half a step larger than the grid on every side.
     const half = reach * (1 + 1 / (side - 1));
     const [left, top] = [plane.x(centre[0] - half), plane.y(centre[1] + half)];
@@ -59,9 +76,9 @@ function render({ model, el }) {
       width: plane.x(centre[0] + half) - left, height: plane.y(centre[1] - half) - top,
     });
     const covariance = [[sigma[0] ** 2, 0], [0, sigma[1] ** 2]];
-    for (const [k, dash] of [[1, "none"], [2, "6 4"]]) {
-      plane.add("path", "vw-encoder", { d: plane.ellipse(mu, covariance, k), "stroke-dasharray": dash });
-    }
+    ["none", "6 4"].forEach((dash, k) => {
+      plane.add("path", "vw-encoder", { d: plane.ellipse(mu, covariance, k + 1), "stroke-dasharray": dash });
+    });
     plane.add("circle", "vw-encoder-mean", { cx: plane.x(mu[0]), cy: plane.y(mu[1]), r: 3.5 });
   };
 
@@ -71,7 +88,7 @@ function render({ model, el }) {
     if (!seen.rungs) return;
     drawLadder(seen.rungs);
     drawPlane(seen);
-    ladder.svg.dataset.vwFrame = String(Number(ladder.svg.dataset.vwFrame) + 1);
+    countFrame(ladder.svg);
   };
   model.on("change:seen", draw);
   draw();

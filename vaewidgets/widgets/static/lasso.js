@@ -1,22 +1,42 @@
 // A lasso over the Plotly map of the same panel: drawn here, and sent once, when the stroke ends.
 
+import { change, listen } from "./model.js";
+import { floatsOf } from "./numbers.js";
+import { overPlot } from "./overlay.js";
+import { svgElement } from "./svg.js";
+
+/** @import { Context } from "./model.js" */
+/** @import { PlotlyAxis } from "./overlay.js" */
+/**
+ * @typedef {{
+ *   armed: boolean, corners: number[][], drawn: number[][], past: { number: number, corners: number[][] }[],
+ *   points: DataView, kinds: DataView, right: number, colours: string[], label: string,
+ * }} Traits
+ */
+
 // Pixels between two corners of a stroke, at least.
 const CORNER = 4;
 
+/** @type {(context: Context<Traits>) => () => void} */
 function render({ model, el }) {
   el.style.display = "none";
   const svg = svgElement("svg", null, "vw-lasso", { role: "img" });
   const past = svgElement("g", svg, "vw-lasso-past");
   const marks = svgElement("g", svg, "vw-lasso-marks");
   const outline = svgElement("path", svg, "vw-lasso-outline", { "fill-rule": "evenodd" });
-  let stroke = null, last = null;
+  /** @type {number[][] | null} */
+  let stroke = null;
+  let last = [0, 0];
 
+  /** @type {(axes: PlotlyAxis[], corners: number[][]) => string} */
   const toPath = ([x, y], corners) => {
     if (!corners.length) return "";
     return `M${corners.map(([u, v]) => `${x.l2p(u).toFixed(1)},${y.l2p(v).toFixed(1)}`).join("L")}Z`;
   };
+  /** @type {(axes: PlotlyAxis[]) => void} */
   const drawOutline = (axes) => outline.setAttribute("d", toPath(axes, stroke ?? model.get("corners")));
 
+  /** @type {(axes: PlotlyAxis[]) => void} */
   const drawPast = (axes) => {
     past.replaceChildren();
     for (const { number, corners } of model.get("past")) {
@@ -28,13 +48,10 @@ function render({ model, el }) {
   };
 
   // One path for each class: a dot is a line of no length with round ends.
+  /** @type {(axes: PlotlyAxis[]) => void} */
   const drawMarks = ([x, y]) => {
     marks.replaceChildren();
-    const floats = (name) => {
-      const { buffer, byteOffset, byteLength } = model.get(name);
-      return new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength));
-    };
-    const points = floats("points"), kinds = model.get("kinds"), right = model.get("right");
+    const points = floatsOf(model.get("points")), kinds = model.get("kinds"), right = model.get("right");
     const colours = model.get("colours"), paths = new Map();
     for (let i = 0; i < points.length / 2; i++) {
       const kind = kinds.byteLength ? kinds.getUint8(i) : -1;
@@ -51,6 +68,7 @@ function render({ model, el }) {
     svg.dataset.vwMarks = String(points.length / 2);
   };
 
+  /** @type {(axes: PlotlyAxis[]) => void} */
   const place = (axes) => {
     drawOutline(axes);
     drawPast(axes);
@@ -60,13 +78,12 @@ function render({ model, el }) {
   over.layer.classList.add("vw-lasso-layer");
   over.layer.append(svg);
 
+  /** @type {(send: boolean) => void} */
   const end = (send) => {
     const drawn = stroke;
     stroke = null;
     if (send && drawn && drawn.length > 2) {
-      model.set("corners", drawn);
-      model.set("drawn", drawn);
-      model.save_changes();
+      change(model, { corners: drawn, drawn });
     }
     over.place();
   };
@@ -86,22 +103,22 @@ function render({ model, el }) {
     if (Math.hypot(here[0] - last[0], here[1] - last[1]) < CORNER) return;
     last = here;
     stroke.push(over.locate(event));
-    drawOutline(over.axes());
+    const axes = over.axes();
+    if (axes) drawOutline(axes);
   });
   svg.addEventListener("pointerup", () => end(true));
   svg.addEventListener("pointercancel", () => end(false));
 
   const arm = () => svg.classList.toggle("vw-armed", model.get("armed"));
   const name = () => svg.setAttribute("aria-label", model.get("label"));
-  const listeners = [
+  const deafen = listen(model, [
     ["change:corners change:past change:points change:kinds change:right", over.place],
     ["change:armed", arm], ["change:label", name],
-  ];
-  for (const [event, listener] of listeners) model.on(event, listener);
+  ]);
   arm();
   name();
   return () => {
-    for (const [event, listener] of listeners) model.off(event, listener);
+    deafen();
     over.close();
   };
 }

@@ -1,9 +1,32 @@
 // The latent point of a panel, as the page holds it: sliders and cursors move it, pictures follow.
 
+import { makeNetwork } from "./decoder.js";
+import { change, listen } from "./model.js";
+import { forgetLatent, latentOf } from "./shared.js";
+
+/** @import { Description } from "./decoder.js" */
+/** @import { Context, Model } from "./model.js" */
+/** @import { Latent, Plane } from "./shared.js" */
+/**
+ * @typedef {{
+ *   key: string, z: number[], moved: number[], sliders: string[], walk: string, ends: number[][],
+ *   serial: number, heard: number, weights: DataView, spec: Description, plane: Plane,
+ * }} Traits
+ */
+/**
+ * What is used of ipywidgets' sliders.
+ * @typedef {{
+ *   get(name: string): number, set(name: string, value: number): void, save_changes(): void,
+ *   on(event: string, listener: () => void): void, off(event: string, listener: () => void): void,
+ *   _state_lock: object | null,
+ * }} SliderModel
+ */
+
 // While a slider waits for the echo of what it said, it leaves out what the kernel says. So some time after
 // the kernel has moved z, a slider that did not follow is taken there.
 const SETTLE_MS = 100;
 
+/** @type {(context: Context<Traits>) => () => void} */
 function initialize({ model }) {
   const key = model.get("key");
   const latent = latentOf(key);
@@ -17,15 +40,16 @@ function initialize({ model }) {
   return () => {
     closed = true;
     detach();
-    globalThis.vaewidgetsLatents.delete(key);
+    forgetLatent(key);
   };
 }
 
+/** @type {(model: Model<Traits>, latent: Latent) => Promise<() => void>} */
 async function attach(model, latent) {
-  const equip = () => {
+  const setWeights = () => {
     const weights = model.get("weights");
-    Object.assign(latent, { source: makeNetwork.source, spec: model.get("spec"), weights });
-    latent.network = weights.byteLength ? makeNetwork(latent.spec, weights) : null;
+    Object.assign(latent, { spec: model.get("spec"), weights });
+    latent.network = weights.byteLength ? makeNetwork(model.get("spec"), weights) : null;
     latent.move(latent.z);
   };
   const turn = () => {
@@ -34,16 +58,21 @@ async function attach(model, latent) {
     latent.plane = plane.basis ? plane : null;
     latent.move(latent.z);
   };
-  let settling = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let settling;
   const follow = () => {
     latent.move(model.get("z").slice());
     clearTimeout(settling);
     settling = setTimeout(slide, SETTLE_MS);
   };
 
-  const sliders = await Promise.all(
-    model.get("sliders").map((id) => model.widget_manager.get_model(id.replace("IPY_MODEL_", ""))),
+  /** @type {(id: string) => Promise<SliderModel>} */
+  const find = async (id) => (
+    /** @type {SliderModel} */ (await model.widget_manager.get_model(id.replace("IPY_MODEL_", "")))
   );
+  /** @type {SliderModel[]} */
+  const sliders = await Promise.all(model.get("sliders").map(find));
+  /** @type {(slider: SliderModel, i: number) => boolean} */
   const close = (slider, i) => Math.abs(slider.get("value") - latent.z[i]) <= slider.get("step") / 2;
   const handlers = sliders.map((slider, i) => () => {
     // Values that the kernel sends come with z too. And a slider rounds what it is given to its step.
@@ -66,15 +95,14 @@ async function attach(model, latent) {
   };
   latent.tell = (z) => {
     slide();
-    model.set("moved", z);
-    model.save_changes();
+    change(model, { moved: z });
   };
   latent.z = model.get("z").slice();
   // A page that was reloaded finds the sliders where the hand left them, and z where Python last put it.
   latent.z = latent.z.map((value, i) => (close(sliders[i], i) ? value : sliders[i].get("value")));
   sliders.forEach((slider, i) => slider.on("change:value", handlers[i]));
   // t walks from A to B, in the page too.
-  const walk = await model.widget_manager.get_model(model.get("walk").replace("IPY_MODEL_", ""));
+  const walk = await find(model.get("walk"));
   const step = () => {
     const [a, b] = model.get("ends");
     if (walk._state_lock || !b) return;
@@ -83,25 +111,22 @@ async function attach(model, latent) {
   };
   walk.on("change:value", step);
   // By now the sliders have what the kernel gave with this number, and have answered or are about to.
-  const hear = () => setTimeout(() => {
-    model.set("heard", model.get("serial"));
-    model.save_changes();
-  }, SETTLE_MS);
-  const listeners = [
-    ["change:weights", equip], ["change:plane", turn], ["change:z", follow], ["change:serial", hear],
-  ];
-  for (const [event, listener] of listeners) model.on(event, listener);
-  equip();
+  const hear = () => setTimeout(() => change(model, { heard: model.get("serial") }), SETTLE_MS);
+  const deafen = listen(model, [
+    ["change:weights", setWeights], ["change:plane", turn], ["change:z", follow], ["change:serial", hear],
+  ]);
+  setWeights();
   turn();
   hear();
   return () => {
     clearTimeout(settling);
     sliders.forEach((slider, i) => slider.off("change:value", handlers[i]));
     walk.off("change:value", step);
-    listeners.forEach(([event, listener]) => model.off(event, listener));
+    deafen();
   };
 }
 
+/** @type {(context: Context<Traits>) => void} */
 function render({ el }) {
   el.style.display = "none";
 }

@@ -9,22 +9,30 @@
 //   shortfalls(model, q)                          // k => log p(x) - L_k, by quadrature
 //   waterFilling(eigenvalues, level)              // nats per dimension
 
+/** @typedef {ReturnType<typeof solve>} Solved */
+/** @typedef {{ mean: number[], sigma: number[], angle: number }} Gaussian */
+/** @typedef {{ value: number, error: number, groups: number }} Estimate */
+
 const NOISE = 0.5, LOG_2PI = Math.log(2 * Math.PI);
 
-const radians = (degrees) => (degrees * Math.PI) / 180;
+/** @type {(degrees: number) => number} */
+export const radians = (degrees) => (degrees * Math.PI) / 180;
 
 // The columns are q's own axes, each as long as its sigma: z = mean + root epsilon.
+/** @type {(q: Pick<Gaussian, "sigma" | "angle">) => number[][]} */
 function rootOf({ sigma, angle }) {
   const [cos, sin] = [Math.cos(radians(angle)), Math.sin(radians(angle))];
   return [[sigma[0] * cos, -sigma[1] * sin], [sigma[0] * sin, sigma[1] * cos]];
 }
 
-const covarianceOf = (q) => {
+/** @type {(q: Gaussian) => number[][]} */
+export const covarianceOf = (q) => {
   const [[a, b], [c, d]] = rootOf(q);
   return [[a * a + b * b, a * c + b * d], [a * c + b * d, c * c + d * d]];
 };
 
-function solve({ theta, x }) {
+/** @param {{ theta: number, x: number[] }} inputs */
+export function solve({ theta, x }) {
   const [cos, sin] = [Math.cos(radians(theta)), Math.sin(radians(theta))];
   const weight = [[2 * cos, -2 * sin], [0.5 * sin, 0.5 * cos]];
   const [[a, b], [c, d]] = weight;
@@ -47,12 +55,14 @@ function solve({ theta, x }) {
   };
 }
 
-const bestDiagonal = (model) => ({
+/** @type {(model: Solved) => Gaussian} */
+export const bestDiagonal = (model) => ({
   mean: model.mean.slice(), sigma: [0, 1].map((i) => 1 / Math.sqrt(model.precision[i][i])), angle: 0,
 });
 
 // The posterior along its own axes, the longer one first.
-function exactPosterior({ mean, covariance: [[a, b], [, c]] }) {
+/** @type {(model: Solved) => Gaussian} */
+export function exactPosterior({ mean, covariance: [[a, b], [, c]] }) {
   const middle = (a + c) / 2, half = Math.hypot((a - c) / 2, b);
   return {
     mean: mean.slice(), sigma: [Math.sqrt(middle + half), Math.sqrt(middle - half)],
@@ -61,6 +71,7 @@ function exactPosterior({ mean, covariance: [[a, b], [, c]] }) {
 }
 
 // root' precision root, and the way from q's mean to the posterior's in q's own units.
+/** @param {Solved} model @param {Gaussian} q */
 function relative(model, q) {
   const [[a, b], [c, d]] = rootOf(q), [[p, r], [, s]] = model.precision;
   const [u, v] = model.mean.map((m, i) => m - q.mean[i]);
@@ -75,13 +86,16 @@ function relative(model, q) {
   };
 }
 
-function klTo(model, q) {
+/** @type {(model: Solved, q: Gaussian) => number} */
+export function klTo(model, q) {
   const { ratio: [[a, b], [, c]], offset: [u, v], logDet } = relative(model, q);
   return 0.5 * (a + c - 2 - logDet + a * u * u + 2 * b * u * v + c * v * v);
 }
 
-function elboOf({ x, weight }, q) {
+/** @type {(model: Solved, q: Gaussian) => number} */
+export function elboOf({ x, weight }, q) {
   const root = rootOf(q), [[a, b], [c, d]] = weight;
+  /** @type {(u: number, v: number) => number} */
   const through = (u, v) => (a * u + b * v) ** 2 + (c * u + d * v) ** 2;
   const missed = (x[0] - a * q.mean[0] - b * q.mean[1]) ** 2 + (x[1] - c * q.mean[0] - d * q.mean[1]) ** 2;
   const error = missed + through(root[0][0], root[1][0]) + through(root[0][1], root[1][1]);
@@ -92,7 +106,8 @@ function elboOf({ x, weight }, q) {
   return reconstruction - toPrior;
 }
 
-function logWeights(model, q, epsilon) {
+/** @type {(model: Solved, q: Gaussian, epsilon: ArrayLike<number>) => Float64Array} */
+export function logWeights(model, q, epsilon) {
   const { ratio: [[a, b], [, c]], offset: [u, v], logDet } = relative(model, q);
   const weights = new Float64Array(epsilon.length / 2);
   for (let i = 0; i < weights.length; i++) {
@@ -102,10 +117,12 @@ function logWeights(model, q, epsilon) {
   return weights;
 }
 
-function estimator(weights) {
+/** @type {(weights: Float64Array) => (k: number) => Estimate} */
+export function estimator(weights) {
   const largest = weights.reduce((most, weight) => Math.max(most, weight), -Infinity);
   const scaled = weights.map((weight) => Math.exp(weight - largest));
   // The log of the sum of a group; one that is nothing beside the largest weight has a scale of its own.
+  /** @type {(from: number, to: number) => number} */
   const logSum = (from, to) => {
     let sum = 0, most = -Infinity;
     for (let i = from; i < to; i++) sum += scaled[i];
@@ -128,14 +145,17 @@ function estimator(weights) {
 // sorted into narrow bins first (each value shared out by cubic interpolation), and all u use the bins. What
 // takes time does not depend on k.
 const BIN = 1 / 8, LOWEST = -37, HIGHEST = 4;
-const POINTS = 161, pointAt = (i) => (i - 80) / 10;
+const POINTS = 161;
+/** @type {(i: number) => number} */
+const pointAt = (i) => (i - 80) / 10;
 const SHARE = Float64Array.from({ length: POINTS }, (_, i) => Math.exp(-(pointAt(i) ** 2) / 2));
 const WHOLE = SHARE.reduce((sum, value) => sum + value, 0) ** 2;
 const HIT = Float64Array.from({ length: (HIGHEST - LOWEST) / BIN }, (_, i) => (
   -Math.expm1(-Math.exp(LOWEST + i * BIN))
 ));
 
-function shortfalls(model, q) {
+/** @type {(model: Solved, q: Gaussian) => (k: number) => number} */
+export function shortfalls(model, q) {
   const { ratio: [[a, b], [, c]], offset: [u, v], logDet } = relative(model, q);
   // Along the axes of the ratio, log w is a sum over the two axes.
   const angle = Math.atan2(2 * b, a - c) / 2, [cos, sin] = [Math.cos(angle), Math.sin(angle)];
@@ -161,7 +181,11 @@ function shortfalls(model, q) {
   const above = new Float64Array(bins.length + 1);
   for (let n = bins.length - 1; n >= 0; n--) above[n] = above[n + 1] + bins[n];
 
-  const logs = [], ones = [], STEP = 4;
+  const STEP = 4;
+  /** @type {number[]} */
+  const logs = [];
+  /** @type {number[]} */
+  const ones = [];
   for (let j = -40 / BIN; ; j += STEP) {
     const start = LOWEST / BIN - j - base, end = start + HIT.length;
     let hit = above[Math.min(bins.length, Math.max(0, end))];
@@ -181,7 +205,9 @@ function shortfalls(model, q) {
 }
 
 // The smaller stretch from the product of both: their difference would lose its digits.
+/** @type {(larger: number, logDet: number) => number} */
 const logDetRest = (larger, logDet) => Math.exp(logDet) / larger;
 
 // Of the linear beta-VAE: nats per dimension with the water at `level`.
-const waterFilling = (eigenvalues, level) => eigenvalues.map((v) => 0.5 * Math.log(Math.max(1, v / level)));
+/** @type {(eigenvalues: number[], level: number) => number[]} */
+export const waterFilling = (eigenvalues, level) => eigenvalues.map((v) => 0.5 * Math.log(Math.max(1, v / level)));

@@ -1,22 +1,43 @@
 // NoiseKnob in the page: the noise as an arrow from mu to z, and what gradients through it are worth.
 
+import { makeChart, makeHandle } from "./chart.js";
+import { makeCloud, makeCloudKnobs, makePictures } from "./cloud.js";
+import { htmlElement } from "./elements.js";
+import { exactGradient, pathwiseGradient, scoreGradient, summary } from "./gradients.js";
+import { makeKnob } from "./knob.js";
+import { change as changeOf, listen } from "./model.js";
+import { normals } from "./noise.js";
+import { clamp, fixed, formatPoint, replaced, roundUp } from "./numbers.js";
+import { makePicture } from "./pixels.js";
+import { setAttributes } from "./svg.js";
+
+/** @import { Chart } from "./chart.js" */
+/** @import { CloudTraits } from "./cloud.js" */
+/** @import { Context, Model } from "./model.js" */
+/**
+ * @typedef {CloudTraits & {
+ *   epsilon: number[], frozen: boolean, redraws: number, most_draws: number, phi: number, draws: number, seed: number,
+ * }} Traits
+ */
+/** @typedef {(values: Partial<Traits>) => void} Save */
+
 const EPSILON_RANGE = [-3, 3];
 const BINS = 60;
 // How far the histograms go to each side of the exact gradient, in standard deviations of the wider one: both
 // have their long tail on the right.
 const TAILS = [1.2, 2.8];
 
+/** @type {(context: Context<Traits>) => () => void} */
 function render({ model, el }) {
   el.classList.add("vw-noise");
-  const save = (values) => {
-    for (const [name, value] of Object.entries(values)) model.set(name, value);
-    model.save_changes();
-  };
+  /** @type {Save} */
+  const save = (values) => changeOf(model, values);
   const fresh = () => {
     const redraws = (model.get("redraws") % model.get("most_draws")) + 1;
     return { redraws, epsilon: [...normals(2 * model.get("seed"), 2 * redraws).subarray(-2)] };
   };
   // Without a frozen epsilon every move of q is a new draw from it.
+  /** @type {Save} */
   const change = (values) => save(model.get("frozen") ? values : { ...values, ...fresh() });
 
   const top = htmlElement("div", el, "vw-noise-top");
@@ -36,14 +57,13 @@ function render({ model, el }) {
   const redraw = makeButton(row, "draw a new epsilon", () => save(fresh()));
   redraw.title = "From the seeded stream that knob.redraw() draws from too";
   const label = htmlElement("label", row, "vw-check");
-  const frozen = htmlElement("input", label);
-  frozen.type = "checkbox";
+  const frozen = htmlElement("input", label, "", { type: "checkbox" });
   frozen.addEventListener("change", () => save({ frozen: frozen.checked }));
   label.append(" epsilon is frozen");
   const seen = htmlElement("div", side, "vw-noise-seen");
   const canvas = makePicture(seen, 112, "");
   const equations = htmlElement("div", seen, "vw-noise-equations");
-  htmlElement("div", equations, "vw-title", "z = mu + sigma \u00b7 epsilon");
+  htmlElement("div", equations, "vw-title", { textContent: "z = mu + sigma \u00b7 epsilon" });
   const lines = [0, 1].map(() => htmlElement("div", equations, "vw-state"));
   const state = htmlElement("div", equations, "vw-note");
   const pictures = makePictures(model, [canvas]);
@@ -51,7 +71,7 @@ function render({ model, el }) {
   const gradients = makeGradients(model, htmlElement("div", el), save);
 
   const draw = () => {
-    const [mu, sigma, epsilon] = ["mu", "sigma", "epsilon"].map((name) => model.get(name));
+    const mu = model.get("mu"), sigma = model.get("sigma"), epsilon = model.get("epsilon");
     const z = pointOf(model);
     cloud.draw();
     arrow.draw();
@@ -59,10 +79,10 @@ function render({ model, el }) {
     noises.forEach((knob) => knob.show());
     frozen.checked = model.get("frozen");
     pictures.show([z]);
-    canvas.setAttribute("aria-label", `decoded picture of z = (${z.map((v) => v.toFixed(2)).join(", ")})`);
+    canvas.setAttribute("aria-label", `decoded picture of z = ${formatPoint(z)}`);
     lines.forEach((line, i) => {
-      line.textContent = `z${i + 1} = ${inFull(mu[i], 3)} + ${inFull(sigma[i], 3)} \u00b7 (${inFull(epsilon[i], 3)})`
-        + ` = ${inFull(z[i], 3)}`;
+      line.textContent = `z${i + 1} = ${fixed(mu[i], 3)} + ${fixed(sigma[i], 3)} \u00b7 (${fixed(epsilon[i], 3)})`
+        + ` = ${fixed(z[i], 3)}`;
     });
     state.textContent = model.get("frozen")
       ? "Epsilon is frozen: z slides as mu and sigma move."
@@ -71,33 +91,34 @@ function render({ model, el }) {
       state.textContent += ` A drag takes epsilon no further than ${EPSILON_RANGE[1]}; in its box any number may be typed.`;
     }
   };
-  const equip = () => {
-    pictures.equip();
+  const setWeights = () => {
+    pictures.setWeights();
     draw();
   };
-  const listeners = [
-    ...["mu", "sigma", "epsilon", "frozen", "pixels"].map((name) => [`change:${name}`, draw]),
-    ["change:weights", equip], ...["phi", "draws", "seed"].map((name) => [`change:${name}`, gradients.draw]),
-  ];
-  for (const [event, listener] of listeners) model.on(event, listener);
+  const deafen = listen(model, [
+    ["change:mu change:sigma change:epsilon change:frozen change:pixels", draw], ["change:weights", setWeights],
+    ["change:phi change:draws change:seed", gradients.draw],
+  ]);
   draw();
   gradients.draw();
   return () => {
     cloud.close();
-    listeners.forEach(([event, listener]) => model.off(event, listener));
+    deafen();
   };
 }
 
+/** @type {(parent: Node, text: string, press: () => void) => HTMLButtonElement} */
 function makeButton(parent, text, press) {
-  const made = htmlElement("button", parent, "vw-button", text);
-  made.type = "button";
+  const made = htmlElement("button", parent, "vw-button", { type: "button", textContent: text });
   made.addEventListener("click", press);
   return made;
 }
 
+/** @type {(model: Model<Traits>) => number[]} */
 const pointOf = (model) => model.get("mu").map((m, i) => m + model.get("sigma")[i] * model.get("epsilon")[i]);
 
 // The arrow from mu to z, and a handle at its tip that moves the noise.
+/** @param {Model<Traits>} model @param {{ chart: Chart }} cloud @param {Save} save */
 function makeArrow(model, { chart }, save) {
   const shaft = chart.add("line", "vw-arrow");
   const tip = chart.add("path", "vw-arrow-tip");
@@ -108,20 +129,21 @@ function makeArrow(model, { chart }, save) {
       const [mu, sigma] = [model.get("mu"), model.get("sigma")];
       const epsilon = [u, v].map((value, i) => (value - mu[i]) / sigma[i]);
       // A small sigma would make thousands of a short way: the hand takes it no further, and `state` says so.
-      save({ epsilon: dragged ? epsilon.map((value) => between(value, EPSILON_RANGE)) : epsilon });
+      save({ epsilon: dragged ? epsilon.map((value) => clamp(value, EPSILON_RANGE)) : epsilon });
     },
     step: () => model.get("sigma").map((s) => 0.05 * s),
     text: () => `z = ${pointOf(model).map((v) => v.toFixed(2)).join(", ")}`,
     className: "vw-handle-z",
+    radius: 5,
   });
-  handle.ring.setAttribute("r", 5);
   return {
     draw() {
       const [from, to] = [model.get("mu"), pointOf(model)].map(([u, v]) => [chart.x(u), chart.y(v)]);
       const length = Math.hypot(to[0] - from[0], to[1] - from[1]);
       const [cos, sin] = length ? [(to[0] - from[0]) / length, (to[1] - from[1]) / length] : [1, 0];
-      Object.entries({ x1: from[0], y1: from[1], x2: to[0], y2: to[1] }).forEach(([name, value]) => shaft.setAttribute(name, value));
+      setAttributes(shaft, { x1: from[0], y1: from[1], x2: to[0], y2: to[1] });
       const size = Math.min(14, length);
+      /** @type {(side: number) => number[]} */
       const barb = (side) => [to[0] - size * cos - side * size * 0.45 * sin, to[1] - size * sin + side * size * 0.45 * cos];
       tip.setAttribute("d", `M${barb(1)}L${to}L${barb(-1)}Z`);
       handle.place();
@@ -132,8 +154,12 @@ function makeArrow(model, { chart }, save) {
 }
 
 // The two histograms, of the same draws of noise, and the table of what they say.
+/** @param {Model<Traits>} model @param {HTMLElement} parent @param {Save} save */
 function makeGradients(model, parent, save) {
-  htmlElement("div", parent, "vw-title", "Two ways to the gradient d/dphi of E f(z):  f(z) = z\u00b2 + sin z,  z = mu + sigma \u00b7 epsilon,  mu = phi\u00b3,  sigma = e^phi");
+  htmlElement("div", parent, "vw-title", {
+    textContent: "Two ways to the gradient d/dphi of E f(z):  f(z) = z\u00b2 + sin z,  z = mu + sigma \u00b7 epsilon,  "
+      + "mu = phi\u00b3,  sigma = e^phi",
+  });
   const row = htmlElement("div", parent, "vw-buttons");
   const phi = makeKnob(row, {
     label: "phi", range: [-1, 1], step: 0.01, get: () => model.get("phi"), set: (value) => save({ phi: value }),
@@ -147,24 +173,26 @@ function makeGradients(model, parent, save) {
   const pair = htmlElement("div", parent, "vw-noise-pair");
   const histograms = [
     ["pathwise: f'(z) dz/dphi", "vw-pathwise"], ["score function: f(z) d/dphi ln q(z)", "vw-score"],
-  ].map(([title, name]) => makeHistogram(pair, title, name));
+  ].map(([title, name]) => makeDrawHistogram(pair, title, name));
   const table = htmlElement("table", parent, "vw-numbers");
   const head = htmlElement("tr", table);
   for (const text of ["estimator", "draws", "mean \u00b1 standard error", "exact mean", "sd of a draw", "exact sd", "beyond the axis"]) {
-    htmlElement("th", head, "", text);
+    htmlElement("th", head, "", { textContent: text });
   }
   const cells = ["pathwise", "score"].map((name, k) => {
     const line = htmlElement("tr", table);
-    htmlElement("th", line, "", ["pathwise", "score function"][k]);
-    return Object.fromEntries(["draws", "mean", "exact", "sd", "exact sd", "beyond"].map((column) => {
+    htmlElement("th", line, "", { textContent: ["pathwise", "score function"][k] });
+    return ["draws", "mean", "exact", "sd", "exact sd", "beyond"].map((column) => {
       const cell = htmlElement("td", line);
       cell.dataset.vwNumber = `${name} ${column}`;
-      return [column, cell];
-    }));
+      return cell;
+    });
   });
   const ratio = htmlElement("div", parent, "vw-state");
 
-  let noise = new Float64Array(0), seed = null;
+  /** @type {Float64Array} */
+  let noise = new Float64Array(0);
+  let seed = NaN;
   const draw = () => {
     const at = model.get("phi"), count = model.get("draws");
     if (noise.length < count || seed !== model.get("seed")) {
@@ -180,24 +208,27 @@ function makeGradients(model, parent, save) {
     const high = roundUp(Math.max(4, ...counts.flatMap(({ bins }) => [...bins])));
     const says = draws.map(summary);
     histograms.forEach((histogram, k) => histogram.draw(counts[k].bins, range, high, exact.gradient, says[k].mean));
-    cells.forEach((cell, k) => {
-      const { mean, sd, error } = says[k], shown = (value) => (value === null ? "\u2013" : inFull(value, 4));
-      cell.draws.textContent = count.toLocaleString("en");
-      cell.mean.textContent = `${shown(mean)} \u00b1 ${shown(error)}`;
-      cell.exact.textContent = inFull(exact.gradient, 6);
-      cell.sd.textContent = shown(sd);
-      cell["exact sd"].textContent = inFull(k ? exact.scoreSd : exact.pathwiseSd, 4);
-      cell.beyond.textContent = counts[k].beyond.toLocaleString("en");
+    /** @type {(value: number | null) => string} */
+    const shown = (value) => (value === null ? "\u2013" : fixed(value, 4));
+    cells.forEach((row, k) => {
+      const { mean, sd, error } = says[k];
+      const texts = [
+        count.toLocaleString("en"), `${shown(mean)} \u00b1 ${shown(error)}`, fixed(exact.gradient, 6), shown(sd),
+        fixed(k ? exact.scoreSd : exact.pathwiseSd, 4), counts[k].beyond.toLocaleString("en"),
+      ];
+      row.forEach((cell, column) => { cell.textContent = texts[column]; });
     });
-    const seen = says[0].sd ? `${inFull((says[1].sd / says[0].sd) ** 2, 4)} in these draws, ` : "";
+    const [pathwise, score] = says;
+    const seen = pathwise.sd && score.sd ? `${fixed((score.sd / pathwise.sd) ** 2, 4)} in these draws, ` : "";
     ratio.textContent = `Variance of the score function over that of the pathwise gradient: ${seen}`
-      + `${inFull(exact.ratio, 6)} exactly.`
+      + `${fixed(exact.ratio, 6)} exactly.`
       + (count >= most ? ` ${most.toLocaleString("en")} draws are as many as it keeps.` : "");
   };
   return { draw };
 }
 
-function countBins(values, [low, high]) {
+/** @type {(values: Iterable<number>, range: number[]) => { bins: Int32Array, beyond: number }} */
+export function countBins(values, [low, high]) {
   const bins = new Int32Array(BINS);
   let beyond = 0;
   for (const value of values) {
@@ -208,9 +239,10 @@ function countBins(values, [low, high]) {
   return { bins, beyond };
 }
 
-function makeHistogram(parent, title, name) {
+/** @param {Node} parent @param {string} title @param {string} name */
+function makeDrawHistogram(parent, title, name) {
   const box = htmlElement("div", parent);
-  htmlElement("div", box, "vw-note", title);
+  htmlElement("div", box, "vw-note", { textContent: title });
   const chart = makeChart({
     width: 414, height: 176, margin: { left: 58 }, label: `Histogram of the ${title}`,
     x: { title: "gradient of one draw", range: [0, 1] }, y: { title: "draws", range: [0, 1] },
@@ -220,6 +252,7 @@ function makeHistogram(parent, title, name) {
   const exactLine = chart.add("line", "vw-exact"), meanLine = chart.add("line", "vw-mean");
   const words = [exactLine, meanLine].map(() => chart.add("text", "vw-mass"));
   return {
+    /** @type {(bins: Int32Array, range: number[], top: number, exact: number, mean: number | null) => void} */
     draw(bins, [low, high], top, exact, mean) {
       chart.setRanges({ x: [low, high], y: [0, top] });
       const width = (high - low) / BINS;
@@ -227,18 +260,17 @@ function makeHistogram(parent, title, name) {
         const [left, right] = [chart.x(low + i * width), chart.x(low + (i + 1) * width)];
         return count ? `M${left},${chart.y(0)}V${chart.y(count)}H${right}V${chart.y(0)}Z` : "";
       }).join(""));
-      const stand = (line, word, value, text, side, height) => {
-        const away = value === null;
-        for (const node of [line, word]) node.style.display = away ? "none" : "";
-        if (away) return;
-        const at = chart.x(between(value, [low, high]));
-        Object.entries({ x1: at, x2: at, y1: chart.y(0), y2: chart.y(top) }).forEach(([n, v]) => line.setAttribute(n, v));
-        Object.entries({ x: at + 5 * side, y: chart.y(top) + height, "text-anchor": side > 0 ? "start" : "end" })
-          .forEach(([n, v]) => word.setAttribute(n, v));
+      /** @type {(line: SVGElement, word: SVGElement, value: number | null, text: string, side: number) => void} */
+      const stand = (line, word, value, text, side) => {
+        for (const node of [line, word]) node.style.display = value === null ? "none" : "";
+        if (value === null) return;
+        const at = chart.x(clamp(value, [low, high]));
+        setAttributes(line, { x1: at, x2: at, y1: chart.y(0), y2: chart.y(top) });
+        setAttributes(word, { x: at + 5 * side, y: chart.y(top) + 14, "text-anchor": side > 0 ? "start" : "end" });
         word.textContent = text;
       };
-      stand(exactLine, words[0], exact, "exact", 1, 14);
-      stand(meanLine, words[1], mean, "mean", -1, 14);
+      stand(exactLine, words[0], exact, "exact", 1);
+      stand(meanLine, words[1], mean, "mean", -1);
     },
   };
 }

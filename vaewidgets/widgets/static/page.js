@@ -1,15 +1,34 @@
-// The explorer without a kernel: wires sliders, map and grid to one z. `widgets/page.py` joins this file to
-// decoder.js and the other page_*.js, and puts model and codes into the page.
+// The explorer without a kernel: wires sliders, map and grid to one z. `widgets/page.py` joins this file to all that
+// it imports, and puts model and codes into the page.
 
+import { klOf, spreadOf } from "./drawpad_board.js";
+import { htmlElement } from "./elements.js";
+import { fixed, formatPoint } from "./numbers.js";
+import { readPage } from "./page_data.js";
+import { makeDrawing } from "./page_drawpad.js";
+import { makeGrid } from "./page_grid.js";
+import { makeMap } from "./page_map.js";
+import { gammaShare } from "./page_normal.js";
+import { paint, toRGBA } from "./pixels.js";
+
+/** @type {(id: string) => HTMLElement} */
 function byId(id) {
   const found = document.getElementById(id);
   if (!found) throw new Error(`The part "${id}" of this page is missing.`);
   return found;
 }
 
+/** @type {(id: string) => HTMLCanvasElement} */
+function canvasOf(id) {
+  const found = byId(id);
+  if (found instanceof HTMLCanvasElement) return found;
+  throw new Error(`The part "${id}" of this page is not what it was.`);
+}
+
 // Nothing fails silently: the file's own notice stays until all stands, and what fails later comes in its place.
-const notice = byId("alert"), main = document.querySelector("main");
+const notice = byId("alert"), main = byId("main");
 let running = false;
+/** @type {(text: string) => void} */
 function alarm(text) {
   const reason = text.replace(/^Uncaught (\w*Error: )?/, "");
   notice.textContent = running ? reason
@@ -22,24 +41,18 @@ window.addEventListener("unhandledrejection", (event) => alarm(String(event.reas
 if (notice.contains(main)) throw new Error("The frame of this page was changed after it was made.");
 main.hidden = false;
 
-const page = readPage(byId("data").textContent, byId("weights").textContent, main.dataset.crc32);
+const page = readPage(byId("data").textContent ?? "", byId("weights").textContent ?? "", main.dataset.crc32);
 const { network, codes, logvars, labels, count, prior, classes, ranges, reach, low, high, frame } = page;
-const { latentDim, imageShape: [channels, height, width] } = network;
+const { latentDim, imageShape } = network, [channels, height, width] = imageShape, sigmas = spreadOf(logvars);
 const axes = { across: 0, up: latentDim > 1 ? 1 : -1 };
-let z = page.z.slice(), selected = null;
+let z = page.z.slice();
+/** @type {number | null} */
+let selected = null;
 
 // -- pictures ---------------------------------------------------------------------------------------
 
-// A clamped array rounds and clamps as torch's round and clamp do.
-function toImage(pixels) {
-  const image = new ImageData(width, height), area = width * height;
-  for (let i = 0; i < area; i++) {
-    for (let c = 0; c < 3; c++) image.data[4 * i + c] = 255 * pixels[i + (channels === 3 ? c * area : 0)];
-    image.data[4 * i + 3] = 255;
-  }
-  return image;
-}
 // As large as a square of `side` has room: whole screen pixels, or smaller where not even one fits. As Picture.fit.
+/** @type {(canvas: HTMLCanvasElement, side: number) => void} */
 function prepare(canvas, side) {
   canvas.width = width;
   canvas.height = height;
@@ -47,34 +60,33 @@ function prepare(canvas, side) {
   canvas.style.width = `${width * factor}px`;
   canvas.style.height = `${height * factor}px`;
 }
+/** @type {(canvas: HTMLCanvasElement, pixels: Float32Array, label: string) => void} */
 function show(canvas, pixels, label) {
-  canvas.getContext("2d").putImageData(toImage(pixels), 0, 0);
+  paint(canvas, toRGBA(pixels, imageShape));
   canvas.setAttribute("aria-label", label);
-  canvas.dataset.vwFrame = String(Number(canvas.dataset.vwFrame) + 1);
 }
-prepare(byId("picture"), 256);
-prepare(byId("reconstruction"), 128);
+const picture = canvasOf("picture"), reconstruction = canvasOf("reconstruction");
+prepare(picture, 256);
+prepare(reconstruction, 128);
 
 // -- text -------------------------------------------------------------------------------------------
 
-const fixed = (value, digits) => value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1");
-const format = (point, digits = 2) => `(${Array.from(point, (v) => fixed(v, digits)).join(", ")})`;
-
+/** @type {(pixels: Float32Array) => string} */
 function describeZ(pixels) {
   const broken = pixels.every(Number.isFinite) ? "" : " So far out the decoder's numbers overflow: this is no picture.";
-  if (!prior) return `z = ${format(z)}${broken}`;
+  if (!prior) return `z = ${formatPoint(z)}${broken}`;
   const distance = Math.hypot(...z);
   const nearer = (100 * gammaShare(latentDim, distance ** 2 / 2)).toFixed(1);
-  return `z = ${format(z)}, ${fixed(distance, 2)} from the origin; ${nearer} % of the prior lies nearer.${broken}`;
+  return `z = ${formatPoint(z)}, ${fixed(distance, 2)} from the origin; ${nearer} % of the prior lies nearer.${broken}`;
 }
+/** @type {(row: number) => string} */
 function describeRow(row) {
   const mu = codes.subarray(row * latentDim, (row + 1) * latentDim);
   let text = `Image ${row}${labels ? `, labelled ${classes[labels[row]].name}` : ""}`;
-  text += `: ${prior ? "mu" : "z"} = ${format(mu)}`;
-  if (logvars) {
-    const logvar = logvars.subarray(row * latentDim, (row + 1) * latentDim);
-    const kl = mu.reduce((sum, m, k) => sum + 0.5 * (m * m + Math.expm1(logvar[k]) - logvar[k]), 0);
-    text += `, sigma = ${format(logvar.map((v) => Math.exp(v / 2)), 3)}, KL = ${kl.toFixed(2)} nats`;
+  text += `: ${prior ? "mu" : "z"} = ${formatPoint(mu)}`;
+  if (logvars && sigmas) {
+    const [logvar, sigma] = [logvars, sigmas].map((all) => all.subarray(row * latentDim, (row + 1) * latentDim));
+    text += `, sigma = ${formatPoint(sigma, 3)}, KL = ${klOf({ mu, logvar }).toFixed(2)} nats`;
   }
   return `${text}. This file holds no images: the picture is its reconstruction.`;
 }
@@ -82,43 +94,53 @@ function describeRow(row) {
 // -- one z, and everything that shows it --------------------------------------------------------------
 
 const plane = () => [z[axes.across], axes.up < 0 ? 0 : z[axes.up]];
-function lift(x, y) {
+/** @type {(x: number, y: number) => number[]} */
+function onto(x, y) {
   const point = z.slice();
   point[axes.across] = x;
   if (axes.up >= 0) point[axes.up] = y;
   return point;
 }
 
+/** @type {(to: ArrayLike<number>, typing?: HTMLInputElement | null) => void} */
 function go(to, typing = null) {
-  const beside = to.some((v, k) => v !== z[k] && k !== axes.across && k !== axes.up);
+  const beside = z.some((v, k) => v !== to[k] && k !== axes.across && k !== axes.up);
   z = Array.from(to);
   render(typing);
-  if (beside) grid.draw(lift);
+  if (beside) grid.draw(onto);
 }
+/** @type {(typing?: HTMLInputElement | null, refused?: string) => void} */
 function render(typing = null, refused = "") {
   const pixels = network.decode(z);
-  show(byId("picture"), pixels, `decoded picture of z = ${format(z)}`);
+  show(picture, pixels, `decoded picture of z = ${formatPoint(z)}`);
   byId("state").textContent = describeZ(pixels);
+  /** @type {string[]} */
   const beyond = [];
   controls.forEach(({ slider, box }, k) => {
     // What a slider cannot show stays as it is: its handle lies at the end.
-    slider.value = z[k];
+    slider.value = String(z[k]);
     if (z[k] < Number(slider.min) || z[k] > Number(slider.max)) beyond.push(`z${k + 1}`);
     slider.setAttribute("aria-valuetext", fixed(z[k], 2));
-    if (box !== typing) box.value = Number(z[k].toFixed(4));
+    if (box !== typing) box.value = String(Number(z[k].toFixed(4)));
   });
   const verb = beyond.length > 1 ? "lie beyond the ends of their sliders" : "lies beyond the end of its slider";
   byId("slider-note").textContent = refused || (beyond.length ? `${beyond.join(", ")} ${verb}.` : "");
-  map.setCursor(...plane());
-  grid.setCursor(...plane());
+  placeCursors();
+}
+function placeCursors() {
+  const [x, y] = plane();
+  map.setCursor([x, y]);
+  grid.setCursor(x, y);
 }
 // A point of the map that is chosen brings the sliders' ends with it.
+/** @type {(point: ArrayLike<number>) => void} */
 function widen(point) {
   controls.forEach(({ slider }, k) => {
-    if (point[k] > Number(slider.max)) slider.max = Math.ceil(point[k] * 2) / 2;
-    if (point[k] < Number(slider.min)) slider.min = Math.floor(point[k] * 2) / 2;
+    if (point[k] > Number(slider.max)) slider.max = String(Math.ceil(point[k] * 2) / 2);
+    if (point[k] < Number(slider.min)) slider.min = String(Math.floor(point[k] * 2) / 2);
   });
 }
+/** @type {(row: number) => void} */
 function select(row) {
   selected = row;
   const mu = codes.slice(row * latentDim, (row + 1) * latentDim);
@@ -126,20 +148,18 @@ function select(row) {
   byId("details").textContent = describeRow(row);
   byId("chosen").hidden = false;
   byId("cloud").hidden = !logvars;
-  show(byId("reconstruction"), network.decode(mu), `reconstruction of image ${row}`);
+  show(reconstruction, network.decode(mu), `reconstruction of image ${row}`);
   widen(mu);
   go(mu);
 }
 
 const controls = ranges.map(([min, max, step], k) => {
-  const row = document.createElement("div"), name = document.createElement("label");
-  const slider = document.createElement("input"), box = document.createElement("input");
-  row.className = "slider";
-  name.textContent = `z${k + 1}`;
-  name.htmlFor = slider.id = `slider-${k + 1}`;
-  Object.assign(slider, { type: "range", min, max, step });
-  Object.assign(box, { type: "number", step: 10 * step });
+  const row = htmlElement("div", byId("sliders"), "slider"), id = `slider-${k + 1}`;
+  htmlElement("label", row, "", { textContent: `z${k + 1}`, htmlFor: id });
+  const slider = htmlElement("input", row, "", { type: "range", id, min, max, step });
+  const box = htmlElement("input", row, "", { type: "number", step: 10 * step });
   box.setAttribute("aria-label", `z${k + 1} as a number`);
+  /** @type {(value: number, typing?: HTMLInputElement) => void} */
   const move = (value, typing) => go(z.map((v, i) => (i === k ? value : v)), typing);
   slider.addEventListener("input", () => move(slider.valueAsNumber));
   // Empty, or a minus sign, may be on its way to a number; when it stays so, it is refused.
@@ -150,19 +170,17 @@ const controls = ranges.map(([min, max, step], k) => {
     const refused = !Number.isFinite(box.valueAsNumber);
     render(null, refused ? `What was typed is no number: z${k + 1} stays ${Number(z[k].toFixed(4))}.` : "");
   });
-  row.append(name, slider, box);
-  byId("sliders").append(row);
   return { slider, box };
 });
 
 const map = makeMap({
-  canvas: byId("map"), ring: byId("map-ring"), codes, labels, classes, latentDim, prior, low, high,
-  sigmas: logvars && logvars.map((v) => Math.exp(v / 2)),
-  onMove: (x, y) => go(lift(x, y)), onSelect: select, say: (text) => { byId("map-note").textContent = text; },
+  canvas: canvasOf("map"), plot: byId("map-plot"), ring: byId("map-ring"), codes, labels, classes, latentDim, prior, low, high,
+  sigmas,
+  onMove: (x, y) => go(onto(x, y)), onSelect: select, say: (text) => { byId("map-note").textContent = text; },
 });
 const grid = makeGrid({
-  canvas: byId("grid"), ring: byId("grid-ring"), note: byId("grid-note"), source: makeNetwork.source,
-  spec: page.spec, weights: page.weights, reach, prior, toImage, onMove: (x, y) => go(lift(x, y)), onError: alarm,
+  canvas: canvasOf("grid"), ring: byId("grid-ring"), note: byId("grid-note"), spec: page.spec, weights: page.weights,
+  reach, prior, onMove: (x, y) => go(onto(x, y)), onError: alarm,
   say: (text) => { byId("grid-edge").textContent = text; },
 });
 
@@ -179,49 +197,48 @@ byId("reset").addEventListener("click", () => map.reset());
 byId("cloud").addEventListener("click", () => map.zoomToCloud());
 
 (labels ? classes : []).forEach(({ name, colour }, k) => {
-  const [key, dot, text] = ["button", "span", "span"].map((tag) => document.createElement(tag));
-  Object.assign(key, { type: "button", className: "key" });
+  const key = htmlElement("button", byId("legend"), "key", { type: "button" });
   key.setAttribute("aria-pressed", "true");
-  dot.className = "dot";
-  dot.style.background = colour;
-  text.textContent = name;
-  key.append(dot, text);
+  htmlElement("span", key, "dot").style.background = colour;
+  htmlElement("span", key, "", { textContent: name });
   key.addEventListener("click", () => {
     const on = key.getAttribute("aria-pressed") !== "true";
     key.setAttribute("aria-pressed", String(on));
     map.show(k, on);
   });
-  byId("legend").append(key);
 });
 
 function drawGrid() {
+  /** @type {(k: number) => number[]} */
   const ends = (k) => (k < 0 ? [0, 0] : [low[k], high[k]]);
   const [[a, b], [c, d]] = [ends(axes.across), ends(axes.up)];
-  grid.draw(lift, prior
-    ? { byMass: byId("spacing").querySelector(":checked").value === "mass", centre: [0, 0], reach }
+  grid.draw(onto, prior
+    ? { byMass: byId("spacing").querySelector("[value=mass]:checked") !== null, centre: [0, 0], reach }
     : { byMass: false, centre: [(a + b) / 2, (c + d) / 2], reach: Math.max(b - a, d - c) / 2 });
-  grid.setCursor(...plane());
+  placeCursors();
 }
 byId("spacing").hidden = !prior;
 byId("spacing").addEventListener("change", drawGrid);
 
 if (latentDim > 2) {
-  for (const [name, other] of [["across", "up"], ["up", "across"]]) {
-    const choice = byId(name);
-    ranges.forEach((_, k) => choice.add(new Option(`z${k + 1}`, k)));
-    choice.parentNode.hidden = false;
-    choice.value = axes[name];
-    choice.addEventListener("change", () => {
-      const to = Number(choice.value);
-      // The same coordinate twice is no plane: the two change places.
-      if (to === axes[other]) axes[other] = axes[name];
-      axes[name] = to;
-      byId(other).value = axes[other];
-      map.setAxes(axes.across, axes.up);
-      map.setCursor(...plane());
-      drawGrid();
-    });
-  }
+  const names = /** @type {const} */ (["across", "up"]);
+  const choices = names.map((name) => {
+    const choice = htmlElement("select", byId(`${name}-axis`), "", { id: name });
+    ranges.forEach((_, k) => choice.add(new Option(`z${k + 1}`, String(k))));
+    byId(`${name}-axis`).hidden = false;
+    return choice;
+  });
+  const showAxes = () => choices.forEach((choice, i) => { choice.value = String(axes[names[i]]); });
+  choices.forEach((choice, i) => choice.addEventListener("change", () => {
+    const name = names[i], other = names[1 - i], to = Number(choice.value);
+    // The same coordinate twice is no plane: the two change places.
+    if (to === axes[other]) axes[other] = axes[name];
+    axes[name] = to;
+    showAxes();
+    map.setAxes(axes.across, axes.up);
+    drawGrid();
+  }));
+  showAxes();
 }
 
 const drawing = network.encode && channels === 1
@@ -235,25 +252,27 @@ map.start();
 render();
 drawGrid();
 running = true;
-if (getComputedStyle(document.documentElement).getPropertyValue("--ink")) notice.hidden = true;
+if (getComputedStyle(document.documentElement).getPropertyValue("--vw-ink")) notice.hidden = true;
 else alarm("The style of this page was changed after it was made, and is left out: all works, and looks odd.");
 
 // For those who open the page's console, and for the tests.
+/** @type {(to: ArrayLike<number>) => number[]} */
 const checked = (to) => {
   const point = Array.from(to);
   if (point.length === latentDim && point.every(Number.isFinite)) return point;
   throw new Error(`z must be ${latentDim} finite numbers; got ${JSON.stringify(to)}.`);
 };
-window.vaewidgets = Object.freeze({
+Object.assign(window, { vaewidgets: Object.freeze({
   get z() { return z.slice(); },
   get selected() { return selected; },
-  go: (to) => go(checked(to)),
+  go: (/** @type {ArrayLike<number>} */ to) => go(checked(to)),
+  /** @type {(row: number) => void} */
   select(row) {
     if (!Number.isInteger(row) || row < 0 || row >= count) throw new Error(`There are ${count} points; got ${row}.`);
     select(row);
   },
-  decode: (point) => network.decode(point).slice(),
+  decode: (/** @type {ArrayLike<number>} */ point) => network.decode(point).slice(),
   encode: network.encode,
   mapPixel: map.pixel,
   drawing,
-});
+}) });

@@ -1,34 +1,46 @@
 // What the page holds, read from its text. Parts that do not fit each other are refused before anything is drawn.
 
+import { halfToFloat, makeNetwork } from "./decoder.js";
+
+/** @import { Description } from "./decoder.js" */
+/** @typedef {{ name: string, colour: string }} Class */
+/**
+ * What `page.py` writes.
+ * @typedef {{
+ *   spec: Description, z: number[], low: number[], high: number[], ranges: number[][], reach: number, frame: number[],
+ *   prior: boolean, classes: Class[], mu: string, logvar: string | null, labels: string | null,
+ * }} PageData
+ */
+
+/** @type {(what: string) => never} */
 const refuse = (what) => {
   throw new Error(`The data of this page do not fit each other: ${what}.`);
 };
 
+/** @type {(name: string, text: unknown) => Uint8Array} */
 function bytesOf(name, text) {
-  if (typeof text !== "string") refuse(`${name} is no text`);
-  let binary;
+  if (typeof text !== "string") return refuse(`${name} is no text`);
   try {
-    binary = atob(text);
+    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   } catch {
-    refuse(`${name} is not base64`);
+    return refuse(`${name} is not base64`);
   }
-  return Uint8Array.from(binary, (character) => character.charCodeAt(0));
 }
+/** @type {(name: string, text: unknown) => Uint16Array} */
 function wordsOf(name, text) {
   const bytes = bytesOf(name, text);
   if (bytes.length % 2) refuse(`${name} has ${bytes.length} bytes, which is no multiple of 2`);
   return new Uint16Array(bytes.buffer);
 }
+/** @type {(name: string, text: unknown) => Float32Array} */
 function halvesOf(name, text) {
   const words = wordsOf(name, text), bad = words.findIndex((bits) => (bits & 0x7c00) === 0x7c00);
   if (bad >= 0) refuse(`value ${bad} of ${name} is not finite`);
-  return Float32Array.from(words, (bits) => {
-    const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
-    return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
-  });
+  return Float32Array.from(words, halfToFloat);
 }
 
 // As Python's zlib.crc32 of the texts one after the other.
+/** @type {(...texts: string[]) => string} */
 function crc32(...texts) {
   const table = Uint32Array.from({ length: 256 }, (_, n) => {
     for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
@@ -41,12 +53,15 @@ function crc32(...texts) {
   return String(~crc >>> 0);
 }
 
+/** @type {(data: PageData, latentDim: number) => void} */
 function checkNumbers(data, latentDim) {
+  /** @type {(value: unknown, length: number) => boolean} */
   const finite = (value, length) =>
     Array.isArray(value) && value.length === length && value.every((v) => Number.isFinite(v));
-  for (const name of ["z", "low", "high"]) {
+  for (const name of /** @type {const} */ (["z", "low", "high"])) {
     if (!finite(data[name], latentDim)) refuse(`${name} is not ${latentDim} finite numbers`);
   }
+  /** @type {(low: number, high: number) => boolean} */
   const wide = (low, high) => high > low && Number.isFinite(high - low);
   data.low.forEach((low, k) => {
     if (!wide(low, data.high[k])) refuse(`the map of z${k + 1} goes from ${low} to ${data.high[k]}`);
@@ -64,9 +79,11 @@ function checkNumbers(data, latentDim) {
   if (typeof data.prior !== "boolean") refuse("prior is neither true nor false");
 }
 
+/** @type {(classes: Class[], labels: Uint16Array | null, count: number) => void} */
 function checkClasses(classes, labels, count) {
-  const named = ({ name, colour } = {}) => typeof name === "string" && /^#[0-9a-f]{6}$/i.test(colour);
-  if (!Array.isArray(classes) || !classes.every((one) => named(one ?? undefined))) {
+  /** @type {(one: Partial<Class> | null) => boolean} */
+  const named = (one) => typeof one?.name === "string" && /^#[0-9a-f]{6}$/i.test(one.colour ?? "");
+  if (!Array.isArray(classes) || !classes.every(named)) {
     refuse("classes is no list of names with their colours");
   }
   if (labels === null) {
@@ -79,12 +96,15 @@ function checkClasses(classes, labels, count) {
 }
 
 // { network, codes, logvars, labels, count } and what stands in the data as it is.
-function readPage(text, weightsText, checksum) {
+/** @param {string} text @param {string} weightsText @param {string | undefined} checksum */
+export function readPage(text, weightsText, checksum) {
+  /** @type {PageData} */
   let data;
   try {
     data = JSON.parse(text);
   } catch (error) {
-    throw new Error(`The data of this page cannot be read: ${error.message}.`);
+    const reason = error instanceof Error ? error.message : error;
+    throw new Error(`The data of this page cannot be read: ${reason}.`, { cause: error });
   }
   if (!data?.spec) refuse("there is no description of a model");
   if (data.spec.dtype !== "float16") refuse("the weights are not said to be float16");
@@ -101,6 +121,7 @@ function readPage(text, weightsText, checksum) {
     refuse(`logvar has ${logvars.length} values where mu has ${codes.length}`);
   }
   data.low.forEach((low, k) => {
+    /** @type {(value: number, i: number) => boolean} */
     const inside = (value, i) => i % latentDim === k && value >= low && value <= data.high[k];
     if (count && !codes.some(inside)) refuse(`the map of z${k + 1} leaves out every point`);
   });

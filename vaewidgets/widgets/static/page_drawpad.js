@@ -1,11 +1,35 @@
 // The section where one draws, in the page without a kernel: the pad of the panel, over the map of this page.
 
-function makeDrawing({ section, network, frame, prior, codes, map, axes, onGo }) {
-  const byClass = (name) => section.querySelector(`.${name}`);
-  const [zoom, go] = [byClass("draw-zoom"), byClass("draw-go")];
-  let reading = null, image = null;
-  const cloud = makeCloud(map.layer);
+import { makeBoard, readDrawing } from "./drawpad_board.js";
+import { makeEllipses } from "./drawpad_cloud.js";
 
+/** @import { Network } from "./decoder.js" */
+/** @import { Codes, Reading } from "./drawpad_board.js" */
+/** @import { PageMap } from "./page_map.js" */
+/**
+ * @typedef {{
+ *   section: HTMLElement, network: Network, frame: number[], prior: boolean, codes: Codes, map: PageMap,
+ *   axes: { across: number, up: number }, onGo: (to: number[]) => void,
+ * }} DrawingOptions
+ */
+
+/** @param {DrawingOptions} options */
+export function makeDrawing({ section, network, frame, prior, codes, map, axes, onGo }) {
+  /** @type {(name: string) => HTMLElement} */
+  const byClass = (name) => {
+    /** @type {HTMLElement | null} */
+    const found = section.querySelector(`.${name}`);
+    if (!found) throw new Error(`The part "${name}" of this page is missing.`);
+    return found;
+  };
+  const [zoom, go] = [byClass("draw-zoom"), byClass("draw-go")];
+  /** @type {Reading | null} */
+  let reading = null;
+  /** @type {Float32Array | null} */
+  let image = null;
+  const cloud = makeEllipses(map.layer);
+
+  /** @type {(point: ArrayLike<number>) => number[]} */
   const onPlane = (point) => [point[axes.across], axes.up < 0 ? 0 : point[axes.up]];
   function place() {
     if (!reading) return cloud.hide();
@@ -30,9 +54,9 @@ function makeDrawing({ section, network, frame, prior, codes, map, axes, onGo })
   zoom.addEventListener("click", () => {
     if (!reading) return;
     const { sigma } = reading, [u, v] = onPlane(reading.mu);
-    map.look(u, v, sigma && 6 * Math.max(...onPlane(sigma)));
+    map.look(u, v, sigma ? 6 * Math.max(...onPlane(sigma)) : 0);
   });
-  go.addEventListener("click", () => reading && onGo(Array.from(reading.mu)));
+  go.addEventListener("click", () => { if (reading) onGo(Array.from(reading.mu)); });
   map.follow(place);
   board.adopt([], null);
   return {

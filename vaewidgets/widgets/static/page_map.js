@@ -1,40 +1,67 @@
 // The map of encoded images on one canvas. The cursor is an element above it, on a layer of its own, so that
 // moving it redraws nothing. `say` hears what it cannot show, or "".
 
-function makeMap({
-  canvas, ring, codes, sigmas, labels, classes, latentDim, prior, low, high, onMove, onSelect, say,
+import { htmlElement } from "./elements.js";
+import { onArrows } from "./keys.js";
+import { clamp, fixed } from "./numbers.js";
+import { penOf } from "./pixels.js";
+
+/** @import { Class } from "./page_data.js" */
+/** @typedef {{ x: number, y: number, reach: number }} View */
+/**
+ * @typedef {{
+ *   canvas: HTMLCanvasElement, plot: HTMLElement, ring: HTMLElement, codes: Float32Array, sigmas: Float32Array | null,
+ *   labels: Uint16Array | null, classes: Class[], latentDim: number, prior: boolean, low: number[], high: number[],
+ *   onMove: (u: number, v: number) => void, onSelect: (row: number) => void, say: (text: string) => void,
+ * }} MapOptions
+ */
+/** @typedef {ReturnType<typeof makeMap>} PageMap */
+
+/** @param {MapOptions} options */
+export function makeMap({
+  canvas, plot, ring, codes, sigmas, labels, classes, latentDim, prior, low, high, onMove, onSelect, say,
 }) {
   const MARGIN = { left: 46, right: 10, top: 10, bottom: 42 };
   const count = codes.length / latentDim;
   const shown = classes.map(() => true);
   const view = { x: 0, y: 0, reach: 1 };
-  let across = 0, up = latentDim > 1 ? 1 : -1, side = 1, size = 1, here = [0, 0], selected = null, waiting = false;
+  let across = 0, up = latentDim > 1 ? 1 : -1, side = 1, size = 1, here = [0, 0], waiting = false;
+  /** @type {number | null} */
+  let selected = null;
   let follow = () => {};
 
-  const clamp = (value, a, b) => Math.min(b, Math.max(a, value));
+  /** @type {(row: number) => number} */
   const x = (row) => codes[row * latentDim + across];
+  /** @type {(row: number) => number} */
   const y = (row) => (up < 0 ? 0 : codes[row * latentDim + up]);
+  /** @type {(row: number) => number} */
   const classOf = (row) => (labels ? labels[row] : 0);
-  const sigma = (row, k) => (k < 0 ? 0 : sigmas[row * latentDim + k]);
+  /** @type {(row: number, k: number) => number} */
+  const sigma = (row, k) => (k < 0 || !sigmas ? 0 : sigmas[row * latentDim + k]);
+  /** @type {(u: number) => number} */
   const left = (u) => MARGIN.left + ((u - view.x + view.reach) * side) / (2 * view.reach);
+  /** @type {(v: number) => number} */
   const top = (v) => MARGIN.top + ((view.y + view.reach - v) * side) / (2 * view.reach);
 
   function home() {
+    /** @type {(k: number) => number[]} */
     const span = (k) => (k < 0 ? [0, 0] : [low[k], high[k]]);
     const [[a, b], [c, d]] = [span(across), span(up)];
     return { x: (a + b) / 2, y: (c + d) / 2, reach: Math.max(b - a, d - c) / 2 };
   }
 
+  /** @type {(to: View) => void} */
   function look(to) {
     // Closer than this, doubles would run out; farther, nothing is to be seen.
-    const reach = clamp(to.reach, 1e-4 * home().reach, 20 * home().reach);
+    const reach = clamp(to.reach, [1e-4 * home().reach, 20 * home().reach]);
     Object.assign(view, to, { reach });
     place();
     redraw();
     if (to.reach !== reach) say(`The map zooms no ${to.reach < reach ? "closer" : "farther out"} than this.`);
   }
 
-  function zoom(factor, u, v) {
+  /** @type {(factor: number, at: number[]) => void} */
+  function zoom(factor, [u, v]) {
     look({ x: u + (view.x - u) * factor, y: v + (view.y - v) * factor, reach: view.reach * factor });
   }
 
@@ -47,7 +74,7 @@ function makeMap({
   // A cursor out of sight has its ring at the edge.
   function place() {
     const exact = [left(here[0]) - MARGIN.left, top(here[1]) - MARGIN.top];
-    const [u, v] = exact.map((at) => clamp(at, 0, side)), beyond = exact.some((at) => at < -1 || at > side + 1);
+    const [u, v] = exact.map((at) => clamp(at, [0, side])), beyond = exact.some((at) => at < -1 || at > side + 1);
     ring.style.transform = `translate(${u}px, ${v}px)`;
     ring.classList.toggle("beyond", beyond);
     say(beyond ? "z lies outside this view: its ring is at the edge." : "");
@@ -61,16 +88,15 @@ function makeMap({
     canvas.style.height = `${height}px`;
     canvas.width = Math.round(size * scale);
     canvas.height = Math.round(height * scale);
-    const plot = ring.parentNode.style;
-    for (const edge of ["left", "top", "right", "bottom"]) plot[edge] = `${MARGIN[edge]}px`;
+    for (const [edge, width] of Object.entries(MARGIN)) plot.style.setProperty(edge, `${width}px`);
     place();
     draw();
   }
 
+  /** @type {(colour: string, radius: number, scale: number) => HTMLCanvasElement} */
   function sprite(colour, radius, scale) {
-    const dot = document.createElement("canvas"), r = radius * scale;
-    dot.width = dot.height = Math.ceil(2 * r) + 2;
-    const c = dot.getContext("2d");
+    const r = radius * scale, extent = Math.ceil(2 * r) + 2;
+    const dot = htmlElement("canvas", null, "", { width: extent, height: extent }), c = penOf(dot);
     c.fillStyle = colour;
     c.beginPath();
     c.arc(dot.width / 2, dot.height / 2, r, 0, 2 * Math.PI);
@@ -78,11 +104,12 @@ function makeMap({
     return dot;
   }
 
+  /** @type {(name: string) => string} */
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   function draw() {
-    const c = canvas.getContext("2d"), scale = window.devicePixelRatio || 1;
-    const ink = css("--ink"), quiet = css("--quiet"), paper = css("--paper"), accent = css("--accent");
+    const c = penOf(canvas), scale = window.devicePixelRatio || 1;
+    const ink = css("--vw-ink"), quiet = css("--vw-quiet"), paper = css("--vw-paper"), accent = css("--vw-accent");
     const font = getComputedStyle(document.body).fontFamily;
     c.setTransform(scale, 0, 0, scale, 0, 0);
     c.clearRect(0, 0, canvas.width, canvas.height);
@@ -94,10 +121,10 @@ function makeMap({
     drawPoints(c, scale);
     if (prior && up >= 0) {
       c.font = `12px ${font}`;
-      for (const [r, mass] of [[1, "39 %"], [2, "86 %"]]) {
-        ellipse(c, 0, 0, r, r, quiet, paper, 1.5, []);
-        halo(c, mass, left(0), top(r) + 12, quiet, paper);
-      }
+      ["39 %", "86 %"].forEach((mass, k) => {
+        ellipse(c, [0, 0], [k + 1, k + 1], { colour: quiet, paper, width: 1.5 });
+        halo(c, mass, left(0), top(k + 1) + 12, quiet, paper);
+      });
     }
     // Digits may be large; words would hide the points.
     c.font = `bold ${classes.some(({ name }) => name.length > 3) ? 12 : 17}px ${font}`;
@@ -106,10 +133,9 @@ function makeMap({
       if (at) halo(c, name.length > 24 ? `${name.slice(0, 23)}\u2026` : name, left(at[0]), top(at[1]), ink, paper);
     });
     if (selected !== null && sigmas) {
-      for (const [k, dash] of [[1, []], [2, [6, 4]]]) {
-        const [a, b] = [k * sigma(selected, across), k * sigma(selected, up)];
-        ellipse(c, x(selected), y(selected), a, b, accent, paper, 2, dash);
-      }
+      const centre = [x(selected), y(selected)], [a, b] = [sigma(selected, across), sigma(selected, up)];
+      ellipse(c, centre, [a, b], { colour: accent, paper, width: 2 });
+      ellipse(c, centre, [2 * a, 2 * b], { colour: accent, paper, width: 2, dash: [6, 4] });
     }
     if (selected !== null) {
       c.beginPath();
@@ -120,6 +146,7 @@ function makeMap({
     c.restore();
   }
 
+  /** @type {(c: CanvasRenderingContext2D, scale: number) => void} */
   function drawPoints(c, scale) {
     const radius = count > 2000 ? 2 : 3.5;
     c.globalAlpha = 0.8;
@@ -136,22 +163,32 @@ function makeMap({
     c.globalAlpha = 1;
   }
 
+  /** @type {number[][]} */
   const rows = classes.map(() => []);
   for (let row = 0; row < count; row++) rows[classOf(row)].push(row);
 
+  /** @type {Map<string, number[] | null>} */
   const medians = new Map();
+  /** @type {(k: number) => number[] | null} */
   function median(k) {
     const key = `${k} ${across} ${up}`;
-    if (!medians.has(key)) {
-      const middle = (values) => {
-        const sorted = Float64Array.from(values).sort(), n = sorted.length;
-        return (sorted[(n - 1) >> 1] + sorted[n >> 1]) / 2;
-      };
-      medians.set(key, rows[k].length ? [middle(rows[k].map(x)), middle(rows[k].map(y))] : null);
-    }
-    return medians.get(key);
+    const known = medians.get(key);
+    if (known !== undefined) return known;
+    /** @type {(values: number[]) => number} */
+    const middle = (values) => {
+      const sorted = Float64Array.from(values).sort(), n = sorted.length;
+      return (sorted[(n - 1) >> 1] + sorted[n >> 1]) / 2;
+    };
+    const found = rows[k].length ? [middle(rows[k].map(x)), middle(rows[k].map(y))] : null;
+    medians.set(key, found);
+    return found;
   }
 
+  /**
+   * @type {(
+   *   c: CanvasRenderingContext2D, text: string, u: number, v: number, colour: string, paper: string,
+   * ) => void}
+   */
   function halo(c, text, u, v, colour, paper) {
     c.textAlign = "center";
     c.textBaseline = "middle";
@@ -164,24 +201,30 @@ function makeMap({
   }
 
   // Drawn twice: a thin line over thousands of coloured points needs an edge of its own.
-  function ellipse(c, u, v, a, b, colour, paper, width, dash) {
+  /**
+   * @param {CanvasRenderingContext2D} c @param {number[]} centre @param {number[]} sigmas
+   * @param {{ colour: string, paper: string, width: number, dash?: number[] }} style
+   */
+  function ellipse(c, [u, v], [a, b], { colour, paper, width, dash = [] }) {
     const unit = side / (2 * view.reach);
     c.beginPath();
     c.ellipse(left(u), top(v), a * unit, b * unit, 0, 0, 2 * Math.PI);
     c.setLineDash(dash);
-    for (const [style, line] of [[paper, width + 2], [colour, width]]) {
-      c.strokeStyle = style;
-      c.lineWidth = line;
-      c.stroke();
-    }
+    c.strokeStyle = paper;
+    c.lineWidth = width + 2;
+    c.stroke();
+    c.strokeStyle = colour;
+    c.lineWidth = width;
+    c.stroke();
     c.setLineDash([]);
   }
 
+  /** @type {(c: CanvasRenderingContext2D, ink: string, quiet: string, font: string) => void} */
   function drawAxes(c, ink, quiet, font) {
     const rough = (2 * view.reach) / Math.max(3, side / 70), power = 10 ** Math.floor(Math.log10(rough));
-    const step = [1, 2, 5, 10].find((m) => m * power >= rough) * power;
+    const step = ([1, 2, 5].find((m) => m * power >= rough) ?? 10) * power;
     const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-    const text = (value) => value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1");
+    /** @type {(middle: number) => number[]} */
     const ticks = (middle) => {
       const first = Math.ceil((middle - view.reach) / step), last = Math.floor((middle + view.reach) / step);
       return Array.from({ length: last - first + 1 }, (_, k) => (first + k) * step);
@@ -190,8 +233,9 @@ function makeMap({
     c.font = `12px ${font}`;
     c.fillStyle = quiet;
     c.lineWidth = 1;
+    /** @type {(value: number, a: number, b: number, d: number, e: number) => void} */
     const line = (value, a, b, d, e) => {
-      c.strokeStyle = Math.abs(value) < step / 2 ? quiet : css("--faint");
+      c.strokeStyle = Math.abs(value) < step / 2 ? quiet : css("--vw-faint");
       c.beginPath();
       c.moveTo(a, b);
       c.lineTo(d, e);
@@ -201,14 +245,14 @@ function makeMap({
     c.textBaseline = "top";
     for (const t of ticks(view.x)) {
       line(t, left(t), MARGIN.top, left(t), bottom);
-      c.fillText(text(t), left(t), bottom + 5);
+      c.fillText(fixed(t, digits), left(t), bottom + 5);
     }
     c.textAlign = "right";
     c.textBaseline = "middle";
     if (up >= 0) {
       for (const t of ticks(view.y)) {
         line(t, MARGIN.left, top(t), right, top(t));
-        c.fillText(text(t), MARGIN.left - 6, top(t));
+        c.fillText(fixed(t, digits), MARGIN.left - 6, top(t));
       }
     }
     c.fillStyle = ink;
@@ -225,6 +269,7 @@ function makeMap({
   }
 
   // The row of the nearest point in sight within `radius` screen pixels of a place on the plane, or null.
+  /** @type {(u: number, v: number, radius: number) => number | null} */
   function nearest(u, v, radius) {
     let best = null, least = radius * radius * ((2 * view.reach) / side) ** 2;
     for (let k = 0; k < classes.length; k++) {
@@ -237,17 +282,19 @@ function makeMap({
     return best;
   }
 
+  /** @param {MouseEvent} event */
   function planeAt(event) {
     const box = canvas.getBoundingClientRect();
     const u = event.clientX - box.left - MARGIN.left, v = event.clientY - box.top - MARGIN.top;
     const inside = u >= 0 && v >= 0 && u <= side && v <= side, unit = (2 * view.reach) / side;
     return {
       inside,
-      u: view.x - view.reach + clamp(u, 0, side) * unit,
-      v: up < 0 ? 0 : view.y + view.reach - clamp(v, 0, side) * unit,
+      u: view.x - view.reach + clamp(u, [0, side]) * unit,
+      v: up < 0 ? 0 : view.y + view.reach - clamp(v, [0, side]) * unit,
     };
   }
 
+  /** @type {{ x: number, y: number, dragged: boolean } | null} */
   let press = null;
   canvas.addEventListener("pointerdown", (event) => {
     const at = planeAt(event);
@@ -278,21 +325,20 @@ function makeMap({
     if (!at.inside) return;
     event.preventDefault();
     const lines = event.deltaMode === 1 ? 30 : 1;
-    zoom(Math.exp(clamp(event.deltaY * lines, -150, 150) * 0.002), at.u, at.v);
+    zoom(Math.exp(clamp(event.deltaY * lines, [-150, 150]) * 0.002), [at.u, at.v]);
   }, { passive: false });
-  const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-  canvas.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const arrow = arrows[event.key], step = (view.reach / 70) * (event.shiftKey ? 10 : 1);
-    if (arrow) onMove(here[0] + arrow[0] * step, up < 0 ? 0 : here[1] + arrow[1] * step);
-    else if (event.key === "Enter") {
-      const row = nearest(here[0], here[1], Infinity);
-      if (row !== null) onSelect(row);
-    } else if (event.key === "+" || event.key === "=") zoom(0.8, ...here);
-    else if (event.key === "-") zoom(1.25, ...here);
-    else if (event.key === "0") look(home());
-    else return;
-    event.preventDefault();
+  const choose = () => {
+    const row = nearest(here[0], here[1], Infinity);
+    if (row !== null) onSelect(row);
+  };
+  const closer = () => zoom(0.8, here);
+  onArrows(canvas, (right, above) => {
+    const step = view.reach / 70;
+    onMove(here[0] + right * step, up < 0 ? 0 : here[1] + above * step);
+  }, {
+    others: {
+      Enter: choose, "+": closer, "=": closer, "-": () => zoom(1.25, here), 0: () => look(home()),
+    },
   });
   new ResizeObserver(() => {
     if (Math.abs(canvas.getBoundingClientRect().width - size) > 0.5) resize();
@@ -301,22 +347,32 @@ function makeMap({
 
   return {
     // Where a point of the plane is, in pixels from the canvas's corner.
+    /** @type {(u: number, v: number) => number[]} */
     pixel: (u, v) => [left(u), top(v)],
-    setCursor(u, v) { here = [u, v]; place(); },
+    /** @type {(point: number[]) => void} */
+    setCursor(point) { here = point; place(); },
+    /** @type {(row: number) => void} */
     select(row) { selected = row; redraw(); },
+    /** @type {(i: number, j: number) => void} */
     setAxes(i, j) { [across, up] = [i, j]; look(home()); },
+    /** @type {(k: number, on: boolean) => void} */
     show(k, on) { shown[k] = on; redraw(); },
-    zoom: (factor) => zoom(factor, ...here),
+    /** @type {(factor: number) => void} */
+    zoom: (factor) => zoom(factor, here),
     reset: () => look(home()),
     zoomToCloud() {
+      if (selected === null) return;
       const widest = Math.max(sigma(selected, across), sigma(selected, up));
       look({ x: x(selected), y: y(selected), reach: 6 * widest });
     },
     // For what is laid over the plot: the layer, where it has a point of the plane, and word of every change.
-    layer: ring.parentNode,
+    layer: plot,
+    /** @type {(u: number, v: number) => number[]} */
     place: (u, v) => [left(u) - MARGIN.left, top(v) - MARGIN.top],
+    /** @type {(listener: () => void) => void} */
     follow(listener) { follow = listener; },
     // Without a reach as close as ten times nearer than the whole map.
+    /** @type {(u: number, v: number, reach: number) => void} */
     look: (u, v, reach) => look({ x: u, y: v, reach: reach || home().reach / 10 }),
     start() { Object.assign(view, home()); resize(); },
   };

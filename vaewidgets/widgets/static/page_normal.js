@@ -1,7 +1,8 @@
 // The normal distribution, to the precision of a double.
 
 // P(d / 2, x): the share of a chi-square's mass, of d degrees of freedom, below 2 x.
-function gammaShare(d, x) {
+/** @type {(d: number, x: number) => number} */
+export function gammaShare(d, x) {
   if (x <= 0) return 0;
   // Far out the series would overflow before e^-x brings it back.
   if (x > 600 + d) return 1;
@@ -17,12 +18,14 @@ function gammaShare(d, x) {
   return Math.min(1, sum * Math.exp(a * Math.log(x) - x - logGamma));
 }
 
-function normalCdf(x) {
+/** @type {(x: number) => number} */
+export function normalCdf(x) {
   return 0.5 * (1 + Math.sign(x) * gammaShare(1, (x * x) / 2));
 }
 
 // Newton from 0 goes to its end without overshoot: the distribution function is concave on that side.
-function normalQuantile(p) {
+/** @type {(p: number) => number} */
+export function normalQuantile(p) {
   const sign = p < 0.5 ? -1 : 1, target = p < 0.5 ? 1 - p : p;
   let x = 0;
   for (let i = 0; i < 40; i++) {

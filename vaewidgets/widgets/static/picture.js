@@ -1,5 +1,14 @@
 // A picture: the kernel's pixels, or, with the key of a latent point, what the page decodes of it.
 
+import { formatPoint } from "./numbers.js";
+import { paint, showPixels, toRGBA } from "./pixels.js";
+import { latentOf } from "./shared.js";
+
+/** @import { Context } from "./model.js" */
+/** @import { PictureTraits } from "./pixels.js" */
+/** @typedef {PictureTraits & { key: string }} Traits */
+
+/** @param {Context<Traits>} context */
 function render({ model, el }) {
   const { canvas, size, close } = showPixels(model, el);
   let leave = () => {};
@@ -11,11 +20,11 @@ function render({ model, el }) {
     const decode = () => {
       if (!latent.network) return;
       paint(canvas, toRGBA(latent.network.decode(latent.z), latent.network.imageShape));
-      canvas.setAttribute("aria-label", `decoded picture of z = (${latent.z.map((v) => v.toFixed(2)).join(", ")})`);
+      canvas.setAttribute("aria-label", `decoded picture of z = ${formatPoint(latent.z)}`);
       size();
     };
     latent.listeners.add(decode);
-    leave = () => latent.listeners.delete(decode);
+    leave = () => { latent.listeners.delete(decode); };
     decode();
   };
   model.on("change:key", join);

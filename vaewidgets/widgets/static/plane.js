@@ -1,44 +1,58 @@
 // A picture of the plane that the kernel decodes, with a cursor that moves z.
 
-const clamp = (x) => Math.min(1, Math.max(0, x));
+import { htmlElement, makeViewNote } from "./elements.js";
+import { onArrows } from "./keys.js";
+import { clamp } from "./numbers.js";
+import { normalCdf, normalQuantile } from "./page_normal.js";
+import { showPixels } from "./pixels.js";
+import { latentOf, lift, project } from "./shared.js";
+
+/** @import { Context } from "./model.js" */
+/** @import { PictureTraits } from "./pixels.js" */
+/** @typedef {{ centre: number[], reach: number, byMass: boolean }} Mapping */
+/** @typedef {PictureTraits & { key: string, mapping: Mapping, key_step: number }} Traits */
 
 // As ManifoldGrid.to_place and to_plane have them: shares of width and height from the top left corner.
+/** @type {(mapping: Mapping, point: number[]) => number[]} */
 function toPlace({ centre, reach, byMass }, point) {
   const share = point.map((v, k) => (byMass ? normalCdf(v - centre[k]) : ((v - centre[k]) / reach + 1) / 2));
   return [share[0], 1 - share[1]];
 }
+/** @type {(mapping: Mapping, place: number[]) => number[]} */
 function toPlane({ centre, reach, byMass }, [u, v]) {
   return [u, 1 - v].map((share, k) => {
     if (!byMass) return centre[k] + reach * (2 * share - 1);
-    return centre[k] + Math.min(reach, Math.max(-reach, normalQuantile(share)));
+    return centre[k] + clamp(normalQuantile(share), [-reach, reach]);
   });
 }
 
+/** @param {Context<Traits>} context */
 function render({ model, el }) {
   const { frame, canvas, close } = showPixels(model, el);
   const latent = latentOf(model.get("key"));
-  const ring = document.createElement("div");
-  ring.className = "vw-cursor";
-  const note = document.createElement("div");
-  note.className = "vw-view-note";
-  frame.append(ring, note);
+  const ring = htmlElement("div", frame, "vw-cursor");
+  const say = makeViewNote(frame);
   frame.classList.add("vw-interactive");
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application");
 
-  const here = () => toPlace(model.get("mapping"), project(latent.plane, latent.z));
+  const here = () => latent.plane && toPlace(model.get("mapping"), project(latent.plane, latent.z));
   const place = () => {
-    if (!latent.plane) return;
-    const [u, v] = here(), outside = clamp(u) !== u || clamp(v) !== v;
-    ring.style.left = `${100 * clamp(u)}%`;
-    ring.style.top = `${100 * clamp(v)}%`;
+    const exact = here();
+    if (!exact) return;
+    const [u, v] = exact.map((share) => clamp(share));
+    const outside = u !== exact[0] || v !== exact[1];
+    ring.style.left = `${100 * u}%`;
+    ring.style.top = `${100 * v}%`;
     ring.classList.toggle("beyond", outside);
-    note.textContent = outside ? "z lies outside this picture: its ring is at the edge." : "";
+    say(outside ? "z lies outside this picture: its ring is at the edge." : "");
   };
+  /** @type {(u: number, v: number) => void} */
   const send = (u, v) => {
-    const point = toPlane(model.get("mapping"), [u, v]);
-    latent.move(lift(latent.plane, point, latent.z), true);
+    if (!latent.plane) return;
+    latent.move(lift(latent.plane, toPlane(model.get("mapping"), [u, v]), latent.z), true);
   };
+  /** @type {(event: PointerEvent) => void} */
   const press = (event) => {
     const box = canvas.getBoundingClientRect();
     send(clamp((event.clientX - box.left) / box.width), clamp((event.clientY - box.top) / box.height));
@@ -53,16 +67,10 @@ function render({ model, el }) {
   canvas.addEventListener("pointermove", (event) => {
     if (canvas.hasPointerCapture(event.pointerId)) press(event);
   });
-  const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  canvas.addEventListener("keydown", (event) => {
-    const arrow = arrows[event.key];
-    if (!arrow) return;
-    const step = model.get("key_step") * (event.shiftKey ? 5 : 1);
-    const [u, v] = here();
-    send(u + arrow[0] * step, v + arrow[1] * step);
-    event.preventDefault();
-    event.stopPropagation();
-  });
+  onArrows(canvas, (across, up) => {
+    const step = model.get("key_step"), at = here();
+    if (at) send(at[0] + across * step, at[1] - up * step);
+  }, { far: 5 });
   latent.listeners.add(place);
   model.on("change:mapping", place);
   place();

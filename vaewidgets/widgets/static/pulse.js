@@ -2,9 +2,16 @@
 // With the answer goes how long the page worked for it, as far as it was noticeable: the browser's own count
 // of tasks over 50 ms; where it keeps none, the time until it was painted.
 
+import { change } from "./model.js";
+
+/** @import { Context } from "./model.js" */
+/** @typedef {{ beat: number, echo: number, busy: number }} Traits */
+
+/** @type {(context: Context<Traits>) => () => void} */
 function render({ model, el }) {
   el.style.display = "none";
   let busy = 0, closed = false;
+  /** @type {PerformanceObserver | null} */
   let observer = null;
   if (PerformanceObserver.supportedEntryTypes?.includes("longtask")) {
     observer = new PerformanceObserver((list) => {
@@ -18,9 +25,7 @@ function render({ model, el }) {
     requestAnimationFrame(() => requestAnimationFrame(() => {
       // Nobody hears the last picture of a panel that was closed meanwhile.
       if (closed) return;
-      model.set("busy", (observer ? busy : performance.now() - begun) / 1000);
-      model.set("echo", beat);
-      model.save_changes();
+      change(model, { busy: (observer ? busy : performance.now() - begun) / 1000, echo: beat });
       busy = 0;
     }));
   };

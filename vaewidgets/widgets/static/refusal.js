@@ -4,13 +4,14 @@
 //   const refusal = makeRefusal(parent);
 //   refusal.say("-3 is outside 0 to 1", control);   // below `control`, or where the style has it; "" takes it away
 
+import { htmlElement } from "./elements.js";
+
 const READ_MS = 1000;
 
-function makeRefusal(parent) {
-  const bubble = document.createElement("div");
-  bubble.className = "vw-refused";
+/** @param {HTMLElement} parent */
+export function makeRefusal(parent) {
+  const bubble = htmlElement("div", parent, "vw-refused");
   bubble.setAttribute("role", "alert");
-  parent.append(bubble);
   let saidAt = 0;
   const events = ["pointerdown", "keydown"];
   const clear = () => {
@@ -20,6 +21,7 @@ function makeRefusal(parent) {
   };
   return {
     said: () => bubble.textContent !== "",
+    /** @type {(text: string, control?: Element | null) => void} */
     say(text, control = null) {
       bubble.textContent = text;
       saidAt = text ? performance.now() : -Infinity;

@@ -1,13 +1,30 @@
 // A table that is sorted by its headers, which are buttons: a click or Enter. Missing values come last, always.
 
+import { htmlElement } from "./elements.js";
+import { change, listen } from "./model.js";
+import { svgElement } from "./svg.js";
+
+/** @import { Context } from "./model.js" */
+/** @typedef {{ text: string, value: string | number | null, note?: string, low?: number, high?: number }} Cell */
+/**
+ * @typedef {{
+ *   caption: string, columns: { key: string, title: string, help: string }[], rows: Cell[][],
+ *   sort: string, descending: boolean,
+ * }} Traits
+ */
+
+/** @type {(a: string | number, b: string | number) => number} */
 function compare(a, b) {
   if (typeof a === "string" || typeof b === "string") return String(a).localeCompare(String(b));
   return a - b;
 }
 
 // An interval on the scale from 0 to 1, the same for all cells, so that overlaps can be seen down a column.
+/** @type {(interval: { value: number, low: number, high: number }) => SVGElement} */
 function drawInterval({ value, low, high }) {
-  const width = 80, at = (share) => 2 + share * (width - 4);
+  const width = 80;
+  /** @type {(share: number) => number} */
+  const at = (share) => 2 + share * (width - 4);
   const svg = svgElement("svg", null, "vw-interval", { width, height: 9, "aria-hidden": "true" });
   svgElement("line", svg, "vw-interval-scale", { x1: at(0), x2: at(1), y1: 4.5, y2: 4.5 });
   svgElement("line", svg, "vw-interval-range", { x1: at(low), x2: at(high), y1: 4.5, y2: 4.5 });
@@ -15,48 +32,38 @@ function drawInterval({ value, low, high }) {
   return svg;
 }
 
+/** @type {(cell: Cell, first: boolean) => HTMLTableCellElement} */
 function makeCell(cell, first) {
-  const node = document.createElement(first ? "th" : "td");
-  if (first) node.scope = "row";
-  const text = document.createElement("span");
-  text.textContent = cell.text;
-  node.append(text);
+  const node = first ? htmlElement("th", null, "", { scope: "row" }) : htmlElement("td");
+  htmlElement("span", node, "", { textContent: cell.text });
   if (cell.note) {
-    const note = document.createElement("span");
-    note.className = "vw-cell-note";
-    note.textContent = cell.note;
     // A space, where a narrow column may break.
-    node.append(" ", note);
+    node.append(" ");
+    htmlElement("span", node, "vw-cell-note", { textContent: cell.note });
   }
-  if (cell.low !== undefined) node.append(drawInterval(cell));
-  if (typeof cell.value === "number") node.classList.add("vw-numeric");
+  const { value, low, high } = cell;
+  if (typeof value !== "number") return node;
+  if (low !== undefined && high !== undefined) node.append(drawInterval({ value, low, high }));
+  node.classList.add("vw-numeric");
   return node;
 }
 
+/** @type {(context: Context<Traits>) => () => void} */
 function render({ model, el }) {
-  const box = document.createElement("div"), table = document.createElement("table");
-  box.className = "vw-table-box";
-  table.className = "vw-table";
+  const table = htmlElement("table", htmlElement("div", el, "vw-table-box"), "vw-table");
   const caption = table.createCaption(), head = table.createTHead().insertRow(), body = table.createTBody();
-  box.append(table);
-  el.append(box);
 
+  /** @type {(key: string) => void} */
   const sortBy = (key) => {
     const again = model.get("sort") === key;
-    model.set("descending", again && !model.get("descending"));
-    model.set("sort", key);
-    model.save_changes();
+    change(model, { descending: again && !model.get("descending"), sort: key });
   };
   const drawHead = () => {
     caption.textContent = model.get("caption");
     head.replaceChildren(...model.get("columns").map(({ key, title, help }) => {
-      const cell = document.createElement("th"), button = document.createElement("button");
-      cell.scope = "col";
-      button.type = "button";
-      button.textContent = title;
-      button.title = help;
+      const cell = htmlElement("th", null, "", { scope: "col" });
+      const button = htmlElement("button", cell, "", { type: "button", textContent: title, title: help });
       button.addEventListener("click", () => sortBy(key));
-      cell.append(button);
       return cell;
     }));
     draw();
@@ -72,20 +79,20 @@ function render({ model, el }) {
     if (column >= 0) {
       rows.sort((a, b) => {
         const [u, v] = [a[column].value, b[column].value];
-        if (u === null || v === null) return (u === null) - (v === null);
+        if (u === null || v === null) return Number(u === null) - Number(v === null);
         return descending ? compare(v, u) : compare(u, v);
       });
     }
     body.replaceChildren(...rows.map((cells) => {
-      const row = document.createElement("tr");
+      const row = htmlElement("tr");
       row.append(...cells.map((cell, i) => makeCell(cell, i === 0)));
       return row;
     }));
   };
-  const listeners = [["change:columns change:rows change:caption", drawHead], ["change:sort change:descending", draw]];
-  for (const [event, listener] of listeners) model.on(event, listener);
   drawHead();
-  return () => listeners.forEach(([event, listener]) => model.off(event, listener));
+  return listen(model, [
+    ["change:columns change:rows change:caption", drawHead], ["change:sort change:descending", draw],
+  ]);
 }
 
 export default { render };

@@ -1,20 +1,40 @@
 // What a BetaDial shows of its trained models: rate and distortion on one curve, KL per dimension, pictures.
 
+import { makeChart } from "./chart.js";
+import { htmlElement } from "./elements.js";
+import { brief, roundUp } from "./numbers.js";
+import { fromBytes, makePicture, paint } from "./pixels.js";
+import { setAttributes, svgElement } from "./svg.js";
+
+/** @import { Tick } from "./chart.js" */
+/** @import { Model } from "./model.js" */
+/** @typedef {{ beta: number, rate: number, distortion: number, kl: number[], active: boolean[] }} Stop */
+/**
+ * @typedef {{
+ *   beta: number, noise: number, linked: boolean, eigenvalues: number[], stops: Stop[], pixels: DataView,
+ *   shape: number[], originals: boolean, asked: [what: string, count: number] | [], dataset: string, caption: string,
+ * }} BetaTraits
+ */
+
 // Where the dial stands among the stops, by the logarithm of beta; the lesser of two that are as near.
-function nearestStop(stops, beta) {
+/** @type {(stops: Stop[], beta: number) => number} */
+export function nearestStop(stops, beta) {
   const distances = stops.map((stop) => Math.abs(Math.log2(stop.beta / beta)));
   return distances.findIndex((distance) => distance < Math.min(...distances) + 1e-9);
 }
 
 // Four or so: a small chart has room for short numbers.
+/** @type {(range: number[]) => Tick[]} */
 function ticksOf([low, high]) {
   const step = roundUp((high - low) / 4), first = Math.ceil(low / step);
   const count = Math.floor(high / step) - first + 1;
   return Array.from({ length: count }, (_, i) => ({ value: (first + i) * step, text: brief((first + i) * step) }));
 }
 
-function makeTradeOff(parent, stops, choose) {
+/** @param {Node} parent @param {Stop[]} stops @param {(i: number) => void} choose */
+export function makeTradeOff(parent, stops, choose) {
   const rates = stops.map(({ rate }) => rate), distortions = stops.map(({ distortion }) => distortion);
+  /** @type {(values: number[]) => number[]} */
   const ends = (values) => {
     const room = 0.15 * (Math.max(...values) - Math.min(...values)) + 1;
     return [Math.max(0, Math.min(...values) - room), Math.max(...values) + room];
@@ -25,7 +45,7 @@ function makeTradeOff(parent, stops, choose) {
     x: { title: "rate: KL, nats", range: ends(rates), ticks: ticksOf(ends(rates)) },
     y: { title: "distortion, nats", range: ends(distortions), ticks: ticksOf(ends(distortions)) },
   });
-  parent.append(chart.svg);
+  parent.appendChild(chart.svg);
   chart.add("path", "vw-curve", { d: chart.line(rates, distortions) });
   const same = chart.add("path", "vw-same-elbo");
   const points = stops.map((stop, i) => {
@@ -46,6 +66,7 @@ function makeTradeOff(parent, stops, choose) {
     return point;
   });
   return {
+    /** @type {(chosen: number) => void} */
     draw(chosen) {
       points.forEach((point, i) => point.classList.toggle("vw-chosen", i === chosen));
       const { rate, distortion } = stops[chosen], [low, high] = chart.x.range();
@@ -55,7 +76,8 @@ function makeTradeOff(parent, stops, choose) {
   };
 }
 
-function makeRates(parent, stops) {
+/** @param {Node} parent @param {Stop[]} stops */
+export function makeRates(parent, stops) {
   const count = stops[0].kl.length;
   const highest = roundUp(Math.max(0.1, ...stops.flatMap(({ kl }) => kl)));
   const every = Math.ceil(count / 10);
@@ -67,17 +89,17 @@ function makeRates(parent, stops) {
     },
     y: { title: "KL, nats", range: [0, highest] },
   });
-  parent.append(chart.svg);
+  parent.appendChild(chart.svg);
   const bars = stops[0].kl.map((_, i) => chart.add("rect", "vw-rate", {
     x: chart.x(i + 0.65), width: chart.x(1.7) - chart.x(1),
   }));
   return {
+    /** @type {(stop: Stop) => void} */
     draw({ kl, active }) {
       const order = kl.map((_, i) => i).sort((i, j) => kl[j] - kl[i]);
       order.forEach((dimension, i) => {
         const top = Math.min(chart.y(kl[dimension]), chart.y(0) - 3);
-        bars[i].setAttribute("y", top);
-        bars[i].setAttribute("height", chart.y(0) - top);
+        setAttributes(bars[i], { y: top, height: chart.y(0) - top });
         bars[i].classList.toggle("vw-dead", !active[dimension]);
       });
     },
@@ -87,16 +109,19 @@ function makeRates(parent, stops) {
 const WIDTH = 448;
 
 // Rows of pictures, one canvas each. All stops' pixels are here: turning the dial asks nobody.
-function makeRows(model, parent) {
-  let canvases = [], names = [];
-  const rowsOf = () => ["reconstructions", "samples: the mean image", "samples: pixels drawn from it"];
+/** @param {Model<BetaTraits>} model @param {HTMLElement} parent */
+export function makeRows(model, parent) {
+  /** @type {HTMLCanvasElement[]} */
+  let canvases = [];
+  /** @type {(chosen: number) => void} */
   const draw = (chosen) => {
     const [rows, height, width, channels] = model.get("shape"), data = model.get("pixels");
     if (canvases.length !== rows) {
       parent.replaceChildren();
-      names = model.get("originals") ? ["the images", ...rowsOf()] : rowsOf();
+      const decoded = ["reconstructions", "samples: the mean image", "samples: pixels drawn from it"];
+      const names = model.get("originals") ? ["the images", ...decoded] : decoded;
       canvases = names.map((name) => {
-        htmlElement("div", parent, "vw-note", name);
+        htmlElement("div", parent, "vw-note", { textContent: name });
         return makePicture(parent, WIDTH, name);
       });
     }

@@ -1,60 +1,73 @@
 // The moving part of a Traverse: z moves in the page, and everything that shows it is decoded here.
 
-// Never a negative zero.
-const twoDecimals = (value) => (Math.round(100 * value) / 100 + 0).toFixed(2);
+import { makeChart, makeHandle } from "./chart.js";
+import { htmlElement } from "./elements.js";
+import { onArrows } from "./keys.js";
+import { change, listen } from "./model.js";
+import { fixed, formatPoint } from "./numbers.js";
+import { countFrame } from "./pixels.js";
+import { makeRefusal } from "./refusal.js";
+import { makeEngine, makeFilm, makeStrip, put } from "./traverse_film.js";
+import { makePaths } from "./traverse_paths.js";
 
+/** @import { Chart, Handle } from "./chart.js" */
+/** @import { Context, Model } from "./model.js" */
+/** @import { Dimension, TraverseTraits } from "./traverse_film.js" */
+/** @import { MakePart } from "./traverse_paths.js" */
+
+/** @type {(context: Context<TraverseTraits>) => () => void} */
 function render({ model, el }) {
   const engine = makeEngine(model);
-  const root = create("div", "vw-traverse", el);
+  const root = htmlElement("div", el, "vw-traverse");
   const parts = [makeSliders(model, engine, root), makeAlong(model, engine, root)];
   if (model.get("classes").length) parts.push(makeLabels(model, engine, root));
   parts.push(makePaths(model, engine, root));
 
   // The engine first: what is drawn after a change of weights is drawn with them.
-  const listeners = [["change:weights", engine.equip], ...parts.flatMap((part) => part.listeners)];
-  for (const [events, listener] of listeners) model.on(events, listener);
+  const deafen = listen(model, [["change:weights", engine.setWeights], ...parts.flatMap((part) => part.listeners)]);
   return () => {
-    for (const [events, listener] of listeners) model.off(events, listener);
+    deafen();
     parts.forEach((part) => part.stop());
   };
 }
 
+/** @type {(model: Model<TraverseTraits>, k: number, value: number) => void} */
 const moved = (model, k, value) => {
   const z = model.get("z").slice();
   z[k] = value;
-  tell(model, { z, dimension: k });
+  change(model, { z, dimension: k });
 };
 
 // The picture of z, and a slider for each dimension, most used first.
+/** @type {MakePart} */
 function makeSliders(model, engine, parent) {
-  const row = create("div", "vw-traverse-top", parent);
-  const left = create("div", "", row), list = create("div", "vw-sliders", row);
-  create("div", "vw-title", left, { textContent: "The decoder's picture of z" });
+  const row = htmlElement("div", parent, "vw-traverse-top");
+  const left = htmlElement("div", row), list = htmlElement("div", row, "vw-sliders");
+  htmlElement("div", left, "vw-title", { textContent: "The decoder's picture of z" });
   const [, , columns] = engine.shape;
-  const canvas = makeStrip(engine.shape, 1, columns * Math.max(1, Math.ceil(220 / columns)), "");
-  left.append(canvas);
+  const canvas = makeStrip(left, engine.shape, 1, columns * Math.max(1, Math.ceil(220 / columns)), "");
   const what = model.get("prior") ? "mean KL over the images" : "spread of the codes";
-  create("div", "vw-title", list, { textContent: `${model.get("dimensions").length} dimensions, sorted by ${what}` });
-  const body = create("div", "vw-sliders-body", list);
+  htmlElement("div", list, "vw-title", { textContent: `${model.get("dimensions").length} dimensions, sorted by ${what}` });
+  const body = htmlElement("div", list, "vw-sliders-body");
   const refusal = makeRefusal(list);
 
   const rows = model.get("dimensions").map(({ index: k, text, share, dead, centre, spread }) => {
-    const line = create("div", `vw-slider${dead ? " vw-dead" : ""}`, body);
-    const name = create("button", "vw-button", line, {
-      textContent: `z${k + 1}`, title: `Show the strip along z${k + 1}`, onclick: () => tell(model, { dimension: k }),
+    const line = htmlElement("div", body, `vw-slider${dead ? " vw-dead" : ""}`);
+    const name = htmlElement("button", line, "vw-button", {
+      textContent: `z${k + 1}`, title: `Show the strip along z${k + 1}`, onclick: () => change(model, { dimension: k }),
     });
-    const bar = create("span", "vw-bar", line);
-    create("span", "", bar).style.width = `${100 * share}%`;
-    create("span", "vw-worth", line, { textContent: text });
+    const bar = htmlElement("span", line, "vw-bar");
+    htmlElement("span", bar).style.width = `${100 * share}%`;
+    htmlElement("span", line, "vw-worth", { textContent: text });
     const step = spread / 100;
-    const range = create("input", "", line, { type: "range", step: String(step), disabled: dead });
+    const range = htmlElement("input", line, "", { type: "range", step: String(step), disabled: dead });
     range.setAttribute("aria-label", `z${k + 1}, ${text}`);
-    const number = create("input", "vw-number", line, { type: "number", step: String(10 * step), disabled: dead });
+    const number = htmlElement("input", line, "vw-number", { type: "number", step: String(10 * step), disabled: dead });
     number.setAttribute("aria-label", `value of z${k + 1}`);
     range.addEventListener("input", () => moved(model, k, Number(range.value)));
     const type = () => {
       // It shows two decimals: what it was set to itself must not round z.
-      if (number.value === twoDecimals(model.get("z")[k])) return;
+      if (number.value === fixed(model.get("z")[k])) return;
       if (Number.isFinite(number.valueAsNumber)) {
         refusal.say("");
         moved(model, k, number.valueAsNumber);
@@ -68,15 +81,15 @@ function makeSliders(model, engine, parent) {
       if (event.key === "Enter") type();
       event.stopPropagation();
     });
-    onArrows(range, (steps) => moved(model, k, model.get("z")[k] + 5 * step * steps));
+    onArrows(range, (across, up) => moved(model, k, model.get("z")[k] + 5 * step * (across + up)));
     const place = () => {
       const value = model.get("z")[k];
       // Room for where Python has put z: a native slider would show the end of its range instead.
-      range.min = Math.min(centre - 3.5 * spread, value);
-      range.max = Math.max(centre + 3.5 * spread, value);
-      range.value = value;
-      range.setAttribute("aria-valuetext", twoDecimals(value));
-      number.value = twoDecimals(value);
+      range.min = String(Math.min(centre - 3.5 * spread, value));
+      range.max = String(Math.max(centre + 3.5 * spread, value));
+      range.value = String(value);
+      range.setAttribute("aria-valuetext", fixed(value));
+      number.value = fixed(value);
       const chosen = model.get("dimension") === k;
       line.classList.toggle("vw-chosen", chosen);
       name.setAttribute("aria-pressed", String(chosen));
@@ -87,8 +100,8 @@ function makeSliders(model, engine, parent) {
   const draw = () => {
     const z = model.get("z");
     put(canvas, 0, engine.decode(z, model.get("label")) ?? engine.sent("z", 0), engine.shape);
-    canvas.setAttribute("aria-label", `decoded picture of z = (${z.map(twoDecimals).join(", ")})`);
-    canvas.dataset.vwFrame = String(Number(canvas.dataset.vwFrame) + 1);
+    canvas.setAttribute("aria-label", `decoded picture of z = ${formatPoint(z)}`);
+    countFrame(canvas);
   };
   const place = () => rows.forEach((each) => each());
   place();
@@ -100,22 +113,28 @@ function makeSliders(model, engine, parent) {
 }
 
 // The strip along one dimension, with the present place on it.
+/** @type {MakePart} */
 function makeAlong(model, engine, parent) {
   const count = model.get("sizes").strip, width = 56;
+  /** @type {{ [index: number]: Dimension }} */
   const places = Object.fromEntries(model.get("dimensions").map((each) => [each.index, each]));
-  const root = create("div", "vw-along", parent);
-  const title = create("div", "vw-title", root);
-  const frame = create("div", "vw-strip", root);
-  const canvas = makeStrip(engine.shape, count, width, "");
-  frame.append(canvas);
-  const here = create("div", "vw-here", frame);
-  const axis = create("div", "", root);
+  const root = htmlElement("div", parent, "vw-along");
+  const title = htmlElement("div", root, "vw-title");
+  const frame = htmlElement("div", root, "vw-strip");
+  const canvas = makeStrip(frame, engine.shape, count, width, "");
+  const here = htmlElement("div", frame, "vw-here");
+  const axis = htmlElement("div", root);
 
-  let chart, handle, chosen = -1;
+  /** @type {Chart} */
+  let chart;
+  /** @type {Handle} */
+  let handle;
+  let chosen = -1;
   const at = () => {
     const { centre, spread } = places[chosen];
     return (model.get("z")[chosen] - centre) / spread;
   };
+  /** @type {(u: number) => void} */
   const move = (u) => {
     const { centre, spread } = places[chosen];
     moved(model, chosen, centre + spread * u);
@@ -134,7 +153,7 @@ function makeAlong(model, engine, parent) {
     });
     handle = makeHandle(chart, {
       label: `z${chosen + 1} on the strip`, at: () => [at(), 0.5], move,
-      step: [0.05, 0], text: () => `z${chosen + 1} = ${twoDecimals(model.get("z")[chosen])}`,
+      step: [0.05, 0], text: () => `z${chosen + 1} = ${fixed(model.get("z")[chosen])}`,
     });
     handle.ring.toggleAttribute("hidden", dead);
     axis.replaceChildren(chart.svg);
@@ -158,6 +177,7 @@ function makeAlong(model, engine, parent) {
     held = others;
     place();
   };
+  /** @type {(event: PointerEvent) => void} */
   const drag = (event) => {
     const [u] = chart.locate(event);
     move(u);
@@ -180,18 +200,18 @@ function makeAlong(model, engine, parent) {
 }
 
 // One picture for each label at this z; a press makes it the label.
+/** @type {MakePart} */
 function makeLabels(model, engine, parent) {
   const classes = model.get("classes"), width = 56;
-  const root = create("div", "vw-labels", parent);
-  create("div", "vw-title", root, { textContent: "The same z, another label" });
-  const row = create("div", "vw-row", root);
+  const root = htmlElement("div", parent, "vw-labels");
+  htmlElement("div", root, "vw-title", { textContent: "The same z, another label" });
+  const row = htmlElement("div", root, "vw-row");
   row.setAttribute("role", "group");
   row.setAttribute("aria-label", "label that the decoder is told");
   const buttons = classes.map((name, label) => {
-    const button = create("button", "vw-label", row, { onclick: () => tell(model, { label }) });
-    const canvas = makeStrip(engine.shape, 1, width, `z decoded with label ${name}`);
-    button.append(canvas);
-    create("span", "", button, { textContent: name });
+    const button = htmlElement("button", row, "vw-label", { onclick: () => change(model, { label }) });
+    const canvas = makeStrip(button, engine.shape, 1, width, `z decoded with label ${name}`);
+    htmlElement("span", button, "", { textContent: name });
     return { button, canvas };
   });
   const film = makeFilm(classes.length, (label) => {
