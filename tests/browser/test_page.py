@@ -695,10 +695,10 @@ CONTRASTS = """
     const probe = document.createElement('p');
     document.body.append(probe);
     for (const name of ['ink', 'quiet']) {  // what the map writes with
-        probe.style.color = `var(--${name})`;
+        probe.style.color = `var(--vw-${name})`;
         seen[name] = ratio(rgb(getComputedStyle(probe).color), behind(document.body));
     }
-    probe.style.color = 'var(--accent)';
+    probe.style.color = 'var(--vw-accent)';
     return [seen, ratio(rgb(getComputedStyle(probe).color), behind(document.body)), behind(document.body)];
 }
 """

@@ -127,7 +127,7 @@ def test_everything_follows_the_hand(lab, notebook):
     assert line not in ("0", "41"), "else a wrong count would not show"
     holes = panel.locator(".vw-paths .vw-state")
     expect(holes).to_contain_text(f"straight line: {line} of 41; on the great circle: {circle} of 41")
-    expect(panel.locator(".vw-way").first.locator(".vw-holes circle")).to_have_count(int(line))
+    expect(panel.locator(".vw-way").first.locator(".vw-hole-marks circle")).to_have_count(int(line))
     notebook.press(panel.locator(".vw-t input"), "ArrowRight", times=5)
     notebook.until("abs(panel.t - 0.625) < 1e-9")
     for k, kind in enumerate(("line", "great-circle")):

@@ -34,7 +34,7 @@ class Dress(anywidget.AnyWidget):
     """
 
     _esm = bundle("panel.js")
-    _css = read_static("panel.css")
+    _css = read_static("tokens.css", "controls.css", "panel.css")
     parts = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
 

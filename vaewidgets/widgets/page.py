@@ -26,7 +26,7 @@ from ._figure import PALETTE, REACH, code_range
 from ._panel import STATIC, bundle, read_static
 from ._shared import model_lock
 
-_STYLES = ("page.css", "drawpad.css")
+_STYLES = ("tokens.css", "page.css", "drawpad.css")
 
 
 def to_html(

@@ -105,11 +105,11 @@ export function makeMap({
   }
 
   /** @type {(name: string) => string} */
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
 
   function draw() {
     const c = penOf(canvas), scale = window.devicePixelRatio || 1;
-    const ink = css("--ink"), quiet = css("--quiet"), paper = css("--paper"), accent = css("--accent");
+    const ink = css("--vw-ink"), quiet = css("--vw-quiet"), paper = css("--vw-paper"), accent = css("--vw-accent");
     const font = getComputedStyle(document.body).fontFamily;
     c.setTransform(scale, 0, 0, scale, 0, 0);
     c.clearRect(0, 0, canvas.width, canvas.height);
@@ -235,7 +235,7 @@ export function makeMap({
     c.lineWidth = 1;
     /** @type {(value: number, a: number, b: number, d: number, e: number) => void} */
     const line = (value, a, b, d, e) => {
-      c.strokeStyle = Math.abs(value) < step / 2 ? quiet : css("--faint");
+      c.strokeStyle = Math.abs(value) < step / 2 ? quiet : css("--vw-faint");
       c.beginPath();
       c.moveTo(a, b);
       c.lineTo(d, e);

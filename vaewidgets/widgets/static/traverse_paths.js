@@ -77,7 +77,7 @@ export function makePaths(model, engine, parent) {
     place.appendChild(chart.svg);
     const { left, top, width: long, height: tall } = chart.area, threshold = chart.y(tau);
     chart.add("line", "vw-threshold", { x1: left, x2: left + long, y1: threshold, y2: threshold });
-    const curve = chart.add("path", "vw-curve"), dots = chart.add("g", "vw-holes");
+    const curve = chart.add("path", "vw-curve"), dots = chart.add("g", "vw-hole-marks");
     const sure = new Float64Array(points);
     const drawn = () => {
       curve.setAttribute("d", chart.line(shares, sure));
