@@ -695,7 +695,7 @@ CONTRASTS = """
     const probe = document.createElement('p');
     document.body.append(probe);
     for (const name of ['ink', 'quiet']) {  // what the map writes with
-        probe.style.color = `var(--${name})`;
+        probe.style.color = `var(--vw-${name})`;
         seen[name] = ratio(rgb(getComputedStyle(probe).color), behind(document.body));
     }
     probe.style.color = 'var(--vw-accent)';

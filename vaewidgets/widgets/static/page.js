@@ -252,7 +252,7 @@ map.start();
 render();
 drawGrid();
 running = true;
-if (getComputedStyle(document.documentElement).getPropertyValue("--vw-ink")) notice.hidden = true;
+if (getComputedStyle(document.body).getPropertyValue("--vw-ink")) notice.hidden = true;
 else alarm("The style of this page was changed after it was made, and is left out: all works, and looks odd.");
 
 // For those who open the page's console, and for the tests.

@@ -105,7 +105,7 @@ export function makeMap({
   }
 
   /** @type {(name: string) => string} */
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
 
   function draw() {
     const c = penOf(canvas), scale = window.devicePixelRatio || 1;
