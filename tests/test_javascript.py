@@ -24,7 +24,7 @@ from vaewidgets.evaluation.holes import interpolate
 from vaewidgets.models.likelihoods import ContinuousBernoulli
 from vaewidgets.models.linear_gaussian import diagonal_gap, estimate_bound, kl, shortfall, water_filling
 from vaewidgets.models.vae import ACTIVATIONS, TRUNKS, Posterior
-from vaewidgets.widgets._core.bundle import STATIC, bundle
+from vaewidgets.widgets._core.bundle import WIDGETS, bundle
 from vaewidgets.widgets._core.network_spec import describe
 from vaewidgets.widgets._core.plane import Plane
 from vaewidgets.widgets.gaussian.counter_noise import normals
@@ -107,7 +107,7 @@ def test_tools_find_nothing(run, tool):
 
 
 def test_what_is_served_is_whole(run, tmp_path):
-    for path in STATIC.glob("*.js"):
+    for path in WIDGETS.glob("*.js"):
         (tmp_path / f"{path.stem}.mjs").write_text(bundle(path.name))
     for path in tmp_path.iterdir():
         run("node", "--check", str(path))

@@ -181,7 +181,7 @@ def test_the_wheel_is_whole(wheel):
     notebooks = {f"vaewidgets/notebooks/{name}" for name in shipped(ROOT / "notebooks")}
     assert names == package | notebooks
     assert any(name.endswith("licenses/LICENSE") for name in info)
-    for kind in (r"pretrained/.*\.safetensors", r"widgets/static/.*\.js", r"notebooks/.*\.ipynb"):
+    for kind in (r"pretrained/.*\.safetensors", r"widgets/.*\.js", r"notebooks/.*\.ipynb"):
         assert any(re.fullmatch(f"vaewidgets/{kind}", name) for name in names), f"no {kind} in the wheel"
 
 

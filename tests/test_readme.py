@@ -172,7 +172,7 @@ def test_the_calls_that_the_course_speaks_of_run(tmp_path, monkeypatch):
 
 def test_no_word_of_a_cloud_upload():
     """Nothing here leaves the machine: neither the page nor README names a service that takes figures."""
-    page = "".join(path.read_text("utf-8") for path in (ROOT / "vaewidgets" / "widgets").rglob("page*.js"))
+    page = "".join(path.read_text("utf-8") for path in (ROOT / "vaewidgets" / "widgets").rglob("*page*.js"))
     assert "decode" in page
     for text in (README, guide("LIBRARY"), page):
         assert not re.search(r"chart[-_ ]?studio|plotly cloud|plot\.ly|upload", text, re.IGNORECASE)

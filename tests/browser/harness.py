@@ -26,7 +26,7 @@ from vaewidgets.bench.chromium import (
     expect,
     sync_playwright,
 )
-from vaewidgets.widgets._core.bundle import STATIC
+from vaewidgets.widgets._core.bundle import WIDGETS
 
 __all__ = [
     "CHROMIUM_ARGS", "NO_WEBGL_ARGS", "TIMEOUT_MS", "Drag", "KernelError", "LabServer", "Locator", "Notebook",
@@ -51,7 +51,7 @@ def import_module(page, name: str) -> None:
     """Import a module of ours, and those that it imports, each from its file; its exports become globals."""
 
     def serve(route) -> None:
-        path = STATIC / urlsplit(route.request.url).path[1:]
+        path = WIDGETS / urlsplit(route.request.url).path[1:]
         headers = {"Content-Type": "text/javascript", "Access-Control-Allow-Origin": "*"}
         route.fulfill(body=path.read_text("utf-8"), headers=headers)
 

@@ -8,18 +8,18 @@ import torch
 
 import vaewidgets as vw
 from vaewidgets.widgets._core.network_spec import describe
-from vaewidgets.widgets._core.panel import STATIC
+from vaewidgets.widgets._core.panel import WIDGETS
 
 from .harness import import_module
 
-DECODER = (STATIC / "decoder.js").read_text()
+DECODER = (WIDGETS / "_core/network.js").read_text()
 
 
 @pytest.fixture(scope="module")
 def page(launch_browser):
     """A blank page with the module imported."""
     page = launch_browser().new_page()
-    import_module(page, "decoder.js")
+    import_module(page, "_core/network.js")
     yield page
     page.close()
 

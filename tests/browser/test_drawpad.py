@@ -370,7 +370,7 @@ def reference(strokes, shape, frame, parts: int = 12) -> np.ndarray:
 def drawn_in_page(launch_browser):
     """A function ``drawn(strokes, shape, frame)``: what the page makes of strokes, or None."""
     page = launch_browser().new_page()
-    import_module(page, "drawpad_image.js")
+    import_module(page, "draw_pad/image.js")
 
     def drawn(strokes, shape, frame):
         image = page.evaluate(

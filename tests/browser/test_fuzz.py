@@ -92,7 +92,7 @@ def bases():
 def test_a_hostile_description_is_a_clear_error_or_a_network(launch_browser, bases, count):
     page = launch_browser().new_page()
     try:
-        import_module(page, "decoder.js")
+        import_module(page, "_core/network.js")
         refused, wrong = page.evaluate(TRY, [[spoiled(seed, bases) for seed in range(count)], CLEAR])
         whole = page.evaluate(
             TRY, [[(-1, json.dumps(b.spec), base64.b64encode(b.weights).decode()) for b in bases], CLEAR]

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { makeNetwork } from "../../vaewidgets/widgets/static/decoder.js";
+import { makeNetwork } from "../../vaewidgets/widgets/_core/network.js";
 import { assertClose, bytes, expected, floats } from "./expected.mjs";
 
 const { models, maps, small, halves } = expected.decoder;

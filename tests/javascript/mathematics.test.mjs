@@ -3,21 +3,21 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { klOf } from "../../vaewidgets/widgets/static/drawpad_board.js";
+import { klOf } from "../../vaewidgets/widgets/draw_pad/board.js";
 import {
   exactGradient, pathwiseGradient, scoreGradient, summary,
-} from "../../vaewidgets/widgets/static/gradients.js";
-import { shade } from "../../vaewidgets/widgets/static/holes.js";
-import { klAreas, klParts } from "../../vaewidgets/widgets/static/kl.js";
+} from "../../vaewidgets/widgets/gaussian/gradients.js";
+import { shade } from "../../vaewidgets/widgets/hole_finder/twin_planes.js";
+import { klAreas, klParts } from "../../vaewidgets/widgets/gaussian/kl.js";
 import {
   bestDiagonal, elboOf, estimator, exactPosterior, klTo, logWeights, shortfalls, solve, waterFilling,
-} from "../../vaewidgets/widgets/static/linear.js";
-import { normals } from "../../vaewidgets/widgets/static/noise.js";
-import { countBins } from "../../vaewidgets/widgets/static/noise_knob.js";
-import { gammaShare, normalCdf, normalQuantile } from "../../vaewidgets/widgets/static/page_normal.js";
-import { lift, project } from "../../vaewidgets/widgets/static/shared.js";
-import { nearest } from "../../vaewidgets/widgets/static/surprises.js";
-import { interpolate } from "../../vaewidgets/widgets/static/traverse_paths.js";
+} from "../../vaewidgets/widgets/gaussian/linear_gaussian.js";
+import { normals } from "../../vaewidgets/widgets/gaussian/counter_noise.js";
+import { countBins } from "../../vaewidgets/widgets/gaussian/noise_knob.js";
+import { gammaShare, normalCdf, normalQuantile } from "../../vaewidgets/widgets/_core/normal.js";
+import { lift, project } from "../../vaewidgets/widgets/_core/shared.js";
+import { nearest } from "../../vaewidgets/widgets/surprises/surprises.js";
+import { interpolate } from "../../vaewidgets/widgets/traverse/traverse_paths.js";
 import { assertClose, expected } from "./expected.mjs";
 
 test("the normal distribution", () => {

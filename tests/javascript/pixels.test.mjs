@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { halfToFloat } from "../../vaewidgets/widgets/static/decoder.js";
-import { fixed, floatsOf, roundUp } from "../../vaewidgets/widgets/static/numbers.js";
-import { fromBytes, toRGBA } from "../../vaewidgets/widgets/static/pixels.js";
+import { halfToFloat } from "../../vaewidgets/widgets/_core/network.js";
+import { fixed, floatsOf, roundUp } from "../../vaewidgets/widgets/_core/numbers.js";
+import { fromBytes, toRGBA } from "../../vaewidgets/widgets/_core/pixels.js";
 import { bytes, expected, floats } from "./expected.mjs";
 
 // The browser's, as far as it is used.

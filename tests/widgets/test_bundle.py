@@ -5,7 +5,7 @@ import re
 import pytest
 
 from vaewidgets.widgets._core import bundle as bundling
-from vaewidgets.widgets._core.bundle import STATIC, bundle
+from vaewidgets.widgets._core.bundle import WIDGETS, bundle
 
 ENTRY = 'import { a } from "./a.js";\n\nexport default { a };\n'
 
@@ -13,7 +13,7 @@ ENTRY = 'import { a } from "./a.js";\n\nexport default { a };\n'
 @pytest.fixture
 def modules(tmp_path, monkeypatch):
     """A function that writes modules by name, and returns the bundle of ``entry.js``."""
-    monkeypatch.setattr(bundling, "STATIC", tmp_path)
+    monkeypatch.setattr(bundling, "WIDGETS", tmp_path)
     bundle.cache_clear()
 
     def write(**sources: str) -> str:
@@ -93,6 +93,6 @@ def test_a_circle_is_named(modules):
 
 
 def test_every_module_of_ours_is_understood():
-    for path in STATIC.glob("*.js"):
+    for path in WIDGETS.glob("*.js"):
         text = bundle(path.name)
         assert not re.search(r"^\s*import\b", text, re.MULTILINE) and text.isascii(), path.name

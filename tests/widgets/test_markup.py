@@ -15,7 +15,7 @@ from PIL import Image
 import vaewidgets as vw
 from vaewidgets._utils.text import tame
 from vaewidgets.data.arrays import name_classes
-from vaewidgets.widgets._core.panel import STATIC, Dress, tree
+from vaewidgets.widgets._core.panel import WIDGETS, Dress, tree
 from vaewidgets.widgets._map.figure import plain
 from vaewidgets.widgets.explorer.html_page import write_page
 
@@ -185,7 +185,7 @@ def test_every_panel_shows_names_as_text(model, images):
 
 def test_no_module_of_the_page_writes_markup():
     """Text is set as text: then names need no escaping there, and none can be forgotten."""
-    modules = sorted(STATIC.glob("*.js"))
+    modules = sorted(WIDGETS.glob("*.js"))
     assert len(modules) > 20
     for path in modules:
         source = path.read_text("utf-8")

@@ -6,7 +6,8 @@ import re
 from functools import cache
 from pathlib import Path
 
-STATIC = Path(__file__).parents[1] / "static"
+#: The folder that paths of scripts and stylesheets are relative to.
+WIDGETS = Path(__file__).parents[1]
 
 #: The only forms of import and export that are understood; each begins a line.
 _IMPORT = re.compile(r'^import \{([^{}]*)\} from "(\.[^"\n]*\.js)";\n', re.MULTILINE)
@@ -21,7 +22,7 @@ _NAME = re.compile(r"(\w+)(?: as (\w+))?")
 
 @cache
 def bundle(entry: str) -> str:
-    """Join a module of ``static/`` and all that it imports, directly or not, to one module without imports.
+    """Join a module under ``widgets/`` and all that it imports, directly or not, to one without imports.
 
     Each module becomes a function that is called once, after those that it imports: equal names in two
     modules never meet. A text, not a path: anywidget tells every model of changes of a file, and so keeps all
@@ -40,14 +41,14 @@ def bundle(entry: str) -> str:
         that a module does not export; modules that import each other in a circle.
     """
     value = bundle_value(entry)
-    return f"export default {value};\n" if _DEFAULT.search(_read(STATIC / entry)) else f"{value};\n"
+    return f"export default {value};\n" if _DEFAULT.search(_read(WIDGETS / entry)) else f"{value};\n"
 
 
 def bundle_value(entry: str) -> str:
     """Return what `bundle` exports as an expression, with the modules inside it."""
     scopes: dict[Path, tuple[str, set[str]]] = {}
     joined: list[str] = []
-    _add((STATIC / entry).resolve(), (), scopes, joined)
+    _add((WIDGETS / entry).resolve(), (), scopes, joined)
     return "(() => {\n" + "".join(joined) + f"return module{len(joined) - 1};\n}})()"
 
 

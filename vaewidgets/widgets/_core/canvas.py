@@ -22,7 +22,7 @@ class Picture(anywidget.AnyWidget):
         Of a `PageLatent`: its z is decoded here in the page, where the page can decode.
     """
 
-    _esm = bundle("picture.js")
+    _esm = bundle("_core/canvas.js")
     pixels = traitlets.Bytes().tag(sync=True)
     rows = traitlets.Int(0).tag(sync=True)
     columns = traitlets.Int(0).tag(sync=True)
@@ -65,7 +65,7 @@ class PlanePicture(Picture):
         Share of width and height that one arrow key moves the cursor.
     """
 
-    _esm = bundle("plane.js")
+    _esm = bundle("_map/plane.js")
     mapping = traitlets.Dict().tag(sync=True)
     key_step = traitlets.Float(0.01).tag(sync=True)
     cursor = traitlets.List(traitlets.Float())
@@ -84,7 +84,7 @@ class GridPicture(anywidget.AnyWidget):
         Where the cursor is, for Python alone: the page works it out from z.
     """
 
-    _esm = bundle("grid.js")
+    _esm = bundle("_map/manifold_grid.js")
     key = traitlets.Unicode("").tag(sync=True)
     mapping = traitlets.Dict().tag(sync=True)
     prior = traitlets.Bool(True).tag(sync=True)

@@ -8,7 +8,7 @@ import traitlets
 from vaewidgets.io.checkpoints import stated_dataset
 
 #: How a data set places its digits: the side of the box that holds the ink, and where its centre of mass
-#: comes to lie, both as shares of the image's side. See ``static/drawpad_image.js``.
+#: comes to lie, both as shares of the image's side. See ``draw_pad/image.js``.
 FRAMES = {"mnist": (20 / 28, 14.5 / 28), "digits": (1.0, 0.5)}
 
 

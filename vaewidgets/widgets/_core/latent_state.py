@@ -36,7 +36,7 @@ class PageLatent(PageNetwork):
         Why the kernel must decode; empty where the page can.
     """
 
-    _esm = bundle("latent.js")
+    _esm = bundle("_core/latent_state.js")
     key = traitlets.Unicode().tag(sync=True)
     z = traitlets.List(traitlets.Float()).tag(sync=True)
     serial = traitlets.Int(0).tag(sync=True)

@@ -1,4 +1,4 @@
-"""Describe a model for the page: plain JSON and flat weights, which ``static/decoder.js`` runs.
+"""Describe a model for the page: plain JSON and flat weights, which ``_core/network.js`` runs.
 
 The page must show what torch would compute, or nothing: whatever is not known exactly is refused with
 its name, and the panel decodes in the kernel.

@@ -15,14 +15,14 @@ import traitlets
 
 from vaewidgets._utils.private_apis import is_from_page, page_knows
 
-from .bundle import STATIC, bundle
+from .bundle import WIDGETS, bundle
 from .model_lock import unfollow
 from .owned_widgets import close_made, note_made
 
 
-def read_static(*names: str) -> str:
+def read_styles(*names: str) -> str:
     """Join stylesheets to one text: anywidget takes a single one, and see `bundle` for why no path."""
-    return "\n".join((STATIC / name).read_text("utf-8") for name in names)
+    return "\n".join((WIDGETS / name).read_text("utf-8") for name in names)
 
 
 class Dress(anywidget.AnyWidget):
@@ -35,8 +35,8 @@ class Dress(anywidget.AnyWidget):
         back to life. Its element has ``data-vw-hears="true"`` once all of them hear the kernel.
     """
 
-    _esm = bundle("panel.js")
-    _css = read_static("tokens.css", "controls.css", "panel.css")
+    _esm = bundle("_core/panel.js")
+    _css = read_styles("_core/tokens.css", "_core/controls.css", "_core/panel.css")
     parts = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
 

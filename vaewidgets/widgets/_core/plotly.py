@@ -13,7 +13,7 @@ import re
 from vaewidgets._utils.private_apis import FIGURE_STATE, add_config, missing
 
 from .bundle import bundle_value
-from .panel import read_static
+from .panel import read_styles
 
 with missing("rfc3987_syntax"):
     import plotly.graph_objects as go
@@ -52,8 +52,8 @@ class FigureWidget(_FigureWidget):
     was made, so make it whole, from a ``go.Figure``; what is edited afterwards is sent to it on request.
     """
 
-    _esm = _join_module(str(_FigureWidget._esm), bundle_value("figure.js"))
-    _css = read_static("figure.css")
+    _esm = _join_module(str(_FigureWidget._esm), bundle_value("_core/plotly.js"))
+    _css = read_styles("_core/plotly.css")
 
     _made = False
 

@@ -25,7 +25,7 @@ class MapCursor(anywidget.AnyWidget):
         Whether a small picture under the pointer shows what is decoded there; z has no part in it.
     """
 
-    _esm = bundle("cursor.js")
+    _esm = bundle("_map/cursor.js")
     position = traitlets.List(traitlets.Float(), [0.0, 0.0]).tag(sync=True)
     moved = traitlets.List(traitlets.Float()).tag(sync=True)
     key = traitlets.Unicode("").tag(sync=True)

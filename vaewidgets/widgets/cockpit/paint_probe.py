@@ -17,7 +17,7 @@ PATIENCE = 2.0
 class Pulse(anywidget.AnyWidget):
     """Counts beats; a page that shows the panel answers each when it has drawn what came before it."""
 
-    _esm = bundle("pulse.js")
+    _esm = bundle("cockpit/paint_probe.js")
     beat = traitlets.Int(0).tag(sync=True)
     echo = traitlets.Int(0).tag(sync=True)
     #: Seconds that the page worked since its last answer, in tasks long enough to be noticed.

@@ -22,11 +22,11 @@ from vaewidgets.io.onnx import check_finite
 from vaewidgets.widgets._core.drawing import frame_of
 from vaewidgets.widgets._core.model_lock import model_lock
 from vaewidgets.widgets._core.network_spec import CannotDescribe, Description, describe
-from vaewidgets.widgets._core.panel import STATIC, bundle, read_static
+from vaewidgets.widgets._core.panel import WIDGETS, bundle, read_styles
 from vaewidgets.widgets._core.plane import REACH
 from vaewidgets.widgets._map.figure import PALETTE, code_range
 
-_STYLES = ("tokens.css", "page.css", "drawpad.css")
+_STYLES = ("_core/tokens.css", "explorer/html_page.css", "draw_pad/draw_pad.css")
 
 
 def to_html(
@@ -250,8 +250,8 @@ def _base64(data: bytes) -> str:
 
 
 def _join(title: str, data: dict, weights: bytes) -> str:
-    style = read_static(*_STYLES)
-    script = bundle("page.js")
+    style = read_styles(*_STYLES)
+    script = bundle("explorer/html_page.js")
     policy = (
         "default-src 'none'; "
         f"script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
@@ -271,7 +271,7 @@ def _join(title: str, data: dict, weights: bytes) -> str:
     }
     # The notice that the script takes away comes before all that could swallow it when it is cut or changed,
     # title and style too: browsers take both in the body. All in one pass: a title "@script@" stays one.
-    template = (STATIC / "page.html").read_text("utf-8")
+    template = (WIDGETS / "explorer/html_page.html").read_text("utf-8")
     return re.sub("@([a-z]+)@", lambda match: parts[match[1]], template)
 
 

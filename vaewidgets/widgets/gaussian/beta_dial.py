@@ -10,7 +10,7 @@ import traitlets
 
 from vaewidgets.io.checkpoints import stated_dataset
 from vaewidgets.models.linear_gaussian import water_filling
-from vaewidgets.widgets._core.panel import bundle, read_static
+from vaewidgets.widgets._core.panel import bundle, read_styles
 from vaewidgets.widgets._core.traits import Within
 from vaewidgets.widgets._core.view_panel import HeldPanel
 
@@ -39,8 +39,8 @@ class BetaView(anywidget.AnyWidget):
         "images" or "samples" when the page asks for others; the count tells two askings apart.
     """
 
-    _esm = bundle("beta_dial.js")
-    _css = read_static("cloud.css", "beta_dial.css")
+    _esm = bundle("gaussian/beta_dial.js")
+    _css = read_styles("gaussian/gaussian_view.css", "gaussian/beta_dial.css")
     beta = traitlets.Float(1.0).tag(sync=True)
     noise = traitlets.Float(0.25).tag(sync=True)
     linked = traitlets.Bool(False).tag(sync=True)

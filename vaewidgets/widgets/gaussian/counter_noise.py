@@ -1,6 +1,6 @@
 """Noise that Python and the page draw alike: a hash of a counter, so that a seed says everything.
 
-``static/noise.js`` is its twin. For what no page has to draw again, a `torch.Generator` serves better.
+``counter_noise.js`` is its twin. For what no page has to draw again, a `torch.Generator` serves better.
 """
 
 from __future__ import annotations

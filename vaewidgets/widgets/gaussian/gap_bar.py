@@ -19,7 +19,7 @@ from vaewidgets.models.linear_gaussian import (
     kl,
     shortfall,
 )
-from vaewidgets.widgets._core.panel import bundle, read_static
+from vaewidgets.widgets._core.panel import bundle, read_styles
 from vaewidgets.widgets._core.traits import Pair, Within
 from vaewidgets.widgets._core.view_panel import HeldPanel
 
@@ -34,8 +34,8 @@ NOISE = 0.5
 class GapView(anywidget.AnyWidget):
     """The page's side of a `GapBar`: it draws, computes, and is where a hand moves things."""
 
-    _esm = bundle("gap_bar.js")
-    _css = read_static("cloud.css", "gap_bar.css")
+    _esm = bundle("gaussian/gap_bar.js")
+    _css = read_styles("gaussian/gaussian_view.css", "gaussian/gap_bar.css")
     mean = traitlets.List(traitlets.Float()).tag(sync=True)
     sigma = traitlets.List(traitlets.Float()).tag(sync=True)
     angle = traitlets.Float(0.0).tag(sync=True)

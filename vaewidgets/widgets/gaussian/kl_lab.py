@@ -13,7 +13,7 @@ from vaewidgets.data.pixels import to_uint8
 from vaewidgets.io.checkpoints import stated_dataset
 from vaewidgets.widgets._core.canvas import Picture
 from vaewidgets.widgets._core.encoded import Encoded
-from vaewidgets.widgets._core.panel import bundle, format_point, note_html, read_static
+from vaewidgets.widgets._core.panel import bundle, format_point, note_html, read_styles
 from vaewidgets.widgets._core.plane import REACH
 
 from .gaussian_view import CloudPanel, CloudView, button
@@ -48,8 +48,8 @@ def areas(mu: float, sigma: float) -> tuple[float, float]:
 class KLView(CloudView):
     """The page's side of a `KLLab`."""
 
-    _esm = bundle("kl_lab.js")
-    _css = read_static("cloud.css", "kl_lab.css")
+    _esm = bundle("gaussian/kl_lab.js")
+    _css = read_styles("gaussian/gaussian_view.css", "gaussian/kl_lab.css")
     axis = traitlets.Unicode("z1").tag(sync=True)
 
 

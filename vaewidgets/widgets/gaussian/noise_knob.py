@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import traitlets
 
-from vaewidgets.widgets._core.panel import bundle, format_point, read_static
+from vaewidgets.widgets._core.panel import bundle, format_point, read_styles
 from vaewidgets.widgets._core.traits import Latent, Within
 
 from .counter_noise import normals
@@ -87,8 +87,8 @@ _NAMES = ("mu", "sigma", "epsilon", "frozen", "redraws", "phi", "draws", "seed")
 class NoiseView(CloudView):
     """The page's side of a `NoiseKnob`."""
 
-    _esm = bundle("noise_knob.js")
-    _css = read_static("cloud.css", "noise_knob.css")
+    _esm = bundle("gaussian/noise_knob.js")
+    _css = read_styles("gaussian/gaussian_view.css", "gaussian/noise_knob.css")
     epsilon = traitlets.List(traitlets.Float()).tag(sync=True)
     frozen = traitlets.Bool(True).tag(sync=True)
     redraws = traitlets.Int(0).tag(sync=True)

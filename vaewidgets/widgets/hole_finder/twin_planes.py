@@ -6,7 +6,7 @@ import anywidget
 import traitlets
 
 from vaewidgets.widgets._core.network_spec import CannotDescribe, describe, describe_classifier
-from vaewidgets.widgets._core.panel import bundle, read_static
+from vaewidgets.widgets._core.panel import bundle, read_styles
 
 
 class TwinPlanes(anywidget.AnyWidget):
@@ -34,8 +34,8 @@ class TwinPlanes(anywidget.AnyWidget):
         Why it must; empty where the page can.
     """
 
-    _esm = bundle("holes.js")
-    _css = read_static("holes.css")
+    _esm = bundle("hole_finder/twin_planes.js")
+    _css = read_styles("hole_finder/twin_planes.css")
     networks = traitlets.Dict().tag(sync=True)
     image_shape = traitlets.List(traitlets.Int()).tag(sync=True)
     classes = traitlets.List(traitlets.Unicode()).tag(sync=True)

@@ -6,7 +6,7 @@ import anywidget
 import numpy as np
 import traitlets
 
-from vaewidgets.widgets._core.panel import bundle, read_static
+from vaewidgets.widgets._core.panel import bundle, read_styles
 from vaewidgets.widgets._map.figure import PALETTE
 
 
@@ -25,8 +25,8 @@ class MapLasso(anywidget.AnyWidget):
         Polygons to remember: ``number`` and ``corners`` of each.
     """
 
-    _esm = bundle("lasso.js")
-    _css = read_static("lasso.css")
+    _esm = bundle("latent_map/lasso.js")
+    _css = read_styles("latent_map/lasso.css")
     armed = traitlets.Bool(False).tag(sync=True)
     corners = traitlets.List().tag(sync=True)
     drawn = traitlets.List().tag(sync=True)

@@ -6,7 +6,7 @@ import anywidget
 import torch
 import traitlets
 
-from vaewidgets.widgets._core.panel import bundle, read_static
+from vaewidgets.widgets._core.panel import bundle, read_styles
 
 
 class LadderView(anywidget.AnyWidget):
@@ -21,8 +21,8 @@ class LadderView(anywidget.AnyWidget):
         Of the grid, row by row from the top, relative to its largest value.
     """
 
-    _esm = bundle("ladder.js")
-    _css = read_static("ladder.css")
+    _esm = bundle("scoreboard/bound_ladder.js")
+    _css = read_styles("scoreboard/bound_ladder.css")
     density = traitlets.Bytes().tag(sync=True)
     seen = traitlets.Dict().tag(sync=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anywidget
 import traitlets
 
-from vaewidgets.widgets._core.panel import bundle, read_static
+from vaewidgets.widgets._core.panel import bundle, read_styles
 
 
 class Table(anywidget.AnyWidget):
@@ -24,8 +24,8 @@ class Table(anywidget.AnyWidget):
         Missing values come last either way.
     """
 
-    _esm = bundle("table.js")
-    _css = read_static("table.css")
+    _esm = bundle("scoreboard/sortable_table.js")
+    _css = read_styles("scoreboard/sortable_table.css")
     caption = traitlets.Unicode("").tag(sync=True)
     columns = traitlets.List().tag(sync=True)
     rows = traitlets.List().tag(sync=True)

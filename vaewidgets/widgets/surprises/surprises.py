@@ -15,7 +15,7 @@ from vaewidgets.models.conditional import ConditionalVAE
 from vaewidgets.widgets._core.encoded import Encoded, check_decodes, decode_points, name_of
 from vaewidgets.widgets._core.image_pair import ImagePair
 from vaewidgets.widgets._core.model_lock import follow, model_lock
-from vaewidgets.widgets._core.panel import Panel, bundle, note_html, read_static
+from vaewidgets.widgets._core.panel import Panel, bundle, note_html, read_styles
 
 #: Images in the strip, and how far it moves at a time: the chosen one stays where it was clicked, or near.
 STRIP, STEP = 12, 6
@@ -44,8 +44,8 @@ class SurprisesView(anywidget.AnyWidget):
         What is measured, with its unit.
     """
 
-    _esm = bundle("surprises.js")
-    _css = read_static("surprises.css")
+    _esm = bundle("surprises/surprises.js")
+    _css = read_styles("surprises/surprises.css")
     rank = traitlets.Int(0).tag(sync=True)
     nats = traitlets.Bytes().tag(sync=True)
     edges = traitlets.List(traitlets.Float()).tag(sync=True)

@@ -15,7 +15,7 @@ from vaewidgets.widgets._core.network_spec import (
     describe,
     describe_classifier,
 )
-from vaewidgets.widgets._core.panel import bundle, read_static
+from vaewidgets.widgets._core.panel import bundle, read_styles
 
 #: Pictures in the strip: from -3 to 3 standard deviations, one every half.
 STRIP = 13
@@ -47,8 +47,8 @@ class Traversal(anywidget.AnyWidget):
         Why the kernel must ask the judge; empty where the page can.
     """
 
-    _esm = bundle("traverse.js")
-    _css = read_static("traverse.css")
+    _esm = bundle("traverse/traverse.js")
+    _css = read_styles("traverse/traverse.css")
     z = traitlets.List(traitlets.Float()).tag(sync=True)
     label = traitlets.Int(-1).tag(sync=True)
     dimension = traitlets.Int(0).tag(sync=True)

@@ -1,0 +1,48 @@
+// What the parts of one panel share in the page: the latent point, the plane that the map shows, and the
+// network that decodes. The parts are separate modules, so they meet under the panel's key.
+
+/** @import { Description, Network, Weights } from "./network.js" */
+/** @typedef {{ basis: number[][], origin: number[] }} Plane */
+/**
+ * @typedef {{
+ *   z: number[], plane: Plane | null, network: Network | null,
+ *   spec?: Description, weights?: Weights,
+ *   listeners: Set<() => void>,
+ *   tell(z: number[]): void,
+ *   move(z: number[], byHand?: boolean): void,
+ * }} Latent
+ */
+
+// One for the page: each part of a panel has a copy of this module.
+const page = /** @type {{ vaewidgetsLatents?: Map<string, Latent> }} */ (globalThis);
+const latents = () => (page.vaewidgetsLatents ??= new Map());
+
+/** @type {(key: string) => Latent} */
+export function latentOf(key) {
+  const known = latents().get(key);
+  if (known) return known;
+  /** @type {Latent} */
+  const latent = {
+    z: [], plane: null, network: null, listeners: new Set(), tell: () => {},
+    // A hand moves z here first; the kernel hears of it through the ordinary sync.
+    move(z, byHand = false) {
+      this.z = z;
+      for (const listener of this.listeners) listener();
+      if (byHand) this.tell(z);
+    },
+  };
+  latents().set(key, latent);
+  return latent;
+}
+/** @type {(key: string) => void} */
+export const forgetLatent = (key) => { latents().delete(key); };
+
+// As Plane.project and Plane.lift have them.
+/** @type {(plane: Plane, z: number[]) => number[]} */
+export const project = ({ basis, origin }, z) =>
+  basis.map((row) => row.reduce((sum, b, i) => sum + b * (z[i] - origin[i]), 0));
+/** @type {(plane: Plane, point: number[], z: number[]) => number[]} */
+export function lift(plane, point, z) {
+  const at = project(plane, z);
+  return z.map((value, i) => value + plane.basis.reduce((sum, row, k) => sum + (point[k] - at[k]) * row[i], 0));
+}
