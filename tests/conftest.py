@@ -1,11 +1,16 @@
 """Shared by all tests: one thread, small data, and MNIST where it is at hand."""
 
 import os
+import signal
 from pathlib import Path
 
 # Two threads that wait for each other on two busy cores are up to 100 times slower than one. The variable
 # speaks to the processes that tests start, the call below to this one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would every process that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch
