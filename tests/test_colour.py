@@ -11,7 +11,7 @@ from oracles import generator
 from PIL import Image
 
 import vaewidgets as vw
-from vaewidgets.cli.main import main
+from vaewidgets.cli import main
 from vaewidgets.data.image_folder import read_folder
 from vaewidgets.evaluation.metrics import encode_all
 from vaewidgets.evaluation.scoreboard import check_judge

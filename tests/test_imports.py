@@ -76,7 +76,7 @@ def test_imports_are_counted_wherever_they_stand_and_circles_are_found(tmp_path)
     arrows = {("a", "b"), ("b", "c"), ("c", "a"), ("d", "a"), ("d", "e")}
     assert circles(arrows) == [{"a", "b", "c"}]
     assert floors(arrows) == {"a": 1, "b": 1, "c": 1, "d": 2, "e": 1}
-    assert len(MAY_IMPORT) == sum(map(len, FLOORS)) and MAY_IMPORT["_utils"] == {"_version", "_constants"}
+    assert len(MAY_IMPORT) == sum(map(len, FLOORS)) and MAY_IMPORT["_utils"] == set(FLOORS[0])
     upward = Import("vaewidgets.models.vae", "vaewidgets.io.onnx", True)
     beside = Import("vaewidgets.data.load", "vaewidgets.models.vae", False)
     down = Import("vaewidgets.io.onnx", "vaewidgets.models.vae", False)
@@ -92,7 +92,7 @@ def loaded_after(code: str, whole: bool = False) -> set[str]:
 
 def test_the_core_is_twelve_modules():
     """Besides the packages they lie in, which hold nothing: no reader of folders or archives among them."""
-    loaded = loaded_after("import vaewidgets.models.vae, vaewidgets.training.fit", whole=True)
+    loaded = loaded_after("import vaewidgets.models.vae, vaewidgets.training.loop", whole=True)
     ours = {name for name in loaded if name.startswith("vaewidgets.")}
     packages = {name for name in ours if (PACKAGE.parent / name.replace(".", "/")).is_dir()}
     assert len(ours - packages - {"vaewidgets._version"}) <= 12
@@ -102,12 +102,13 @@ def test_the_core_is_twelve_modules():
     }
     for name in packages:
         text = (PACKAGE.parent / name.replace(".", "/") / "__init__.py").read_text(encoding="utf-8")
-        assert len(ast.parse(text).body) == 1, f"{name} is no longer empty"
+        body = ast.parse(text).body[1:]  # after the docstring: at most the door for names of 0.1.0
+        assert [getattr(node, "name", None) for node in body] in ([], ["__getattr__"]), name
 
 
 def test_nothing_that_a_user_imports_drives_a_browser():
     code = "import vaewidgets as vw; [getattr(vw, n) for n in {*vw.__all__, *vw._MODULES}]; "
-    code += "from vaewidgets.cli import main; main._parser()"
+    code += "from vaewidgets.cli import app; app._parser()"
     loaded = loaded_after(code, whole=True)
     assert "vaewidgets.widgets.explorer.explorer" in loaded
     drivers = {f"vaewidgets.bench.{name}" for name in ("browser", "chromium", "lab_server")}

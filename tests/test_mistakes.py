@@ -13,7 +13,7 @@ from oracles import drain, generator
 import vaewidgets as vw
 from vaewidgets.evaluation.metrics import held_out_elbo
 from vaewidgets.models import objectives
-from vaewidgets.training import fit
+from vaewidgets.training import loop
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_held_out_images_are_held_out(digits, monkeypatch):
         seen.extend(image.numpy().tobytes() for image in x)
         return vw.elbo(model, x, **arguments)
 
-    monkeypatch.setattr(fit, "elbo", spied)
+    monkeypatch.setattr(loop, "elbo", spied)
     drain(vw.fit(vw.VAE(2, (1, 8, 8), hidden=(8,), seed=0), digits.train.images, epochs=1))
     assert len(seen) == 1437
     assert not set(seen) & {image.numpy().tobytes() for image in digits.test.images}

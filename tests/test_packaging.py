@@ -126,7 +126,7 @@ def modules_after(code):
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    code = "import vaewidgets as vw; vw.__version__; dir(vw); from vaewidgets.cli import main; main._parser()"
+    code = "import vaewidgets as vw; vw.__version__; dir(vw); from vaewidgets.cli import app; app._parser()"
     assert not modules_after(code) & {"torch", "numpy", "plotly", "ipywidgets", "sklearn", "tqdm"}
 
 

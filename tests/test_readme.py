@@ -17,7 +17,7 @@ from packaging.specifiers import SpecifierSet
 from PIL import Image
 
 import vaewidgets as vw
-from vaewidgets.cli import main as cli
+from vaewidgets.cli import app as cli
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Pyth
     from .models.conditional import ConditionalVAE
     from .models.objectives import Elbo, elbo, iwae
     from .models.vae import VAE, Autoencoder, Posterior
-    from .training.fit import Training, fit
+    from .training.loop import Training, fit
     from .training.records import Step, paced
     from .widgets import (
         BetaDial,
@@ -47,7 +47,7 @@ _HOMES = {
     "models.conditional": ("ConditionalVAE",),
     "models.objectives": ("Elbo", "elbo", "iwae"),
     "models.vae": ("Autoencoder", "VAE", "Posterior"),
-    "training.fit": ("Training", "fit"),
+    "training.loop": ("Training", "fit"),
     "training.records": ("Step", "paced"),
     "widgets": (
         "BetaDial",
@@ -82,9 +82,12 @@ _MODULES = {
     "judging": "training.classifier",
     "likelihoods": "models.likelihoods",
     "linear": "models.linear_gaussian",
+    "marginal_likelihood": "evaluation.marginal_likelihood",
     "metrics": "evaluation.metrics",
+    "negatives": "data.negatives",
     "noise": "widgets.gaussian.counter_noise",
     "objectives": "models.objectives",
+    "probes": "evaluation.probes",
     "rejects": "data.negatives",
     "samplers": "evaluation.samplers",
     "scoreboard": "evaluation.scoreboard",
@@ -98,6 +101,21 @@ __all__ = [
     "Posterior", "Scoreboard", "Step", "Surprises", "Training", "TrainingCockpit", "Traverse", "VAE", "check",
     "elbo", "fit", "iwae", "load", "load_data", "objectives", "paced", "pretrained", "save", "to_png",
 ]  # fmt: skip
+
+
+class _ModulesOf010:
+    """Finds modules by their paths of version 0.1.0; asked only for what nobody else finds."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None):
+        if not name.startswith(f"{__name__}."):
+            return None
+        from ._moved import find_spec
+
+        return find_spec(name)
+
+
+sys.meta_path.append(_ModulesOf010)  # type: ignore[arg-type]
 
 
 def __getattr__(name: str):

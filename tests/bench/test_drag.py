@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vaewidgets.bench import drag, page
-from vaewidgets.cli import main as cli
+from vaewidgets.cli import app as cli
 from vaewidgets.course import doctor
 
 # --- statistics ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 
 from vaewidgets.bench import room
 from vaewidgets.bench.student import Student
-from vaewidgets.cli import main as cli
+from vaewidgets.cli import app as cli
 
 
 class NoWait(selectors.SelectSelector):

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vaewidgets.bench import loops, peak, train
-from vaewidgets.cli import main as cli
+from vaewidgets.cli import app as cli
 
 HERE = importlib.util.find_spec("pythae") is not None
 

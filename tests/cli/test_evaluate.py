@@ -9,7 +9,7 @@ import torch
 from oracles import NOISE, generator, linear_data, solve_linear_vae
 
 import vaewidgets as vw
-from vaewidgets.cli import main as cli
+from vaewidgets.cli import app as cli
 from vaewidgets.data import load
 from vaewidgets.evaluation import metrics
 from vaewidgets.models import objectives

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import vaewidgets as vw
-from vaewidgets.cli import main as cli
+from vaewidgets.cli import app as cli
 from vaewidgets.course import doctor
 
 # --- doctor ------------------------------------------------------------------------------------------

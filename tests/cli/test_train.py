@@ -22,7 +22,7 @@ from PIL import Image
 
 import vaewidgets as vw
 from vaewidgets._utils import atomic_write
-from vaewidgets.cli import main as cli
+from vaewidgets.cli import app as cli
 from vaewidgets.cli import progress, train_common, train_options, train_vae
 from vaewidgets.evaluation import metrics
 from vaewidgets.training import resume

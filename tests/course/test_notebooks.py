@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from vaewidgets.cli import main as cli
+from vaewidgets.cli import app as cli
 from vaewidgets.course import doctor, notebooks
 
 
@@ -212,7 +212,7 @@ def test_lab_copies_where_it_is_told_and_from_a_wheel(tmp_path, course, monkeypa
 
 def test_the_command_line_waits_for_nothing_it_does_not_need(tmp_path):
     code = (
-        "import sys; from vaewidgets.cli import main as cli; "
+        "import sys; from vaewidgets.cli import app as cli; "
         "from vaewidgets.course import doctor, notebooks; notebooks.launch = lambda command: 0; "
         "status = cli.main(['lab', '--no-browser']); "
         "print(status, {'torch', 'plotly', 'ipywidgets', 'numpy', 'sklearn'} & set(sys.modules))"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from vaewidgets.cli import main as cli
+from vaewidgets.cli import app as cli
 from vaewidgets.course import offline_bundle
 
 WINDOWS, LINUX, MACOS = (offline_bundle.PLATFORMS[name] for name in ("windows", "linux", "macos"))

@@ -13,7 +13,7 @@ import pytest
 import refresh_notebooks
 from nbformat.sign import NotebookNotary
 
-from vaewidgets.cli import main as cli
+from vaewidgets.cli import app as cli
 from vaewidgets.course import notebooks, trust, workshop
 
 NOTEBOOKS = refresh_notebooks.NOTEBOOKS

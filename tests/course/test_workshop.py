@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from vaewidgets.cli import main as cli
+from vaewidgets.cli import app as cli
 from vaewidgets.course import notebooks, workshop
 
 ROOT = Path(__file__).resolve().parents[2]

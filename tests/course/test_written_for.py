@@ -11,8 +11,8 @@ import refresh_notebooks
 from packaging.version import Version
 
 import vaewidgets as vw
+from vaewidgets.cli import app as cli
 from vaewidgets.cli import copy
-from vaewidgets.cli import main as cli
 from vaewidgets.course import notebooks, trust, written_for
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ from torch import nn
 
 import vaewidgets as vw
 from vaewidgets._utils import atomic_write
-from vaewidgets.cli import main as cli
+from vaewidgets.cli import app as cli
 from vaewidgets.io.onnx import to_onnx
 from vaewidgets.models.likelihoods import LIKELIHOODS
 from vaewidgets.models.vae import ACTIVATIONS, TRUNKS
@@ -280,7 +280,7 @@ def test_the_command_writes_a_checkpoint_and_a_name(tmp_path, capsys):
 def test_the_command_refuses_before_it_loads_anything(tmp_path):
     (tmp_path / "m-decoder.onnx").write_text("dear")
     program = (
-        "import sys; from vaewidgets.cli import main as cli\n"
+        "import sys; from vaewidgets.cli import app as cli\n"
         "codes = [cli.main(['export', 'onnx', 'digits-vae-2d', f]) for f in ('m.onnx', 'no/m.onnx', 'm')]\n"
         "print(codes, 'torch' in sys.modules)"
     )

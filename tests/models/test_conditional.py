@@ -8,7 +8,7 @@ from oracles import drain, generator
 from torch.nn import functional
 
 import vaewidgets as vw
-from vaewidgets.cli import main as cli
+from vaewidgets.cli import app as cli
 from vaewidgets.evaluation.metrics import encode_all, held_out_elbo, held_out_iwae
 from vaewidgets.models.objectives import binarize
 from vaewidgets.widgets._core.network_spec import describe

@@ -10,7 +10,7 @@ from oracles import drain, generator
 from torch import nn
 
 import vaewidgets as vw
-from vaewidgets.cli import main as cli
+from vaewidgets.cli import app as cli
 from vaewidgets.cli import train_classifier
 from vaewidgets.data import negatives
 from vaewidgets.evaluation.classifier import measure

@@ -13,7 +13,7 @@ from oracles import drain, generator
 
 import vaewidgets as vw
 from vaewidgets.evaluation.metrics import held_out_elbo
-from vaewidgets.training import fit
+from vaewidgets.training import loop
 
 
 def small(seed=0, **arguments):
@@ -65,7 +65,7 @@ def test_steps_are_counted_from_one_with_a_short_last_batch(images):
 @pytest.mark.parametrize("batch_size", [1, 299, 300, 1000])
 def test_every_epoch_visits_every_image_once(images, monkeypatch, batch_size):
     seen = []
-    monkeypatch.setattr(fit, "elbo", spy_on(seen))
+    monkeypatch.setattr(loop, "elbo", spy_on(seen))
     images = images[:20] if batch_size == 1 else images
     # The index of an image is written into it, so that each is recognised.
     marked = images.clone()
@@ -94,7 +94,7 @@ def test_the_numbers_of_a_step_are_means_over_its_images(images, monkeypatch, be
         seen.append(vw.objectives.elbo(*arguments, **keywords))
         return seen[-1]
 
-    monkeypatch.setattr(fit, "elbo", spied)
+    monkeypatch.setattr(loop, "elbo", spied)
     steps = list(vw.fit(small(), images, epochs=1, beta=beta, batch_size=batch_size))
     # Means in float32, summed in an order that is the processor's own: some hundred roundings of 6e-8.
     for step, terms in zip(steps, seen, strict=True):
@@ -181,7 +181,7 @@ def test_a_step_that_nobody_reads_costs_no_synchronisation(images, monkeypatch, 
     """Where reading costs a wait, as on a GPU, many steps share the look at whether all is finite."""
     model = small(likelihood=likelihood, sigma=sigma)
     steps = vw.fit(model, images, epochs=50, batch_size=60, **variant)
-    steps._keeper.every = fit.KEEP_EVERY
+    steps._keeper.every = loop.KEEP_EVERY
     read = []
     for name in ("item", "tolist", "numpy", "__float__", "__int__", "__bool__", "__index__"):
         original = getattr(torch.Tensor, name)
@@ -193,9 +193,9 @@ def test_a_step_that_nobody_reads_costs_no_synchronisation(images, monkeypatch, 
         monkeypatch.setattr(torch.Tensor, name, counted)
     last = drain(steps)
     assert last.step == 250
-    assert read == ["tolist"] * (250 // fit.KEEP_EVERY)
+    assert read == ["tolist"] * (250 // loop.KEEP_EVERY)
     assert all(isinstance(value, float) for value in (last.loss, last.kl, last.reconstruction))
-    assert len(read) == 250 // fit.KEEP_EVERY + 1, "its numbers are read together, and once"
+    assert len(read) == 250 // loop.KEEP_EVERY + 1, "its numbers are read together, and once"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -226,7 +226,7 @@ def test_it_learns_digits(digits):
 
 def test_dynamic_binarisation_encodes_and_scores_one_draw_made_anew(images, monkeypatch):
     seen = []
-    monkeypatch.setattr(fit, "elbo", spy_on(seen))
+    monkeypatch.setattr(loop, "elbo", spy_on(seen))
     drain(vw.fit(small(), images, epochs=40, batch_size=300, binarize="dynamic"))
     draws = torch.stack(
         [epoch[torch.argsort(order)] for epoch, order in zip(seen, orders(40, 300), strict=True)]

@@ -10,7 +10,7 @@ from oracles import drain, generator
 import vaewidgets as vw
 from vaewidgets.models.likelihoods import Gaussian
 from vaewidgets.models.objectives import binarize
-from vaewidgets.training import cuda_graph, fit
+from vaewidgets.training import cuda_graph, loop
 from vaewidgets.training import records as steps_module
 from vaewidgets.training.cuda_graph import Capture
 
@@ -389,7 +389,7 @@ class TestHalfWidth:
             seen.append({term.dtype for term in terms})
             return terms
 
-        monkeypatch.setattr(fit, "elbo", spied)
+        monkeypatch.setattr(loop, "elbo", spied)
         losses = {}
         for precision in ("float32", "bfloat16"):
             model = small(hidden=(64,))
@@ -434,11 +434,11 @@ class TestDiverged:
     def test_a_known_step_is_named_and_weights_seen_good_come_back(
         self, images, monkeypatch, every, term, at
     ):
-        monkeypatch.setattr(fit, "elbo", spoiled_from(at, term))
+        monkeypatch.setattr(loop, "elbo", spoiled_from(at, term))
         run = begin(images, epochs=40)
         run._keeper.every = every
         weights = [copy.deepcopy(run.model.state_dict())]
-        with pytest.raises(fit.Diverged, match=rf"step {at:,} of 120: the {term} is") as caught:
+        with pytest.raises(loop.Diverged, match=rf"step {at:,} of 120: the {term} is") as caught:
             for _ in run:
                 weights.append(copy.deepcopy(run.model.state_dict()))
         assert (caught.value.step, caught.value.term) == (at, term)
@@ -457,7 +457,7 @@ class TestDiverged:
         for _ in range(5):
             next(run)
         run.lr = lr
-        with pytest.raises(fit.Diverged, match=r"lr = 1e\+\d+ is too large; try a tenth of it") as caught:
+        with pytest.raises(loop.Diverged, match=r"lr = 1e\+\d+ is too large; try a tenth of it") as caught:
             drain(run)
         # Step 6 moves the weights, and step 7 is the first to see them.
         assert caught.value.step == 7
@@ -481,7 +481,7 @@ class TestDiverged:
             model.decoder[0].bias.fill_(0.5)
         run = vw.fit(model, x, epochs=3000, batch_size=40, lr=0.5, beta=0.0)
         run._keeper.every = every
-        with pytest.raises(fit.Diverged, match=r"sigma went to .*: give it a fixed value"):
+        with pytest.raises(loop.Diverged, match=r"sigma went to .*: give it a fixed value"):
             drain(run)
         assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
         with torch.no_grad():
@@ -489,9 +489,9 @@ class TestDiverged:
 
     def test_an_optimal_sigma_comes_back_with_the_weights(self, images, monkeypatch):
         """It is no parameter: what moved it to NaN was the bad step itself."""
-        monkeypatch.setattr(fit, "elbo", spoiled_from(4))
+        monkeypatch.setattr(loop, "elbo", spoiled_from(4))
         run = begin(images, "optimal")
-        with pytest.raises(fit.Diverged):
+        with pytest.raises(loop.Diverged):
             drain(run)
         assert run.model.likelihood.sigma.item() == 1.0
 
@@ -500,7 +500,7 @@ class TestDiverged:
         run = begin(images)
         run._keeper.every = every
         torch.nn.init.constant_(run.model.mu.bias, math.nan)
-        with pytest.raises(fit.Diverged, match="before the first step") as caught:
+        with pytest.raises(loop.Diverged, match="before the first step") as caught:
             drain(run)
         assert caught.value.step == 1
 
@@ -533,7 +533,7 @@ class TestDiverged:
             torch.nn.init.constant_(model.decoder[0].weight, spoil)
         run = vw.fit(model, images * (scale or 1.0), epochs=100, batch_size=16, **options)
         run._keeper.every = every
-        with pytest.raises(fit.Diverged) as caught:
+        with pytest.raises(loop.Diverged) as caught:
             drain(run)
         said = str(caught.value)
         assert blamed in said
@@ -547,7 +547,7 @@ class TestDiverged:
     def test_an_autoencoder_is_not_told_of_a_beta_that_it_does_not_have(self, images):
         model = vw.Autoencoder(2, (1, 8, 8), hidden=(16,), seed=0)
         run = vw.fit(model, images, epochs=100, lr=1e20, beta=1e38)
-        with pytest.raises(fit.Diverged, match=r"lr = 1e\+20 is too large"):
+        with pytest.raises(loop.Diverged, match=r"lr = 1e\+20 is too large"):
             drain(run)
 
     def test_weights_spoiled_from_outside_blame_no_knob(self, images):
@@ -555,7 +555,7 @@ class TestDiverged:
         for _ in range(3):
             next(run)
         torch.nn.init.constant_(run.model.mu.bias, math.nan)
-        with pytest.raises(fit.Diverged, match="No knob stands out"):
+        with pytest.raises(loop.Diverged, match="No knob stands out"):
             drain(run)
 
     @pytest.mark.parametrize("name", ["lr", "beta", "weight_decay"])
@@ -572,31 +572,31 @@ class TestDiverged:
         fresh = begin(images, epochs=40)
         fresh._keeper.every = every
         fresh.restore(state)
-        monkeypatch.setattr(fit, "elbo", spoiled_from(3))
-        with pytest.raises(fit.Diverged, match="after step 7") as caught:
+        monkeypatch.setattr(loop, "elbo", spoiled_from(3))
+        with pytest.raises(loop.Diverged, match="after step 7") as caught:
             drain(fresh)
         assert caught.value.step == 10
         for name, tensor in fresh.model.state_dict().items():
             assert torch.equal(tensor, state.tensors[f"model.{name}"])
 
     def test_closing_looks_at_what_was_not_read_yet(self, images, monkeypatch):
-        monkeypatch.setattr(fit, "elbo", spoiled_from(5))
+        monkeypatch.setattr(loop, "elbo", spoiled_from(5))
         run = begin(images, epochs=40)
         run._keeper.every = 50
         for _ in range(8):
             next(run)
         assert not run.model.mu.bias.isfinite().all()
-        with pytest.raises(fit.Diverged, match="at step 5"):
+        with pytest.raises(loop.Diverged, match="at step 5"):
             run.close()
         assert run.model.mu.bias.isfinite().all()
         run.close()
         assert list(run) == []
 
     def test_an_epoch_that_is_measured_is_looked_at_first(self, images, monkeypatch):
-        monkeypatch.setattr(fit, "elbo", spoiled_from(2))
+        monkeypatch.setattr(loop, "elbo", spoiled_from(2))
         run = begin(images, "patience", epochs=40)
         run._keeper.every = 50
-        with pytest.raises(fit.Diverged, match="at step 2"):
+        with pytest.raises(loop.Diverged, match="at step 2"):
             for step in run:
                 assert step.held_out is None
 
@@ -657,7 +657,7 @@ class TestSteering:
             seen.append((x, epsilon))
             return vw.objectives.elbo(model, x, epsilon=epsilon, **keywords)
 
-        monkeypatch.setattr(fit, "elbo", spied)
+        monkeypatch.setattr(loop, "elbo", spied)
         drain(begin(images))
         run = begin(images)
         next(run)
@@ -737,11 +737,11 @@ class TestRecording:
 
     def test_a_loss_that_leaves_the_numbers_is_found_after_recording(self, images, monkeypatch):
         monkeypatch.setattr(cuda_graph, "Capture", EagerCapture)
-        monkeypatch.setattr(fit, "elbo", spoiled_from(4 + 6))
+        monkeypatch.setattr(loop, "elbo", spoiled_from(4 + 6))
         run = begin(images, epochs=40)
         start = run.state()
         run._graphed, run._keeper.every = True, 50
-        with pytest.raises(fit.Diverged, match="at step 6") as caught:
+        with pytest.raises(loop.Diverged, match="at step 6") as caught:
             drain(run)
         assert caught.value.step == 6
         assert all(torch.equal(t, start.tensors[f"model.{n}"]) for n, t in run.model.state_dict().items())
@@ -751,7 +751,7 @@ class TestRecording:
     def test_a_recorded_run_is_the_eager_one(self, images, variant, monkeypatch):
         recorded = begin(images, variant, device="cuda")
         assert recorded._graphed
-        monkeypatch.setattr(fit.Training, "_run", lambda self, index: self._learn(index))
+        monkeypatch.setattr(loop.Training, "_run", lambda self, index: self._learn(index))
         eager = [step.loss for step in begin(images, variant, device="cuda")]
         monkeypatch.undo()
         assert [step.loss for step in recorded] == pytest.approx(eager, rel=1e-3)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import vaewidgets as vw
-from vaewidgets.cli.main import main
+from vaewidgets.cli import main
 from vaewidgets.widgets._core.network_spec import CannotDescribe
 from vaewidgets.widgets.explorer.explorer import LatentExplorer
 from vaewidgets.widgets.explorer.html_page import slider_ranges, to_html, write_page
@@ -233,6 +233,6 @@ def test_the_command_refuses(tmp_path, capsys, model, file, message):
 
 def test_other_commands_load_no_panel():
     program = (
-        "import sys, vaewidgets.cli.main; print([m for m in sys.modules if 'widgets.' in m or m == 'plotly'])"
+        "import sys, vaewidgets.cli.app; print([m for m in sys.modules if 'widgets.' in m or m == 'plotly'])"
     )
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip().find("plotly") < 0

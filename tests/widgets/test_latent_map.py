@@ -296,7 +296,7 @@ def test_a_loop_over_fit_moves_the_map_and_grows_the_curves(digits):
 
 def test_paced_passes_on_the_first_and_the_last_and_trains_on_all(digits, monkeypatch):
     clock = iter(range(1000))
-    monkeypatch.setattr("vaewidgets.training.fit.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("vaewidgets.training.loop.time.monotonic", lambda: float(next(clock)))
     images = digits.train.images[:100]
     model, twin = (vw.VAE(2, (1, 8, 8), hidden=(8,), seed=0) for _ in range(2))
     # The clock ticks once a look, and once more when a step is passed on.

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from vaewidgets.evaluation.metrics import held_out_elbo
 from vaewidgets.models.likelihoods import Bernoulli
 from vaewidgets.models.vae import VAE, Posterior
-from vaewidgets.training.fit import fit
+from vaewidgets.training.loop import fit
 
 PIXELS, HIDDEN, LATENT, LR = 784, 400, 20, 1e-3
 

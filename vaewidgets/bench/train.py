@@ -195,7 +195,7 @@ def digits_seconds() -> float:
     """Train README's model on the digits; return the seconds."""
     from vaewidgets.data.load import load_data
     from vaewidgets.models.vae import VAE
-    from vaewidgets.training.fit import fit
+    from vaewidgets.training.loop import fit
 
     images, model = load_data("digits").train.images, VAE(2, (1, 8, 8), seed=0)
     started = time.perf_counter()

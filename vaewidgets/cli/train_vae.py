@@ -21,7 +21,7 @@ from vaewidgets.models.conditional import ConditionalVAE
 from vaewidgets.models.vae import VAE, Autoencoder
 from vaewidgets.training import resume
 from vaewidgets.training.devices import Team, pick_device
-from vaewidgets.training.fit import fit
+from vaewidgets.training.loop import fit
 from vaewidgets.training.records import Diverged
 
 from .progress import Progress, Signals, drive

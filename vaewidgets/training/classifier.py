@@ -135,3 +135,10 @@ def vary(x: Tensor, generator: torch.Generator) -> Tensor:
     moved = padded[images, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
     blurred = functional.avg_pool2d(moved, 3, stride=1, padding=1)
     return torch.where(torch.rand(count, 1, 1, 1, generator=generator) < BLURRED, blurred, moved)
+
+
+def __getattr__(name: str) -> object:
+    """Find what stood here in 0.1.0 and is elsewhere now: `measure`."""
+    from vaewidgets._moved import old_name
+
+    return old_name(__name__, name)

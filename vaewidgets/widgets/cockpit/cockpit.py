@@ -16,7 +16,7 @@ import traitlets
 
 from vaewidgets.data.dataset import Dataset, check_images
 from vaewidgets.models.conditional import ConditionalVAE
-from vaewidgets.training.fit import Training, fit
+from vaewidgets.training.loop import Training, fit
 from vaewidgets.training.records import Diverged, Terms
 from vaewidgets.training.validation import check_count, check_knob, check_seed
 from vaewidgets.widgets._core.background_loop import Runner

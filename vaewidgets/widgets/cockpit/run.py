@@ -7,7 +7,7 @@ import time
 import torch
 
 from vaewidgets.data.dataset import Dataset
-from vaewidgets.training.fit import fit
+from vaewidgets.training.loop import fit
 from vaewidgets.training.records import Terms
 from vaewidgets.widgets._core.model_lock import model_lock
 
