@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from vaewidgets.models.vae import looking
 from .model_lock import model_lock
 
 
-def check_decodes(model, panel: str) -> None:
+def check_decodes(model: object, panel: str) -> None:
     """Refuse what has no ``decode`` or no ``latent_dim``, in the name of a panel."""
     if not callable(getattr(model, "decode", None)) or not isinstance(
         getattr(model, "latent_dim", None), int
@@ -32,12 +33,12 @@ def name_of(images: Images | Encoded, row: int) -> str:
     return "" if images.labels is None else name_classes(images.labels, images.classes)[images.labels[row]]
 
 
-def device_of(model) -> torch.device:
+def device_of(model: object) -> torch.device:
     """Return where the weights of `model` are; the CPU of a model that has none."""
     return _weight_of(model).device
 
 
-def _weight_of(model) -> Tensor:
+def _weight_of(model: object) -> Tensor:
     """Return a weight of `model`, whose dtype and device its inputs must have; of none a float32 number."""
     weights = model.parameters() if isinstance(model, torch.nn.Module) else iter(())
     floats = (weight for weight in weights if weight.is_floating_point())
@@ -94,7 +95,7 @@ class Encoded:
         The name of each label: as the images or the model's file state it, else its index.
     """
 
-    model: object
+    model: Any
     mu: np.ndarray
     logvar: np.ndarray | None = None
     labels: np.ndarray | None = None
@@ -136,7 +137,8 @@ class Encoded:
         """Return the image of a row, or None where its dataset is not on this machine."""
         if self.images is None:
             test = load_test_images(stated_dataset(self.model))
-            self.images = test.images if test is not None and len(test) == len(self) else ()
+            known = test is not None and len(test) == len(self)
+            self.images = test.images if test is not None and known else torch.empty(0)
         return self.images[row] if len(self.images) else None
 
 
@@ -147,6 +149,14 @@ def _check_finite(mu: Tensor, logvar: Tensor | None, what: str) -> None:
                 f"{what} has values that are NaN or infinite: a training that diverged leaves such weights. "
                 "Train it again with a smaller learning rate."
             )
+
+
+@overload
+def _array(values: Tensor) -> np.ndarray: ...
+
+
+@overload
+def _array(values: None) -> None: ...
 
 
 def _array(values: Tensor | None) -> np.ndarray | None:

@@ -537,5 +537,5 @@ class TrainingCockpit(TellingPanel):
 def _running_cell() -> tuple[str | None, str | None]:
     """Return the id of the notebook's cell that is run here, and of this run of it; None where none is."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    asked = getattr(shell, "get_parent", dict)() or {}
+    asked: dict[str, dict[str, str]] = getattr(shell, "get_parent", dict)() or {}
     return asked.get("metadata", {}).get("cellId"), asked.get("header", {}).get("msg_id")

@@ -37,7 +37,7 @@ class Vote(NamedTuple):
     """
 
     label: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody wants of a vote
     of: int
 
 
@@ -131,7 +131,9 @@ class DrawPad(Panel):
         self.model, self.latent_dim, self._lock = model, model.latent_dim, model_lock(model)
         self.image_shape = tuple(model.image_shape)
         self._has_prior = getattr(model, "has_prior", True)
-        self.kl = self.reconstruction = self.vote = None
+        self.kl: float | None = None
+        self.reconstruction: np.ndarray | None = None
+        self.vote: Vote | None = None
         self._answers = 0
         self._load_codes(images)
         self.plane = Plane.coordinates(self.latent_dim)
@@ -243,7 +245,7 @@ class DrawPad(Panel):
                 if self.pad.reason:
                     self._answers += 1
                     self.pad.answer = {"serial": self._answers} | (
-                        {} if self.mu is None else {
+                        {} if self.mu is None or self.reconstruction is None else {
                             "mu": list(self.mu), "logvar": logvar,
                             "reconstruction": self.reconstruction.astype("<f4").tobytes(),
                         }

@@ -295,7 +295,7 @@ class LatentExplorer(Panel):
     def _set_ends(self, a=None, b=None) -> None:
         line = self._line
         line.set_ends(a, b)
-        if line.ready:
+        if line.a is not None and line.b is not None:
             self.latent.ends = [list(line.a), list(line.b)]
             self.t.value = 0 if b is None or a is not None else 1
         self._draw_marks()

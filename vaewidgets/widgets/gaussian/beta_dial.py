@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import anywidget
 import torch
@@ -45,13 +46,13 @@ class BetaView(anywidget.AnyWidget):
     noise = traitlets.Float(0.25).tag(sync=True)
     linked = traitlets.Bool(False).tag(sync=True)
     eigenvalues = traitlets.List(traitlets.Float(), list(EIGENVALUES)).tag(sync=True)
-    stops = traitlets.List().tag(sync=True)
+    stops: traitlets.List[Any] = traitlets.List().tag(sync=True)
     pixels = traitlets.Bytes().tag(sync=True)
     shape = traitlets.List(traitlets.Int()).tag(sync=True)
     caption = traitlets.Unicode("").tag(sync=True)
     originals = traitlets.Bool(False).tag(sync=True)
     dataset = traitlets.Unicode("").tag(sync=True)
-    asked = traitlets.List().tag(sync=True)
+    asked: traitlets.List[Any] = traitlets.List().tag(sync=True)
 
 
 class BetaDial(HeldPanel):

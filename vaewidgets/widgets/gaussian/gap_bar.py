@@ -188,7 +188,7 @@ class GapBar(HeldPanel):
             self.mean, self.sigma = p.mean, variances.flip(0).sqrt()
 
     def _check_k(self, k: int | None) -> int:
-        return self.k if k is None else type(self).k.validate(self, k)
+        return int(self.k if k is None else type(self).k.validate(self, k))
 
 
 def _numbers(values) -> Tensor:

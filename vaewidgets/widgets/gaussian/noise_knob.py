@@ -78,7 +78,8 @@ def exact_gradient(phi: float) -> Exact:
         + (mean(score, score) - mean(score, score, k=2)) / 2
     )
     variances = pathwise - gradient**2, scored - gradient**2
-    return Exact(value, gradient, *map(math.sqrt, variances), variances[1] / variances[0])
+    pathwise_sd, score_sd = map(math.sqrt, variances)
+    return Exact(value, gradient, pathwise_sd, score_sd, variances[1] / variances[0])
 
 
 _NAMES = ("mu", "sigma", "epsilon", "frozen", "redraws", "phi", "draws", "seed")

@@ -165,7 +165,8 @@ class HoleFinder(Panel):
     @property
     def images(self) -> tuple[np.ndarray, np.ndarray]:
         """The pictures under the cursor, the autoencoder's and the VAE's: (H, W) or (H, W, 3) uint8."""
-        return tuple(to_uint8(image) for image, _ in self._readings())
+        of_ae, of_vae = (to_uint8(image) for image, _ in self._readings())
+        return of_ae, of_vae
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -175,7 +176,8 @@ class HoleFinder(Panel):
     @property
     def nearest(self) -> tuple[Nearest, Nearest]:
         """The code nearest to the cursor, on either plane."""
-        return tuple(side.nearest(z) for side, z in zip(self._sides, (self.z_ae, self.z), strict=True))
+        of_ae, of_vae = (side.nearest(z) for side, z in zip(self._sides, (self.z_ae, self.z), strict=True))
+        return of_ae, of_vae
 
     def _readings(self):
         return [side.probabilities(z) for side, z in zip(self._sides, (self.z_ae, self.z), strict=True)]

@@ -96,7 +96,9 @@ class LatentMap(Panel):
             trace.on_click(self._on_click)
         self.cursor, self.overlay = MapCursor(key_step=0.05 * self._frame[1] / REACH), MapLasso()
         self.game = Game(classes, self._frame[1], labelled=labels is not None)
-        self.hide, self.hauls, self._haul = self.game.hide, [], None
+        self.hide = self.game.hide
+        self.hauls: list[Haul] = []
+        self._haul: Haul | None = None
         self.state = widgets.HTML()
         self._connect()
         super().__init__(
@@ -252,7 +254,7 @@ class LatentMap(Panel):
     def _show_taken(self) -> None:
         with self.report(from_page=False):
             points = self._points()[self.taken]
-            if self._haul is None:
+            if self._haul is None or self._labels is None:
                 self.overlay.mark(points)
             else:
                 self.overlay.mark(points, self._labels[self.taken], self._haul.meant)

@@ -132,7 +132,8 @@ class Surprises(Panel):
             layout=dict(width="140px"),
         )  # fmt: skip
         self.press(self.again, self.measure)
-        self.pair = ImagePair(self.images.images.shape[2:], 160)
+        height, width = self.images.images.shape[2:]
+        self.pair = ImagePair((height, width), 160)
         self.view = SurprisesView()
         self.listen(self.view, lambda rank: self.set_trait("rank", rank), "rank")
         # Beside the images where there is room for a line of text.
@@ -206,7 +207,8 @@ class Surprises(Panel):
     def _on_rank(self, _=None) -> None:
         with self.report(from_page=False), self._lock:
             row = self.index
-            told = self.images.labels[row : row + 1] if self._is_told else None
+            labels = self.images.labels if self._is_told else None
+            told = None if labels is None else labels[row : row + 1]
             reconstruction = decode_points(self.model, self._codes.mu[row : row + 1], told)[0]
             self.slider.value = self.rank
             self.pair.show(self.images.images[row], reconstruction, f"image {row}")
