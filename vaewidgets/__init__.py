@@ -100,7 +100,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     home = next((module for module, names in _HOMES.items() if name in names), None)
     if home is not None:
         value = globals()[name] = getattr(import_module(f".{home}", __name__), name)

@@ -146,7 +146,10 @@ class Pythae:
         )  # fmt: skip
         self.model = net = Net()
 
-        class Encoder(nets.BaseEncoder):  # type: ignore[name-defined]  # a class that is known only here
+        base_encoder: Any = nets.BaseEncoder
+        base_decoder: Any = nets.BaseDecoder
+
+        class Encoder(base_encoder):
             def __init__(self):
                 super().__init__()
                 self.net = nn.ModuleList([net.fc1, net.mu, net.logvar])
@@ -155,7 +158,7 @@ class Pythae:
                 mu, logvar = net.encode(x)
                 return outputs.ModelOutput(embedding=mu, log_covariance=logvar)
 
-        class Decoder(nets.BaseDecoder):  # type: ignore[name-defined]  # a class that is known only here
+        class Decoder(base_decoder):
             def __init__(self):
                 super().__init__()
                 self.net = nn.ModuleList([net.fc3, net.fc4])

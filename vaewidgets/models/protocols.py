@@ -42,6 +42,15 @@ class EncoderDecoder(Encoder, Decoder, Protocol):
     """Both ways."""
 
 
+class ImageModel(EncoderDecoder, Protocol):
+    """Both ways, for images of one shape that it knows."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        ...
+
+
 class Likelihood(Protocol):
     """What a decoder's output means, as the classes of `likelihoods` do."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 import torch
@@ -18,6 +18,14 @@ from vaewidgets.models.conditional import ConditionalVAE
 from vaewidgets.models.vae import looking
 
 from .model_lock import model_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+    from vaewidgets.io.checkpoints import Atlas
+    from vaewidgets.models.protocols import Decoder, Trainable
 
 
 def check_decodes(model: object, panel: str) -> None:
@@ -45,7 +53,9 @@ def _weight_of(model: object) -> Tensor:
     return next(floats, torch.zeros((), dtype=torch.float32))
 
 
-def decode_points(model, z, labels=None) -> Tensor:
+def decode_points(
+    model: Decoder, z: ArrayLike, labels: Sequence[int] | np.ndarray | Tensor | None = None
+) -> Tensor:
     """Decode points (N, d) to images (N, C, H, W) on the CPU, while nobody changes the weights.
 
     Parameters
@@ -103,7 +113,7 @@ class Encoded:
     classes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, model, images: Images | Tensor | None, atlas=None) -> Encoded:
+    def of(cls, model: Decoder, images: Images | Tensor | None, atlas: Atlas | None = None) -> Encoded:
         """Encode the images if there are any, else take the codes of the atlas.
 
         Raises
@@ -125,7 +135,7 @@ class Encoded:
         check_images(images.images, getattr(model, "image_shape", None))
         told = images.labels if isinstance(model, ConditionalVAE) else None
         with model_lock(model):
-            q = encode_all(model, images.images, labels=told)
+            q = encode_all(cast("Trainable", model), images.images, labels=told)
         _check_finite(q.mu, q.logvar, "what the model encodes")
         classes = name_classes(images.labels, images.classes or stated_classes(model))
         return cls(model, _array(q.mu), _array(q.logvar), _array(images.labels), images.images, classes)

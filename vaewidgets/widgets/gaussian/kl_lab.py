@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 import ipywidgets as widgets
 import numpy as np
@@ -18,6 +18,14 @@ from vaewidgets.widgets._core.panel import bundle, format_point, note_html, read
 from vaewidgets.widgets._core.plane import REACH
 
 from .gaussian_view import CloudPanel, CloudView, button
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from vaewidgets.data.dataset import Images
+    from vaewidgets.models.protocols import EncoderDecoder
 
 
 def parts(mu: float, sigma: float) -> tuple[float, float]:
@@ -104,7 +112,15 @@ class KLLab(CloudPanel):
     row = traitlets.Int(None, allow_none=True)
 
     def __init__(
-        self, model=None, images=None, *, mu=(1.0, 0.5), sigma=(0.5, 0.5), axis="z1", row=None, **layout
+        self,
+        model: EncoderDecoder | None = None,
+        images: Images | Tensor | None = None,
+        *,
+        mu: Sequence[float] = (1.0, 0.5),
+        sigma: Sequence[float] = (0.5, 0.5),
+        axis: str = "z1",
+        row: int | None = None,
+        **layout: Any,
     ) -> None:
         self.check_keywords(layout)
         self.choose_model(model)

@@ -30,7 +30,6 @@ def sources(ae, vae, seed: int) -> dict[str, tuple[int, Callable[[], Sampler]]]:
         A model has no codes, or too few to fit a density to.
     """
     of_ae, of_vae = fitted_atlas(ae), fitted_atlas(vae)
-    logvar = cast(Tensor, of_vae.logvar)
     for atlas in (of_ae, of_vae):
         check_codes(atlas.mu)
     return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import ipywidgets as widgets
 import numpy as np
 import traitlets
@@ -26,6 +28,12 @@ from vaewidgets.widgets._map.figure import (
 from .lasso import MapLasso
 from .lasso_game import Game
 from .selection import Haul, Polygon, Rows, circle, tally, within
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 
 class LatentMap(Panel):
@@ -79,7 +87,15 @@ class LatentMap(Panel):
     taken = Rows()
     guess = traitlets.Int(None, allow_none=True)
 
-    def __init__(self, mu, labels=None, *, classes=None, prior: bool = True, **layout) -> None:
+    def __init__(
+        self,
+        mu: ArrayLike | Tensor,
+        labels: ArrayLike | Tensor | None = None,
+        *,
+        classes: Sequence[str] | None = None,
+        prior: bool = True,
+        **layout: Any,
+    ) -> None:
         self.check_keywords(layout)
         self._prior = prior
         self.mu = mu

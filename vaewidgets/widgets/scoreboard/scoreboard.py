@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import threading
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 import ipywidgets as widgets
 import torch
@@ -30,6 +30,14 @@ from .bound_ladder import LadderView
 from .columns import model_table, sampler_table, verdict
 from .sortable_table import Table
 from .true_posterior import TruePosterior, true_posterior
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from vaewidgets.evaluation.scoreboard import Subjects
+    from vaewidgets.models.classifier import Classifier
 
 KS = (1, 5, 50)
 _ROW = dict(grid_gap="10px", flex_flow="row wrap", align_items="center")
@@ -88,7 +96,15 @@ class Scoreboard(TellingPanel):
     status = traitlets.Unicode("ready", read_only=True)
     told_later = ("status", "result")
 
-    def __init__(self, models, judge, data=None, *, threaded: bool = True, **keywords) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Subjects] | Sequence[Subjects],
+        judge: Classifier,
+        data: Dataset | Images | Tensor | None = None,
+        *,
+        threaded: bool = True,
+        **keywords: Any,
+    ) -> None:
         self.check_keywords(keywords)
         self.models = scoreboard.name_models(models)
         for name, seeds in self.models.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import anywidget
 import ipywidgets as widgets
 import numpy as np
@@ -16,6 +18,11 @@ from vaewidgets.widgets._core.encoded import Encoded, check_decodes, decode_poin
 from vaewidgets.widgets._core.image_pair import ImagePair
 from vaewidgets.widgets._core.model_lock import follow, model_lock
 from vaewidgets.widgets._core.panel import Panel, bundle, note_html, read_static
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vaewidgets.models.protocols import Trainable
 
 #: Images in the strip, and how far it moves at a time: the chosen one stays where it was clicked, or near.
 STRIP, STEP = 12, 6
@@ -108,7 +115,15 @@ class Surprises(Panel):
 
     rank = traitlets.Int(0)
 
-    def __init__(self, model, images, *, rank: int = 0, seed: int = 0, **layout) -> None:
+    def __init__(
+        self,
+        model: Trainable,
+        images: Images | Tensor,
+        *,
+        rank: int = 0,
+        seed: int = 0,
+        **layout: Any,
+    ) -> None:
         self.check_keywords(layout)
         check_decodes(model, "Surprises")
         for name in ("encode", "decode_parameters", "likelihood"):
