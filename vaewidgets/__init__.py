@@ -115,10 +115,10 @@ class _ModulesOf010:
         return find_spec(name)
 
 
-sys.meta_path.append(_ModulesOf010)  # type: ignore[arg-type]
+sys.meta_path.append(_ModulesOf010)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     home = next((module for module, names in _HOMES.items() if name in names), None)
     if home is not None:
         value = globals()[name] = getattr(import_module(f".{home}", __name__), name)

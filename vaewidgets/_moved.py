@@ -253,4 +253,4 @@ def find_spec(name: str) -> ModuleSpec | None:
     return ModuleSpec(name, _SameModule(f"{_PACKAGE}.{new}"))
 
 
-sys.meta_path.insert(0, _OldSubmodules)  # type: ignore[arg-type]
+sys.meta_path.insert(0, _OldSubmodules)

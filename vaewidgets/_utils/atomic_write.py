@@ -17,13 +17,13 @@ from .safe_open import kind_of
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # a module that may be missing has no other form
 
 #: Seconds after which nobody is still writing a file, where no lock says so.
 _DAY = 86_400
 
 
-def check_free(path: str | os.PathLike, overwrite: bool) -> None:
+def check_free(path: str | os.PathLike[str], overwrite: bool) -> None:
     """Refuse a place that cannot be written, before any work is done for it.
 
     Raises
@@ -42,7 +42,7 @@ def check_free(path: str | os.PathLike, overwrite: bool) -> None:
         raise PermissionError(f"{path}: the folder {place.parent} cannot be written. Name another one.")
 
 
-def destination(path: str | os.PathLike) -> Path:
+def destination(path: str | os.PathLike[str]) -> Path:
     """Return where the bytes of `path` go: links are followed, as every program that writes does.
 
     Raises
@@ -126,7 +126,7 @@ def write(files: Mapping[Path, bytes], overwrite: bool = True) -> None:
 
 
 @contextmanager
-def claim(path: str | os.PathLike):
+def claim(path: str | os.PathLike[str]):
     """Be the only one, of all that ask, that is about to write `path`, until the block ends.
 
     The claim is a locked hidden file beside it, and ends with the process whatever ends that.
@@ -144,7 +144,11 @@ def claim(path: str | os.PathLike):
         f"{path} is being written by another process: wait until it is done, or name another file."
     )
     # Windows removes the file with its last handle, and lets nobody make it again before that.
-    flags = os.O_RDWR | os.O_CREAT | (getattr(os, "O_NOFOLLOW", 0) if fcntl else os.O_EXCL | os.O_TEMPORARY)
+    flags = (
+        os.O_RDWR
+        | os.O_CREAT
+        | (getattr(os, "O_NOFOLLOW", 0) if fcntl else os.O_EXCL | getattr(os, "O_TEMPORARY", 0))
+    )
     while True:
         try:
             handle = os.open(name, flags, 0o600)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 #: Plotly 6 and 7: the traits of a FigureWidget by which it is drawn. Plotly sends edits to the views that are
 #: there; one that comes later gets what these held when the figure was made (plotly/plotly.py issue 4998).
 #: Until they follow the figure, we fill them with what it is now whenever their state is asked for.
-FIGURE_STATE: dict[str, Callable] = {
+FIGURE_STATE: dict[str, Callable[[Any], object]] = {
     "_widget_layout": lambda figure: figure.layout.to_plotly_json(),
     "_widget_data": lambda figure: [trace.to_plotly_json() for trace in figure.data],
 }
@@ -30,7 +31,7 @@ runpy.run_module("pip", run_name="__main__", alter_sys=True)
 """
 
 
-def is_from_page(widget) -> bool:
+def is_from_page(widget: Any) -> bool:
     """Tell whether the change being handled came from the page, not from Python.
 
     ipywidgets 8.1 holds this lock exactly while it applies a message from the page, and tells observers
@@ -39,7 +40,7 @@ def is_from_page(widget) -> bool:
     return bool(widget._property_lock)
 
 
-def page_knows(widget, state: dict) -> AbstractContextManager:
+def page_knows(widget: Any, state: dict[str, Any]) -> AbstractContextManager[None]:
     """Set traits in this block without telling the page, which knows their values already.
 
     ipywidgets 8.1 has ``hold_sync``, which only puts the telling off.
@@ -47,7 +48,7 @@ def page_knows(widget, state: dict) -> AbstractContextManager:
     return widget._lock_property(**state)
 
 
-def living_widgets(kind: type) -> dict:
+def living_widgets(kind: type) -> dict[str, Any]:
     """Return the registry of widgets that are not closed, by model id; `kind` is `ipywidgets.Widget`.
 
     It is to be asked for at import: at the end of the process, which closes panels too, modules are gone.
@@ -56,7 +57,7 @@ def living_widgets(kind: type) -> dict:
     return sys.modules[kind.__module__]._instances
 
 
-def construction_callback(kind: type) -> Callable | None:
+def construction_callback(kind: Any) -> Callable | None:
     """Return who is told of new widgets now; `kind` is `ipywidgets.Widget`.
 
     ipywidgets 8.1 tells one listener alone, so that a second one has to pass on to the first.
@@ -64,12 +65,12 @@ def construction_callback(kind: type) -> Callable | None:
     return kind._widget_construction_callback
 
 
-def model_id_asked_for(widget) -> str | None:
+def model_id_asked_for(widget: Any) -> str | None:
     """Return the model id that a widget was made with: ipywidgets 8.1 has no ``model_id`` until it opens."""
     return widget._model_id
 
 
-def add_config(figure, options: dict) -> None:
+def add_config(figure: Any, options: dict[str, Any]) -> None:
     """Set what plotly.js takes as ``config``: a FigureWidget of Plotly 6 and 7 has no public way to it."""
     figure._config = {**figure._config, **options}
 
@@ -83,7 +84,7 @@ def missing(name: str) -> Iterator[None]:
     """
     hidden = name not in sys.modules
     if hidden:
-        sys.modules[name] = None  # what Python's import takes for "there is none"
+        sys.modules[name] = None  # type: ignore[assignment]  # what Python's import takes for "there is none"
     try:
         yield
     finally:
@@ -91,7 +92,7 @@ def missing(name: str) -> Iterator[None]:
             del sys.modules[name]
 
 
-def allow_steps_outside_graphs(optimizer) -> None:
+def allow_steps_outside_graphs(optimizer: Any) -> None:
     """Have a capturable optimizer not warn that it steps outside a CUDA graph.
 
     torch 2.6 to 2.14 warn at the first such step, though capturable optimizers may take them: short batches
@@ -100,6 +101,6 @@ def allow_steps_outside_graphs(optimizer) -> None:
     optimizer._warned_capturable_if_run_uncaptured = True
 
 
-def has_forward_hooks(module) -> bool:
+def has_forward_hooks(module: object) -> bool:
     """Tell whether a `torch.nn.Module` runs more than ``forward``: torch 2 lists its hooks nowhere else."""
     return any(getattr(module, name, None) for name in ("_forward_hooks", "_forward_pre_hooks"))

@@ -6,13 +6,14 @@ import io
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
 }  # fmt: skip
 
 
-def safe_open(path: str | os.PathLike) -> io.BufferedReader:
+def safe_open(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Open an ordinary file to read its bytes.
 
     Whatever takes the name of the file later, the handle stays with the one that was opened. It is read,
@@ -41,7 +42,7 @@ def safe_open(path: str | os.PathLike) -> io.BufferedReader:
         raise
 
 
-def size_of(file) -> int:
+def size_of(file: BinaryIO) -> int:
     """Return the size of an open file in bytes."""
     return os.fstat(file.fileno()).st_size
 
@@ -51,7 +52,7 @@ def kind_of(mode: int) -> str:
     return "" if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else _KINDS.get(stat.S_IFMT(mode), "no file")
 
 
-def _check(path: str | os.PathLike, mode: int) -> None:
+def _check(path: str | os.PathLike[str], mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(f"{Path(path)} is a folder; expected a file.")
     if kind := kind_of(mode):

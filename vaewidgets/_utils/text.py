@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 #: Characters.
 LONGEST = 400
@@ -15,7 +16,7 @@ _UNRULY_NAME = re.compile(f"[{_UNRULY}]")
 _UNRULY_LINE = re.compile(f"(?!\n)[{_UNRULY}]")
 
 
-def brief(said) -> str:
+def brief(said: object) -> str:
     """Return what an exception or a text says, tame and on one line, cut off where it is long.
 
     Of a mute exception it is the kind.
@@ -34,7 +35,7 @@ def tame_lines(text: str) -> str:
     return _UNRULY_LINE.sub("\ufffd", text)
 
 
-def tame_json(value):
+def tame_json(value: Any) -> Any:
     """Return what JSON holds with every text in it, keys too, as `tame` returns it."""
     if isinstance(value, str):
         return tame(value)
@@ -43,7 +44,7 @@ def tame_json(value):
     return [tame_json(inner) for inner in value] if isinstance(value, list) else value
 
 
-def natural(name: str) -> tuple:
+def natural(name: str) -> tuple[list[str | tuple[int, str]], str]:
     """Return what sorts names in natural order: 2 before 10, in either case.
 
     By hand, as a name may come out of anybody's file: Python makes no number of thousands of digits, and

@@ -14,8 +14,8 @@ try:
     from playwright.sync_api import Error as PlaywrightError
     from playwright.sync_api import Locator, expect, sync_playwright
 except ImportError:  # an extra: who needs it asks chromium_path() or looks at sync_playwright
-    Locator = expect = sync_playwright = None
-    PlaywrightError = RuntimeError
+    Locator = expect = sync_playwright = None  # type: ignore[assignment,misc]  # the extra may be missing
+    PlaywrightError = RuntimeError  # type: ignore[assignment,misc]  # caught where the other would be
 
 TIMEOUT_MS = 60_000
 CHROMIUM_ARGS = (

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
+from pathlib import Path
 from statistics import median
 
 from .drag import DISTANCE, REST, latencies, percentile
@@ -100,7 +102,9 @@ def measure(dataset: str, points: int, seconds: float, rounds: int, steps: int) 
     from .chromium import expect
 
     with opened() as (_, server, chromium):
-        notebook = Notebook(chromium, server, None, sidebar=False, viewport=(1280, 1700))
+        notebook = Notebook(
+            chromium, server, Path(tempfile.gettempdir()), sidebar=False, viewport=(1280, 1700)
+        )
         try:
             setup = _SETUP.format(dataset=dataset, points=points)
             cells = [setup, "widgets.VBox([picture, slider])", "cockpit"]

@@ -86,7 +86,12 @@ class LabServer:
 
     def write(self, name: str, cells: list) -> str:
         """Write a notebook from sources (of code cells) or whole cells (mappings); return its path."""
-        empty = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
+        empty: dict[str, object] = {
+            "cell_type": "code",
+            "execution_count": None,
+            "metadata": {},
+            "outputs": [],
+        }
         made = [
             {**empty, "id": f"cell-{number}", "source": cell} if isinstance(cell, str) else cell
             for number, cell in enumerate(cells)

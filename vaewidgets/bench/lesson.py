@@ -88,7 +88,7 @@ async def _move(room, seconds: float, rate: float) -> list[float]:
 
 def _processes(room) -> dict[str, psutil.Process]:
     """Find the kernels, by their ids, and the server."""
-    found = {}
+    found: dict[str, psutil.Process] = {}
     for process in psutil.Process().children(recursive=True):
         line = " ".join(process.cmdline())
         found |= {student.kernel: process for student in room if f"kernel-{student.kernel}" in line}

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -58,7 +58,7 @@ def layers() -> list[nn.Linear]:
 
 def held_out(model: nn.Module, images: Tensor) -> float:
     """Measure minus the ELBO, nats per image: one sample each, and the same noise for every design."""
-    return -held_out_elbo(model, images).total.mean().item()
+    return -held_out_elbo(cast(VAE, model), images).total.mean().item()
 
 
 class Net(nn.Module):
@@ -69,7 +69,7 @@ class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         start = first_model()
-        self.fc1, self.mu, self.logvar = start.encoder[1], start.mu, start.logvar
+        self.fc1, self.mu, self.logvar = cast(nn.Sequential, start.encoder)[1], start.mu, start.logvar
         self.fc3, self.fc4 = start.decoder[0], start.decoder[2]
         self.likelihood = Bernoulli()
 
@@ -107,7 +107,7 @@ class Loader:
         if len(job.images) < len(data):
             data = torch.utils.data.Subset(data, range(len(job.images)))
         # As the example has it: a worker and pinned memory for a GPU, and neither for a processor.
-        extra = {"num_workers": 1, "pin_memory": True} if job.device.type == "cuda" else {}
+        extra: dict[str, Any] = {"num_workers": 1, "pin_memory": True} if job.device.type == "cuda" else {}
         loader = torch.utils.data.DataLoader(data, batch_size=job.batch_size, shuffle=True, **extra)
         self._batches, self._device = _forever(loader), job.device
         self.model = Net().to(job.device)
@@ -146,7 +146,10 @@ class Pythae:
         )  # fmt: skip
         self.model = net = Net()
 
-        class Encoder(nets.BaseEncoder):
+        base_encoder: Any = nets.BaseEncoder
+        base_decoder: Any = nets.BaseDecoder
+
+        class Encoder(base_encoder):
             def __init__(self):
                 super().__init__()
                 self.net = nn.ModuleList([net.fc1, net.mu, net.logvar])
@@ -155,7 +158,7 @@ class Pythae:
                 mu, logvar = net.encode(x)
                 return outputs.ModelOutput(embedding=mu, log_covariance=logvar)
 
-        class Decoder(nets.BaseDecoder):
+        class Decoder(base_decoder):
             def __init__(self):
                 super().__init__()
                 self.net = nn.ModuleList([net.fc3, net.fc4])
@@ -274,7 +277,7 @@ class FitHalf(Fit):
 
 
 #: By the name that JSON knows; the first of a device is the one that the others are held against.
-DESIGNS = {
+DESIGNS: dict[str, Any] = {
     "dataloader": Loader,
     "pythae": Pythae,
     "tensors": Tensors,

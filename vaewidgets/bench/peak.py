@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ class Peak:
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         self.flops = 0.0
         self._device = device
-        options = {"device": device, "dtype": dtype}
+        options: dict[str, Any] = {"device": device, "dtype": dtype}
         self._operands = [
             (torch.randn(m, k, **options), torch.randn(k, n, **options), torch.empty(m, n, **options))
             for m, k, n in SHAPES

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from jupyter_server.services.kernels.connection.base import (
     deserialize_msg_from_ws_v1,
@@ -54,7 +55,9 @@ class Student:
         self._session = secrets.token_hex(16)
         self._pending: dict[str, _Asked] = {}
         self._widgets: dict[str, dict] = {}
-        self._socket = self._subshell = self._listener = None
+        self._subshell: str | None = None
+        self._socket: Any = None
+        self._listener: Any = None
 
     async def open(self, cells: Sequence[str]) -> None:
         """Start the kernel and run the cells, one after the other, as "run all cells" does.
@@ -79,8 +82,8 @@ class Student:
         self._listener = asyncio.create_task(self._listen())
         about = await self._ask("shell", "kernel_info_request", {})
         if "kernel subshells" in about.get("supported_features", ()):
-            made = await self._ask("control", "create_subshell_request", {})
-            self._subshell = made["subshell_id"]
+            subshell = await self._ask("control", "create_subshell_request", {})
+            self._subshell = subshell["subshell_id"]
         for cell in cells:
             done = await self._ask("shell", "execute_request", _code(cell))
             if done.get("status") != "ok" or self.failures:
@@ -191,7 +194,7 @@ class Student:
             self.failures.append(f"{content['ename']}: {content['evalue']}")
         elif kind == "stream" and content["name"] == "stderr":
             self.failures.append(content["text"].strip())
-        asked = self._pending.get(name)
+        asked = self._pending.get(name or "")
         if asked is None:
             return
         if kind.endswith("_reply"):

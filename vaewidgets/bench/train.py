@@ -149,7 +149,8 @@ def measure(data, root, devices: Sequence[str], settings: dict[str, int]):
         )
     bounds = [round(i * (len(count) - 1) / rounds) for i in range(rounds + 1)]
     torch.manual_seed(0)
-    results, running, peaks = [], [], {}
+    results, running = [], []
+    peaks: dict[str, Peak] = {}
     for name in devices:
         device = torch.device(name)
         job = loops.Job(root, images, settings["epochs"], settings["batch_size"], device)

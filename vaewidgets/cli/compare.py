@@ -6,6 +6,7 @@ import json
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 from vaewidgets._constants import NAMED
 
@@ -75,7 +76,7 @@ def run(args) -> int:
     return 0
 
 
-def group_seeds(models: dict[str, object]) -> dict[str, list]:
+def group_seeds(models: dict[str, Any]) -> dict[str, list[Any]]:
     """Put models of one recipe that differ by their seed under the name of the first."""
     groups: dict[str, list] = {}
     names: dict[str, str] = {}

@@ -9,12 +9,15 @@ import re
 import sys
 import textwrap
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from vaewidgets._constants import NAMED
 from vaewidgets._utils.text import align, tame
 
 from .train_options import white_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Samples of `held_out_iwae` unless asked otherwise: seconds for MNIST; papers take 5,000.
 SAMPLES = 50
@@ -143,8 +146,8 @@ def _judge(args, model) -> int:
 class _HeldOut(NamedTuple):
     """What is measured on; `loss_in_file` is the file's figure for the same images, if it has one."""
 
-    images: object
-    labels: object
+    images: Tensor
+    labels: Tensor | None
     name: str
     split: str
     loss_in_file: float | None
@@ -154,7 +157,7 @@ class _Column(NamedTuple):
     """One form of the images: as they are, or drawn from the greys."""
 
     on: str
-    images: object
+    images: Tensor
     seed: int
     has_iwae: bool
 
@@ -164,7 +167,8 @@ def _held_out(args, model) -> _HeldOut:
     from vaewidgets.io.checkpoints import get_info, stated_dataset
 
     info = get_info(model)
-    figures = info.get("figures") if isinstance(info.get("figures"), dict) else {}
+    stated = info.get("figures")
+    figures = stated if isinstance(stated, dict) else {}
     source, split = args.dataset, "test"
     if source is None:
         source, split = stated_dataset(model), figures.get("split", "test")

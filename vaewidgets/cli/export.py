@@ -50,11 +50,12 @@ def _explorable(args):
     """Load the model to export, its label fixed if it takes one."""
     from vaewidgets.io.checkpoints import load_named, stated_classes
     from vaewidgets.models.classifier import Classifier
+    from vaewidgets.models.conditional import ConditionalVAE
 
     model = load_named(args.model)
     if isinstance(model, Classifier):
         raise ValueError(f"{args.model} is a classifier: it decodes nothing. Export a VAE or an autoencoder.")
-    if not hasattr(model, "given"):
+    if not isinstance(model, ConditionalVAE):
         if args.label is not None:
             raise ValueError(f"--label is for a ConditionalVAE; {args.model} is a {type(model).__name__}.")
         return model

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from vaewidgets.training.devices import Team
 
@@ -24,7 +25,7 @@ class Signals:
     def __init__(self, team: Team) -> None:
         self._noted: list[int] = []
         self._before: dict = {}
-        self._group = None
+        self._group: Any = None
         if team.size > 1:
             import torch.distributed as dist
 

@@ -7,14 +7,17 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vaewidgets._utils import atomic_write
 from vaewidgets._utils.text import tame_lines
 from vaewidgets.data.dataset import Dataset, Images
 from vaewidgets.data.load import load_data
 
-from .train_options import TrainOptions
+from .train_options import CompleteOptions
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _OPTIONS = {"on_error='skip'": "--skip-corrupt", "size=": "--size", "root=": "--data", "white=": "--white"}
 
@@ -42,9 +45,9 @@ class Splits(NamedTuple):
     name: str
 
 
-def load(options: TrainOptions, quiet: bool) -> Dataset:
+def load(options: CompleteOptions, quiet: bool) -> Dataset:
     """Load the dataset; say what was made of it, and on standard error what of that is in doubt."""
-    chosen = {}
+    chosen: dict[str, Any] = {}
     if options.size is not None:
         chosen["size"] = options.size[0] if len(options.size) == 1 else tuple(options.size)
     if options.channels is not None:
@@ -66,7 +69,7 @@ def load(options: TrainOptions, quiet: bool) -> Dataset:
     return data
 
 
-def _with_hints(said) -> str:
+def _with_hints(said: object) -> str:
     """Add to what `load_data` says how the command line calls the arguments that it names."""
     hints = [f"{word} is {option}" for word, option in _OPTIONS.items() if word in str(said)]
     return f"{said} Here {', '.join(hints)}." if hints else str(said)
@@ -88,7 +91,7 @@ def held_out_name(holdout: int) -> str:
     return f"train[-{holdout}:]"
 
 
-def class_info(classes: tuple[str, ...]) -> dict:
+def class_info(classes: tuple[str, ...]) -> dict[str, Any]:
     """Return what a file says of its classes: nothing of plain numbers, or where it would be too much."""
     plain = classes == tuple(map(str, range(len(classes))))
     return {} if plain or sum(map(len, classes)) > MOST_NAMES else {"classes": list(classes)}
@@ -131,7 +134,7 @@ def store(files: Mapping[Path, bytes], overwrite: bool) -> Path:
     return folder / out.name
 
 
-def round_to_half(model) -> None:
+def round_to_half(model: nn.Module) -> None:
     """Round the weights in place to what float16 can hold, so that what is measured is what is stored."""
     for tensor in model.state_dict().values():
         if tensor.is_floating_point():

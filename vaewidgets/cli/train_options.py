@@ -8,13 +8,18 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vaewidgets._constants import NAMED
 from vaewidgets._utils.text import brief
+
+if TYPE_CHECKING:
+    import argparse
+
+    from vaewidgets.training.resume import State
 
 #: By its ending a checkpoint is told from the name of a model that ships.
 SUFFIX = ".safetensors"
@@ -115,7 +120,7 @@ _MODEL_HELP = (
 )
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give an argparse parser the options of ``vaewidgets train``.
 
     None has a default here: what was asked for must be told from what was not.
@@ -226,7 +231,7 @@ class TrainOptions:
     resume: bool
     save_every: float
     data: str | None
-    keywords: Mapping[str, object]
+    keywords: Mapping[str, Any]
     model: str | None
     size: list[int] | None
     channels: int | None
@@ -241,7 +246,7 @@ class TrainOptions:
     device: str | None
 
     @classmethod
-    def of(cls, args) -> TrainOptions:
+    def of(cls, args: argparse.Namespace) -> TrainOptions:
         """Take over what argparse has read."""
         own = {field.name: getattr(args, field.name) for field in fields(cls) if field.name != "keywords"}
         keywords = {option.name: getattr(args, option.name) for option in OPTIONS}
@@ -257,11 +262,11 @@ class TrainOptions:
         """Where the state of the unfinished training lies."""
         return self.path.with_name(f"{self.path.name}.resume")
 
-    def __getitem__(self, name: str):
+    def __getitem__(self, name: str) -> Any:
         """Return the value of an option, be it one of `OPTIONS` or of `OWN`."""
         return self.keywords[name] if name in self.keywords else getattr(self, name)
 
-    def complete(self, state=None) -> TrainOptions:
+    def complete(self, state: State | None = None) -> CompleteOptions:
         """Return the options with those of `state`, if there is one, and else with their defaults.
 
         Raises
@@ -270,20 +275,21 @@ class TrainOptions:
             An option that was given differs from the state's; the state is damaged.
         """
         stored = {} if state is None else self._stored(state)
-        taken = {}
+        taken: dict[str, Any] = {}
         for name in (*self.keywords, *OWN):
             values = (self[name], stored.get(name), OWN.get(name))
             taken[name] = next((value for value in values if value is not None), None)
         keywords = MappingProxyType({name: taken.pop(name) for name in self.keywords})
         source = self.dataset if state is None else self._source(state)
-        options = replace(self, dataset=source, keywords=keywords, **taken)
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        options = CompleteOptions(**(own | taken | {"dataset": source, "keywords": keywords}))
         if options.threads is not None and not 1 <= options.threads <= 1024:
             raise ValueError(f"--threads must be at least 1 and at most 1024; got {options.threads}.")
         if not 0 <= options.seed < 2**63 - 1:
             raise ValueError(f"--seed must be from 0 to 2**63 - 2; got {options.seed}.")
         return options
 
-    def _stored(self, state) -> dict:
+    def _stored(self, state: State) -> dict[str, Any]:
         """Return the options of `state`; refuse one that was given and differs."""
         # An option that came later had its default when the state was written.
         known = OWN | state.about["recipe"]
@@ -309,9 +315,10 @@ class TrainOptions:
                 )
         return {name: known[name] for name in kinds}
 
-    def _source(self, state) -> str:
+    def _source(self, state: State) -> str:
         """Return what `state` was trained on, where it lies now."""
-        source, stored = self.dataset, state.about["dataset"]
+        source = self.dataset
+        stored: str = state.about["dataset"]
         if dataset_name(stored) != stored:
             raise ValueError(f"{state.path} is damaged: {stored!r} is no name of a dataset.")
         if source is not None and dataset_name(source) != stored:
@@ -322,6 +329,21 @@ class TrainOptions:
                 f"vaewidgets train PATH/{stored} --resume --out {self.out}"
             )
         return source or stored
+
+
+@dataclass(frozen=True)
+class CompleteOptions(TrainOptions):
+    """The same once `complete` has set what was not asked for: None is left only where it means "none"."""
+
+    dataset: str
+    model: str
+    skip_corrupt: bool
+    seed: int
+    holdout: int
+    final: bool
+    half: bool
+    atlas: str
+    device: str
 
 
 def as_options(text: str) -> str:
@@ -335,7 +357,7 @@ def as_options(text: str) -> str:
     return text
 
 
-def command(options: TrainOptions) -> str:
+def command(options: CompleteOptions) -> str:
     """Write the command that trains the same model, without what belongs to this machine alone.
 
     The data root is left out, and of a folder, an .npz and an absolute output path only the name stays.
@@ -361,7 +383,7 @@ def dataset_name(source: str) -> str:
     return f"./{name}" if name in NAMED else name
 
 
-def white_of(info: dict, source: str) -> float | None:
+def white_of(info: dict[str, Any], source: str) -> float | None:
     """Return which number was said to be white in `source` when a model was trained on it; None if none was.
 
     `info` is out of a file, and may hold anything.
@@ -369,10 +391,12 @@ def white_of(info: dict, source: str) -> float | None:
     recipe = info.get("recipe")
     white = recipe.get("white") if isinstance(recipe, dict) else None
     known = source not in NAMED and dataset_name(source) == info.get("dataset")
-    return white if known and type(white) in (int, float) and 0 < white < math.inf else None
+    if white is None or not known or type(white) not in (int, float):
+        return None
+    return white if 0 < white < math.inf else None
 
 
-def _is_kind(value, kind) -> bool:
+def _is_kind(value: Any, kind: Any) -> bool:
     """Tell whether JSON gave what an option of that kind can be; None is an option not given."""
     if isinstance(kind, list):
         return value is None or (
@@ -384,7 +408,7 @@ def _is_kind(value, kind) -> bool:
     return value is None or (type(value) in kinds and in_range)
 
 
-def check_fits(options: TrainOptions, *functions: Callable) -> None:
+def check_fits(options: TrainOptions, *functions: Callable[..., object]) -> None:
     """Refuse an option that none of the functions takes."""
     names = {name for function in functions for name in inspect.signature(function).parameters}
     for option in OPTIONS:
@@ -392,14 +416,14 @@ def check_fits(options: TrainOptions, *functions: Callable) -> None:
             raise ValueError(f"--{option.name.replace('_', '-')} is not for --model {options.model}.")
 
 
-def given(options: TrainOptions, function: Callable) -> dict:
+def given(options: TrainOptions, function: Callable[..., object]) -> dict[str, Any]:
     """Return the keywords of a function that were asked for; the others keep their defaults."""
     names = inspect.signature(function).parameters
     values = {name: value for name, value in options.keywords.items() if name in names}
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if v is not None}
 
 
-def recipe(options: TrainOptions, *functions: Callable) -> dict:
+def recipe(options: TrainOptions, *functions: Callable[..., object]) -> dict[str, Any]:
     """Return every option of these functions with its value, defaults too: those may change later."""
     defaults = {n: p.default for f in functions for n, p in inspect.signature(f).parameters.items()}
     asked = {name: value for function in functions for name, value in given(options, function).items()}

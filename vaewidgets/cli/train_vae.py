@@ -7,9 +7,10 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from vaewidgets._utils import atomic_write
 from vaewidgets._utils.text import brief
@@ -21,15 +22,22 @@ from vaewidgets.models.conditional import ConditionalVAE
 from vaewidgets.models.vae import VAE, Autoencoder
 from vaewidgets.training import resume
 from vaewidgets.training.devices import Team, pick_device
-from vaewidgets.training.loop import fit
+from vaewidgets.training.loop import Training, fit
 from vaewidgets.training.records import Diverged
 
 from .progress import Progress, Signals, drive
 from .train_common import Splits, class_info, held_out_name, load, round_to_half, split, store
-from .train_options import TrainOptions, check_fits, command, dataset_name, given, recipe
+from .train_options import CompleteOptions, check_fits, command, dataset_name, given, recipe
+
+if TYPE_CHECKING:
+    from vaewidgets.models.protocols import Trainable
 
 #: By what ``--model`` calls them.
-KINDS = {"vae": VAE, "ae": Autoencoder, "cvae": ConditionalVAE}
+KINDS: dict[str, type[VAE | Autoencoder | ConditionalVAE]] = {
+    "vae": VAE,
+    "ae": Autoencoder,
+    "cvae": ConditionalVAE,
+}
 
 #: Training images in the second atlas: as many as MNIST has test images.
 TRAIN_ATLAS = 10_000
@@ -53,7 +61,7 @@ class End(NamedTuple):
     unsaved: Mapping[Path, bytes] = {}
 
 
-def train(options: TrainOptions, state: resume.State | None) -> int:
+def train(options: CompleteOptions, state: resume.State | None) -> int:
     """Train, measure, store. Returns the exit status.
 
     Of several processes (torchrun) the first alone speaks, measures and writes; the others return 0.
@@ -61,7 +69,7 @@ def train(options: TrainOptions, state: resume.State | None) -> int:
 
     Parameters
     ----------
-    options : TrainOptions
+    options : CompleteOptions
         Complete.
     state : State or None
         What to go on from.
@@ -98,10 +106,12 @@ def train(options: TrainOptions, state: resume.State | None) -> int:
     return end.status if team.rank == 0 else 0
 
 
-def _begin(options: TrainOptions, splits: Splits, classes: int, state: resume.State | None, about: dict):
+def _begin(
+    options: CompleteOptions, splits: Splits, classes: int, state: resume.State | None, about: dict[str, Any]
+) -> tuple[Training, list[str]]:
     """Return the `Training`, where `state` left it if there is one, and what is to be said of that."""
     kind, images = KINDS[options.model], splits.train.images
-    config = {"image_shape": tuple(images.shape[1:]), **given(options, VAE)}
+    config: dict[str, Any] = {"image_shape": tuple(images.shape[1:]), **given(options, VAE)}
     keywords = {**given(options, fit), "device": options.device, "seed": options.seed}
     keywords["validation"] = splits.validation
     if kind is ConditionalVAE:
@@ -121,7 +131,7 @@ def _begin(options: TrainOptions, splits: Splits, classes: int, state: resume.St
         steps = fit(kind(**config, seed=options.seed), images, **keywords)
     except (TypeError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
         raise ValueError(f"{state.path} describes a training that cannot be run: {brief(error)}.") from error
-    notes = []
+    notes: list[str] = []
     if not resume.restore(steps, state):
         notes.append(
             f"{state.path} is of another device ({state.about['device']}, this is {about['device']}): the "
@@ -132,7 +142,9 @@ def _begin(options: TrainOptions, splits: Splits, classes: int, state: resume.St
     return steps, notes
 
 
-def _train(steps, signals: Signals, options: TrainOptions, about: dict, team: Team) -> End:
+def _train(
+    steps: Training, signals: Signals, options: CompleteOptions, about: dict[str, Any], team: Team
+) -> End:
     """Take the steps; after a signal store the state at once, since measuring takes its time."""
 
     def state() -> dict[Path, bytes]:
@@ -173,7 +185,9 @@ def _train(steps, signals: Signals, options: TrainOptions, about: dict, team: Te
     return end
 
 
-def _finish(steps, options: TrainOptions, about: dict, splits: Splits, end: End) -> int:
+def _finish(
+    steps: Training, options: CompleteOptions, about: dict[str, Any], splits: Splits, end: End
+) -> int:
     """Measure the model and store it. Returns the exit status."""
     model, out = steps.model, options.path
     if end.status == 1:
@@ -182,8 +196,8 @@ def _finish(steps, options: TrainOptions, about: dict, splits: Splits, end: End)
         round_to_half(model)
     info = {name: value for name, value in about.items() if name != "fingerprint"}
     info |= class_info(splits.measured.classes)
-    if options.final:
-        info["validation"] = _validation(steps, options, splits, end)
+    if options.final and splits.validation is not None:
+        info["validation"] = _validation(steps, options, splits.validation, end)
     figures = _measure(model, splits.measured, splits.name)
     atlas = _atlas(model, splits.measured) if options.atlas != "none" else None
     train_atlas = _atlas(model, splits.train.take(slice(TRAIN_ATLAS))) if options.atlas == "both" else None
@@ -207,27 +221,28 @@ def _finish(steps, options: TrainOptions, about: dict, splits: Splits, end: End)
     return end.status
 
 
-def _validation(steps, options: TrainOptions, splits: Splits, end: End) -> dict:
+def _validation(steps: Training, options: CompleteOptions, validation: Images, end: End) -> dict[str, Any]:
     """Say how good the stored weights are on the images that chose them, and which epoch those chose.
 
     The epoch is None where none was chosen: without a patience, or where the training diverged.
     """
-    figures = _measure(steps.model, splits.validation, held_out_name(options.holdout))
+    figures = _measure(steps.model, validation, held_out_name(options.holdout))
     chosen = options["patience"] is not None and end.status != 1
     kept = {name: figures[name] for name in ("loss", "images", "split", "seed")}
     return kept | {"epoch": steps.best_epoch if chosen else None}
 
 
-def _atlas(model, images: Images) -> checkpoints.Atlas:
-    return checkpoints.Atlas(*encode_all(model, images.images, labels=_known(model, images)), images.labels)
+def _atlas(model: Trainable, images: Images) -> checkpoints.Atlas:
+    q = encode_all(model, images.images, labels=_known(model, images))
+    return checkpoints.Atlas(q.mu, q.logvar, images.labels)
 
 
-def _known(model, images: Images):
+def _known(model: Trainable, images: Images) -> Tensor | None:
     """Return what a model is told beside the images: of a ConditionalVAE the labels."""
     return images.labels if isinstance(model, ConditionalVAE) else None
 
 
-def _measure(model, images: Images, split: str, seed: int = 0) -> dict:
+def _measure(model: Trainable, images: Images, split: str, seed: int = 0) -> dict[str, Any]:
     """Measure the bound itself (beta = 1), of an autoencoder the reconstruction; nats per held-out image."""
     terms = held_out_elbo(model, images.images, labels=_known(model, images), seed=seed)
     # In double: ten thousand float32 numbers lose their last digits in a sum.

@@ -202,7 +202,7 @@ def data() -> Finding:
     if not root:
         from platformdirs import user_cache_path
 
-        root = user_cache_path("vaewidgets")
+        root = str(user_cache_path("vaewidgets"))
     there = [name for name in ("MNIST", "FashionMNIST") if (Path(root) / name / "raw").is_dir()]
     if there:
         return Finding("info", "data", f"{' and '.join(there)} in {root}")

@@ -76,7 +76,7 @@ def shipped_notebooks() -> tuple[Path, bool]:
 
 
 def copy_notebooks(
-    target: str | os.PathLike, source: Path | None = None, *, solutions: bool = False, sign: bool = True
+    target: str | os.PathLike[str], source: Path | None = None, *, solutions: bool = False, sign: bool = True
 ) -> tuple[list[Path], list[Path]]:
     """Copy the notebooks to `target` without ever touching a file that is already there.
 

@@ -245,10 +245,10 @@ def repack(distribution: metadata.Distribution, folder: Path) -> Path:
 
     made_here = {"INSTALLER", "REQUESTED", "RECORD", "direct_url.json"}
     files, lines = {}, []
-    for file in distribution.files:
+    for file in distribution.files or ():
         if ".." in file.parts or file.suffix == ".pyc" or (file.name in made_here and len(file.parts) == 2):
             continue  # a script, or what the installation added
-        name, there = file.as_posix(), file.locate()
+        name, there = file.as_posix(), Path(file.locate())
         data = there.read_bytes() if there.is_file() else b""
         digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
         if file.hash is None or digest != file.hash.value:

@@ -47,7 +47,7 @@ def unchanged(source: Path) -> dict[str, str]:
     return found
 
 
-def sign(source: str | os.PathLike) -> list[str]:
+def sign(source: str | os.PathLike[str]) -> list[str]:
     """Sign the notebooks below `source` that are as they shipped, for the user who runs this.
 
     Returns

@@ -20,7 +20,7 @@ _DEVICES = {"con", "prn", "aux", "nul", "conin", "conout"} | {
 }
 
 
-def open_folder(workshop: str | os.PathLike, name: str | None = None) -> tuple[Path, bool, list[Path]]:
+def open_folder(workshop: str | os.PathLike[str], name: str | None = None) -> tuple[Path, bool, list[Path]]:
     """Make a student's folder with all notebooks, or go on in the one that is there.
 
     Parameters
@@ -60,7 +60,7 @@ def open_folder(workshop: str | os.PathLike, name: str | None = None) -> tuple[P
     return folder, new, notebooks.copy_notebooks(folder)[0]
 
 
-def prepare(workshop: str | os.PathLike, students: int) -> tuple[list[Path], list[Path]]:
+def prepare(workshop: str | os.PathLike[str], students: int) -> tuple[list[Path], list[Path]]:
     """Make the folders ``student-01``, ``student-02``, ... before the students come.
 
     Parameters
@@ -83,7 +83,8 @@ def prepare(workshop: str | os.PathLike, students: int) -> tuple[list[Path], lis
     if not 1 <= students <= MOST_STUDENTS:
         raise ValueError(f"students must be from 1 to {MOST_STUDENTS}; got {students}.")
     room = _room(workshop)
-    made, left = [], []
+    made: list[Path] = []
+    left: list[Path] = []
     for folder in map(room.joinpath, itertools.islice(_numbered(), students)):
         if _make(folder):
             notebooks.copy_notebooks(folder, sign=not made)
@@ -121,7 +122,7 @@ def _numbered():
     return (f"student-{number:02}" for number in itertools.count(1))
 
 
-def _room(workshop: str | os.PathLike) -> Path:
+def _room(workshop: str | os.PathLike[str]) -> Path:
     """Make the folder of the workshop if need be, and say what is wrong with it before a student is."""
     workshop = Path(workshop)
     room = workshop.resolve()

@@ -18,7 +18,7 @@ LARGEST_FILE = 100_000_000
 LONGEST_VERSION = 40
 
 
-def version_of(path: str | os.PathLike) -> Version | None:
+def version_of(path: str | os.PathLike[str]) -> Version | None:
     """Return the version that a notebook was written for; None where it does not say, or is none."""
     path = Path(path)
     try:
@@ -32,7 +32,7 @@ def version_of(path: str | os.PathLike) -> Version | None:
         return None
 
 
-def line_of(path: str | os.PathLike, installed: str) -> str:
+def line_of(path: str | os.PathLike[str], installed: str) -> str:
     """Say in one line that a notebook is older or newer than the package; nothing if neither."""
     version, here = version_of(path), Version(Version(installed).public)
     if version is None or version == here:

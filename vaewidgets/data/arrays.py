@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -41,9 +43,9 @@ def as_images(source, white: float | None = None) -> tuple[Tensor, Range, tuple[
         No array of numbers, another shape, numbers that `white` does not allow.
     """
     array = _as_tensor(source)
-    doubts = ()
+    doubts: tuple[str, ...] = ()
     if array.dim() == 3:
-        doubts = _misread_axes(tuple(array.shape))
+        doubts = _misread_axes(array.shape)
         array = array.unsqueeze(1)
     elif array.dim() == 4 and array.shape[-1] in (1, 3) and array.shape[1] not in (1, 3):
         array = array.permute(0, 3, 1, 2)
@@ -179,7 +181,7 @@ def _as_tensor(source) -> Tensor:
         ) from error
 
 
-def _misread_axes(shape: tuple[int, int, int]) -> tuple[str, ...]:
+def _misread_axes(shape: Sequence[int]) -> tuple[str, ...]:
     """Refuse one photograph in the place of a stack of grey images (N, H, W); say what else may be none."""
     first, second, last = shape
     if min(first, second) >= _PHOTO and last in (1, 3, 4):

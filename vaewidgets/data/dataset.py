@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,11 @@ class Dataset:
         return f"Dataset({self.name!r}, train={len(self.train)}, test={len(self.test)}, image={shape})"
 
 
-def check_images(images, image_shape=None, support=(0.0, 1.0)) -> None:
+def check_images(
+    images: object,
+    image_shape: Sequence[int] | None = None,
+    support: tuple[float, float] = (0.0, 1.0),
+) -> None:
     """Raise unless `images` is a (N, C, H, W) float tensor inside `support`, of `image_shape` if given."""
     if not isinstance(images, Tensor):
         hints = {Dataset: "Take one of its splits, data.train or data.test.", Images: "Take its .images."}

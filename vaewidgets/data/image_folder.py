@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -90,6 +90,9 @@ class Folder(NamedTuple):
     doubts: tuple[str, ...]
 
 
+_T = TypeVar("_T")
+
+
 class _File(NamedTuple):
     path: Path
     label: int
@@ -103,7 +106,7 @@ class _Header(NamedTuple):
 
 
 def read_folder(
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     size: int | tuple[int, int] | None = None,
     channels: int | None = None,
     on_error: str = "refuse",
@@ -255,7 +258,8 @@ def _find_classes(
 
 def _list(folder: Path, others: list[Path]) -> tuple[list[Path], list[Path]]:
     """Return images and folders; what is neither, hidden, or debris is added to `others`."""
-    images, folders = [], []
+    images: list[Path] = []
+    folders: list[Path] = []
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: natural(entry.name)):
             path = folder / entry.name
@@ -365,7 +369,9 @@ def _merge(ranges: Iterable[tuple[str, Range]]) -> tuple[Range, ...]:
     return tuple(merged.values())
 
 
-def _each(files, read: Callable, on_error: str, left_out: list[ValueError]) -> Iterator[tuple[_File, object]]:
+def _each(
+    files: Iterable[_File], read: Callable[[Path], _T], on_error: str, left_out: list[ValueError]
+) -> Iterator[tuple[_File, _T]]:
     """Yield each file with what `read` makes of its path; errors are raised, or collected in `left_out`."""
     for file in files:
         try:

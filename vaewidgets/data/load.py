@@ -6,9 +6,10 @@ import gzip
 import os
 import tempfile
 import warnings
+from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vaewidgets._utils.safe_open import safe_open
 from vaewidgets._utils.text import brief, tame
@@ -20,6 +21,7 @@ from .white_level import Range, check_white, from_bytes, to_pixels
 
 # torch is imported where tensors are made: files are read, and refused, before that takes seconds and 500 MB.
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
     from torch import Tensor
 
     from .dataset import Dataset, Images
@@ -33,12 +35,15 @@ _PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-la
 _LARGEST_PART = 2**26
 _FASHION = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 
+#: A name, the path of a folder or of an .npz, or an array.
+Source: TypeAlias = "str | os.PathLike[str] | Tensor | ArrayLike"
+
 
 def load_data(
-    source="digits",
-    labels=None,
+    source: Source = "digits",
+    labels: Tensor | ArrayLike | None = None,
     *,
-    root: str | os.PathLike | None = None,
+    root: str | os.PathLike[str] | None = None,
     download: bool = True,
     test_fraction: float = 0.2,
     seed: int = 0,
@@ -111,37 +116,39 @@ def load_data(
         seem to be taken for what they are not.
     """
     check_white(white)
-    is_path, known = isinstance(source, (str, os.PathLike)), ("digits", *_TORCHVISION)
+    # What it is, the flags below say, which a type checker does not follow.
+    given: Any = source
+    is_path, known = isinstance(given, (str, os.PathLike)), ("digits", *_TORCHVISION)
     if is_path and labels is not None:
-        raise ValueError(f"labels go with an array; {os.fspath(source)!r} brings its own.")
-    is_named = is_path and source in known
+        raise ValueError(f"labels go with an array; {os.fspath(given)!r} brings its own.")
+    is_named = is_path and given in known
     if is_named and white is not None:
-        raise ValueError(f"white goes with images of your own; {source!r} knows which number is white.")
+        raise ValueError(f"white goes with images of your own; {given!r} knows which number is white.")
     if is_path and not is_named:
-        expanded = os.path.expanduser(source)
-        source = Path(expanded) if isinstance(source, os.PathLike) else expanded
+        expanded = os.path.expanduser(given)
+        given = Path(expanded) if isinstance(given, os.PathLike) else expanded
     # A folder that happens to be called "digits" is still reached as a Path, or as "./digits".
-    if is_path and not is_named and os.path.isdir(source):
-        found = read_folder(source, size, channels, on_error, white)
-        with _naming(source):
-            return _folder(source, found, test_fraction, seed)
+    if is_path and not is_named and os.path.isdir(given):
+        found = read_folder(given, size, channels, on_error, white)
+        with _naming(given):
+            return _folder(given, found, test_fraction, seed)
     if size is not None or channels is not None or on_error != "refuse":
-        what = repr(os.fspath(source)) if is_path else f"a {type(source).__name__}"
+        what = repr(os.fspath(given)) if is_path else f"a {type(given).__name__}"
         raise ValueError(f"size, channels and on_error go with a folder of images; {what} is none.")
-    if isinstance(source, os.PathLike) or (is_path and source.endswith(".npz")):
-        images, labels, others = read_npz(source)
-        with _naming(source):
-            data = _arrays(images, labels, test_fraction, seed, tame(Path(source).stem), white, others)
+    if isinstance(given, os.PathLike) or (is_path and given.endswith(".npz")):
+        images, labels, others = read_npz(given)
+        with _naming(given):
+            data = _arrays(images, labels, test_fraction, seed, tame(Path(given).stem), white, others)
     elif is_named:
-        return _digits() if source == "digits" else _torchvision(source, root, download)
+        return _digits() if given == "digits" else _torchvision(given, root, download)
     elif is_path:
         raise ValueError(
-            f"Unknown dataset {source!r}: expected one of {', '.join(known)}, a folder of images that is "
+            f"Unknown dataset {given!r}: expected one of {', '.join(known)}, a folder of images that is "
             "there, an .npz file, or an array."
         )
     else:
-        data = _arrays(source, labels, test_fraction, seed, name, white)
-    for doubt in data.report.doubts:
+        data = _arrays(given, labels, test_fraction, seed, name, white)
+    for doubt in data.report.doubts if data.report else ():
         warnings.warn(doubt, stacklevel=2)
     return data
 
@@ -304,18 +311,25 @@ def _folder(folder, found: Folder, test_fraction: float, seed: int) -> Dataset:
 
 
 def _arrays(
-    source, labels, test_fraction: float, seed: int, name: str, white: float | None, others: list[str] = ()
+    source,
+    labels,
+    test_fraction: float,
+    seed: int,
+    name: str,
+    white: float | None,
+    others: Sequence[str] = (),
 ) -> Dataset:
     from .arrays import as_images, as_labels
     from .dataset import Dataset, Images
 
     images, found, doubts = as_images(source, white)
-    parts, classes = _random_parts(len(images), test_fraction, seed), ()
+    parts = _random_parts(len(images), test_fraction, seed)
+    classes: tuple[str, ...] = ()
     if labels is not None:
         labels, classes = as_labels(labels)
     whole = Images(images, labels, classes)
     train, test = map(whole.take, parts)
-    left_out = ()
+    left_out: tuple[str, ...] = ()
     if others:
         names = brief(", ".join(map(repr, others)))
         left_out = (f"{len(others)} arrays of other names ({names})",)

@@ -6,6 +6,8 @@ has seen a decoder; blends, halves and faint shapes are what a bad one paints.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -67,8 +69,15 @@ def inverted(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 #: Made of one image, and of two of different classes.
-OF_ONE = (uniform, gaussian, shuffled, blobs, faint, inverted)
-OF_TWO = (blends, overlays, halves)
+OF_ONE: tuple[Callable[[Tensor, torch.Generator], Tensor], ...] = (
+    uniform,
+    gaussian,
+    shuffled,
+    blobs,
+    faint,
+    inverted,
+)
+OF_TWO: tuple[Callable[[Tensor, Tensor, torch.Generator], Tensor], ...] = (blends, overlays, halves)
 
 
 def make_rejects(x: Tensor, labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -87,15 +96,16 @@ def make_rejects(x: Tensor, labels: Tensor, count: int, generator: torch.Generat
     Tensor of shape (count, C, H, W)
         In [0, 1]. Where no other image of a different class was drawn for a pair, there is noise instead.
     """
-    kinds = (*OF_ONE, *OF_TWO)
+    kinds = len(OF_ONE) + len(OF_TWO)
     made = []
     # A small batch has fewer of them than there are kinds.
-    for place, kind in zip(torch.randperm(len(kinds), generator=generator).tolist(), kinds, strict=True):
-        n = count // len(kinds) + (place < count % len(kinds))
+    for kind, place in enumerate(torch.randperm(kinds, generator=generator).tolist()):
+        n = count // kinds + (place < count % kinds)
         rows, others = torch.randint(len(x), (2, n), generator=generator)
-        if kind in OF_ONE:
-            made.append(kind(x[rows], generator))
+        if kind < len(OF_ONE):
+            made.append(OF_ONE[kind](x[rows], generator))
             continue
         differ = (labels[rows] != labels[others])[:, None, None, None]
-        made.append(torch.where(differ, kind(x[rows], x[others], generator), uniform(x[rows], generator)))
+        two = OF_TWO[kind - len(OF_ONE)](x[rows], x[others], generator)
+        made.append(torch.where(differ, two, uniform(x[rows], generator)))
     return torch.cat(made)

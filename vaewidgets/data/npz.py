@@ -29,7 +29,7 @@ _ROW = 64
 _IMAGES, _LABELS = ("images", "x", "arr_0"), ("labels", "y", "arr_1")
 
 
-def read_npz(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+def read_npz(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """Read images, and labels if there are any, from a file written by ``numpy.savez``.
 
     Parameters

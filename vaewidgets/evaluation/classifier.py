@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from vaewidgets.data.dataset import Images
@@ -31,7 +33,14 @@ def measure(model: Classifier, images: Images, *, tau: float = TAU, seed: int = 
     dict of str to Rate
         "accuracy", by the best of the real classes; and the shares rejected of "real" images, of "noise", as
         many of uniform pixels, and of "shuffled" ones, the same images with their pixels in disorder.
+
+    Raises
+    ------
+    ValueError
+        The images have no labels.
     """
+    if images.labels is None:
+        raise ValueError("a classifier is measured on images with labels; these have none.")
     x, generator = images.images, torch.Generator().manual_seed(seed)
     best = torch.cat([model(part)[:, :-1].argmax(1) for part in x.split(1000)])
     pictures = {"real": x, "noise": uniform(x, generator), "shuffled": shuffled(x, generator)}
@@ -39,7 +48,7 @@ def measure(model: Classifier, images: Images, *, tau: float = TAU, seed: int = 
     return {"accuracy": Rate.of(best == images.labels), **rejected}
 
 
-def figures_of(model: Classifier, images: Images, split: str, seed: int = 0) -> dict:
+def figures_of(model: Classifier, images: Images, split: str, seed: int = 0) -> dict[str, Any]:
     """Measure a classifier, as a file's header says it: counts, shares and their intervals."""
     rates = {kind: rate._asdict() for kind, rate in measure(model, images, seed=seed).items()}
     return {
@@ -52,7 +61,7 @@ def figures_of(model: Classifier, images: Images, split: str, seed: int = 0) -> 
     }
 
 
-def as_sentence(figures: dict) -> str:
+def as_sentence(figures: dict[str, Any]) -> str:
     """Say what `figures_of` found in one line."""
     real, noise, shuffled = (f"{rate['share']:.1%}" for rate in figures["rejected"].values())
     return (

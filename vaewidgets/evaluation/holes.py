@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from vaewidgets.models.vae import looks
+
+if TYPE_CHECKING:
+    from vaewidgets.models.protocols import Decoder, Judge
 
 #: The probability under which a judge is not sure, unless a panel or a table says another.
 TAU = 0.9
@@ -39,7 +42,7 @@ class Rate(NamedTuple):
         count / n, and the ends of its 95 % interval.
     """
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody wants of a share
     n: int
     share: float
     low: float
@@ -154,7 +157,7 @@ def reject_threshold(confidence: Tensor, share: float = 0.05) -> float:
 
 
 @looks
-def confidence_of(judge, images: Tensor, *, batch_size: int = _BATCH) -> Tensor:
+def confidence_of(judge: Judge, images: Tensor, *, batch_size: int = _BATCH) -> Tensor:
     """Ask a judge how sure it is of each image: Tensor of shape (n,).
 
     Parameters
@@ -168,7 +171,7 @@ def confidence_of(judge, images: Tensor, *, batch_size: int = _BATCH) -> Tensor:
 
 
 @looks
-def decode_all(model, z: Tensor, *, batch_size: int = _BATCH) -> Tensor:
+def decode_all(model: Decoder, z: Tensor, *, batch_size: int = _BATCH) -> Tensor:
     """Decode every point: Tensor of shape (n, C, H, W), for z of shape (n, d)."""
     return torch.cat([model.decode(part) for part in z.split(batch_size)])
 
@@ -203,7 +206,8 @@ def nearest_distance(images: Tensor, references: Tensor, *, batch_size: int = 20
     squares = (y**2).sum(1)
     nearest = torch.cat([(squares - 2 * part @ y.T).min(1).indices for part in x.split(batch_size)])
     # The product loses digits where two images are nearly one; their difference does not.
-    return (x - y[nearest]).norm(dim=1)
+    distance: Tensor = (x - y[nearest]).norm(dim=1)
+    return distance
 
 
 def distance_threshold(distance: Tensor, share: float = 0.05) -> float:
@@ -277,7 +281,14 @@ def interpolate(a: Tensor, b: Tensor, t: Tensor, kind: str = "line") -> Tensor:
 
 
 def path_holes(
-    model, judge, a: Tensor, b: Tensor, steps: int = 21, tau: float = TAU, *, kind: str = "line"
+    model: Decoder,
+    judge: Judge,
+    a: Tensor,
+    b: Tensor,
+    steps: int = 21,
+    tau: float = TAU,
+    *,
+    kind: str = "line",
 ) -> PathHoles:
     """Measure how much of the way between pairs of codes is holes.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +13,10 @@ from vaewidgets.models.objectives import elbo, iwae
 from vaewidgets.models.vae import looks
 
 from .metrics import standard_error
+
+if TYPE_CHECKING:
+    from vaewidgets.models.protocols import Likelihood, LikelihoodDecoder, VariationalModel
+    from vaewidgets.models.vae import VAE
 
 #: The prior has 4e-9 of its mass outside this square; a posterior that lies further out widens it.
 _HALF_WIDTH = 6.0
@@ -46,7 +50,7 @@ class Rung(NamedTuple):
 
 
 @looks
-def log_joint(model, x: Tensor, z: Tensor) -> Tensor:
+def log_joint(model: LikelihoodDecoder, x: Tensor, z: Tensor) -> Tensor:
     """Compute log p(x, z) = log p(x|z) + log p(z) of every image at every point.
 
     Less log p(x) it is the log-density of the true posterior: what a grid of it shows.
@@ -71,7 +75,7 @@ def log_joint(model, x: Tensor, z: Tensor) -> Tensor:
 
 
 @looks
-def log_evidence(model, x: Tensor, *, tolerance: float = 0.01) -> Tensor:
+def log_evidence(model: VariationalModel, x: Tensor, *, tolerance: float = 0.01) -> Tensor:
     """Compute log p(x) of a model with two latent dimensions by quadrature.
 
     On a grid over [-6, 6]^2, whose step is halved, for each image where its posterior has mass, until the
@@ -127,7 +131,7 @@ def log_evidence(model, x: Tensor, *, tolerance: float = 0.01) -> Tensor:
 
 @looks
 def ladder(
-    model, x: Tensor, ks: tuple[int, ...] = (1, 5, 50), *, repeats: int = 200, seed: int = 0
+    model: VAE, x: Tensor, ks: tuple[int, ...] = (1, 5, 50), *, repeats: int = 200, seed: int = 0
 ) -> list[Rung]:
     """Measure the bounds on log p(x) of one image, from the ELBO up, and log p(x) where it can be had.
 
@@ -174,7 +178,7 @@ def ladder(
     return rungs
 
 
-def _log_likelihood(likelihood, x: Tensor, parameters: Tensor) -> Tensor:
+def _log_likelihood(likelihood: Likelihood, x: Tensor, parameters: Tensor) -> Tensor:
     """Compute log p(x|z) of every image under every row of parameters: Tensor of shape (B, P)."""
     if isinstance(likelihood, (Bernoulli, ContinuousBernoulli)):
         # The logit is the natural parameter: x enters by x * logit alone, so that all pairs are one product.
@@ -183,7 +187,7 @@ def _log_likelihood(likelihood, x: Tensor, parameters: Tensor) -> Tensor:
     return torch.stack([likelihood.log_prob(image, parameters) for image in x])
 
 
-def _refine(model, x: Tensor, cells: Tensor, values: Tensor, tolerance: float) -> Tensor:
+def _refine(model: VariationalModel, x: Tensor, cells: Tensor, values: Tensor, tolerance: float) -> Tensor:
     """Halve the step about the points that carry one image's mass until the sum over the grid settles."""
     step = _STEP
     total = _integral(values, step)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from vaewidgets.models.conditional import ConditionalVAE, with_labels
+from vaewidgets.models.conditional import ConditionalVAE, Labelled, with_labels
 from vaewidgets.models.objectives import Elbo, autoencoding, elbo, iwae
-from vaewidgets.models.vae import Autoencoder, Posterior, looks
+from vaewidgets.models.vae import VAE, Autoencoder, Posterior, looks
+
+if TYPE_CHECKING:
+    from vaewidgets.models.classifier import Classifier
+    from vaewidgets.models.protocols import Trainable
 
 
 class ActiveUnits(NamedTuple):
@@ -26,7 +30,7 @@ class ActiveUnits(NamedTuple):
         Variance over images of mu, per dimension; float64.
     """
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody wants of a number
     variance: Tensor
 
 
@@ -42,9 +46,29 @@ class Mean(NamedTuple):
         return cls(values.double().mean().item(), standard_error(values))
 
 
+class Codes(NamedTuple):
+    """What an autoencoder answers, in the place of a `Posterior`.
+
+    Attributes
+    ----------
+    mu : Tensor of shape (N, d)
+        The codes.
+    logvar : None
+        They have no spread.
+    """
+
+    mu: Tensor
+    logvar: None = None
+
+
 @looks
 def held_out_elbo(
-    model, images: Tensor, *, labels: Tensor | None = None, seed: int = 0, batch_size: int = 1000
+    model: Trainable,
+    images: Tensor,
+    *,
+    labels: Tensor | None = None,
+    seed: int = 0,
+    batch_size: int = 1000,
 ) -> Elbo:
     """Estimate the ELBO of every image, with one sample of z each and fixed noise.
 
@@ -68,18 +92,21 @@ def held_out_elbo(
     device = next(model.parameters()).device
     batches = _batches(model, images, labels, batch_size)
     if isinstance(model, Autoencoder):
-        parts = [autoencoding(part, x) for part, x in batches]
+        parts = [autoencoding(model, x) for _, x in batches]
     else:
         # Drawn for all images at once: the noise of an image does not depend on batch_size.
         noise = torch.randn(len(images), model.latent_dim, generator=torch.Generator().manual_seed(seed))
         epsilons = noise.to(device).split(batch_size)
-        parts = [elbo(part, x, epsilon=e) for (part, x), e in zip(batches, epsilons, strict=True)]
+        parts = [
+            elbo(cast(VAE | Labelled, part), x, epsilon=e)
+            for (part, x), e in zip(batches, epsilons, strict=True)
+        ]
     return Elbo(*(torch.cat(terms) for terms in zip(*parts, strict=True)))
 
 
 @looks
 def held_out_iwae(
-    model,
+    model: VAE | ConditionalVAE,
     images: Tensor,
     k: int,
     *,
@@ -120,12 +147,15 @@ def held_out_iwae(
         raise ValueError("an Autoencoder has no q(z|x) to draw from, so no bound; held_out_iwae takes a VAE.")
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
-    parts = [(with_labels(model, labels, len(images)), torch.arange(len(images)))]
+    with_labels(model, labels, len(images))
     if isinstance(model, ConditionalVAE):
+        labels = model.check_labels(labels)
         # `iwae` works in pieces of its own, so each part is of one label, with the VAE which that makes.
         parts = [
             (model.given(label), (labels == label).nonzero()[:, 0]) for label in labels.unique().tolist()
         ]
+    else:
+        parts = [(model, torch.arange(len(images)))]
     bounds = images.new_empty(len(images), device=device)
     for part, rows in parts:
         for some in rows.split(max(1, 100_000 // max(1, k))):
@@ -135,11 +165,15 @@ def held_out_iwae(
     return bounds
 
 
-def _batches(model, images: Tensor, labels: Tensor | None, batch_size: int):
+def _batches(
+    model: Trainable, images: Tensor, labels: Tensor | None, batch_size: int
+) -> Iterator[tuple[VAE | Autoencoder | Labelled, Tensor]]:
     """Pass images to the model's device part by part, each with the model for its labels."""
     with_labels(model, labels, len(images))
     device = next(model.parameters()).device
-    parts = itertools.repeat(None) if labels is None else labels.to(device).split(batch_size)
+    parts: Iterable[Tensor | None] = (
+        itertools.repeat(None) if labels is None else labels.to(device).split(batch_size)
+    )
     for x, y in zip(images.split(batch_size), parts, strict=False):
         yield with_labels(model, y), x.to(device)
 
@@ -175,7 +209,9 @@ def active_units(mu: Tensor, *, threshold: float = 0.01) -> ActiveUnits:
 
 
 @looks
-def encode_all(model, images: Tensor, *, labels: Tensor | None = None, batch_size: int = 1000) -> Posterior:
+def encode_all(
+    model: Trainable, images: Tensor, *, labels: Tensor | None = None, batch_size: int = 1000
+) -> Posterior | Codes:
     """Encode every image: Posterior of mu and logvar, each of shape (N, d).
 
     Of an autoencoder mu holds the codes and logvar is None: it knows no spread.
@@ -190,13 +226,15 @@ def encode_all(model, images: Tensor, *, labels: Tensor | None = None, batch_siz
         Images at one time; bounds memory.
     """
     parts = [part.encode(x) for part, x in _batches(model, images, labels, batch_size)]
-    if isinstance(parts[0], Tensor):
-        return Posterior(torch.cat(parts), None)
-    return Posterior(*(torch.cat(terms) for terms in zip(*parts, strict=True)))
+    codes = [part for part in parts if isinstance(part, Tensor)]
+    if codes:
+        return Codes(torch.cat(codes))
+    posteriors = cast(list[Posterior], parts)
+    return Posterior(*(torch.cat(terms) for terms in zip(*posteriors, strict=True)))
 
 
 @looks
-def reconstruction_error(model, images: Tensor, *, batch_size: int = 1000) -> Tensor:
+def reconstruction_error(model: VAE | Autoencoder, images: Tensor, *, batch_size: int = 1000) -> Tensor:
     """Mean squared error per pixel of each reconstruction, from mu or the code: Tensor of shape (N,).
 
     Parameters
@@ -212,7 +250,7 @@ def reconstruction_error(model, images: Tensor, *, batch_size: int = 1000) -> Te
 
 
 @looks
-def features_of(judge, images: Tensor, *, batch_size: int = 1000) -> Tensor:
+def features_of(judge: Classifier, images: Tensor, *, batch_size: int = 1000) -> Tensor:
     """Compute what a judge's last layer is fed: Tensor of shape (N, features).
 
     Parameters
@@ -257,7 +295,7 @@ def feature_distance(a: Tensor, b: Tensor) -> float:
     # C_a C_b has the eigenvalues of the symmetric root' C_b root.
     cross = torch.linalg.eigvalsh(root.T @ covariance_b @ root).clamp(min=0).sqrt().sum()
     distance = ((a.mean(0) - b.mean(0)) ** 2).sum() + covariance_a.trace() + covariance_b.trace() - 2 * cross
-    return max(distance.item(), 0.0)
+    return max(float(distance.item()), 0.0)
 
 
 def knn_agreement(codes: Tensor, labels: Tensor, *, k: int = 10) -> float:
@@ -283,12 +321,12 @@ def knn_agreement(codes: Tensor, labels: Tensor, *, k: int = 10) -> float:
     """
     from sklearn.neighbors import NearestNeighbors
 
-    codes, labels = codes.reshape(len(codes), -1).cpu().numpy(), labels.cpu()
+    table, labels = codes.reshape(len(codes), -1).cpu().numpy(), labels.cpu()
     if labels.shape != (len(codes),):
         raise ValueError(f"{len(codes)} codes need {len(codes)} labels; got shape {tuple(labels.shape)}.")
     if not 1 <= k < len(codes):
         raise ValueError(f"k must be at least 1 and less than the {len(codes)} points; got {k}.")
     # Without a query scikit-learn leaves each point out of its own neighbours.
-    neighbours = NearestNeighbors(n_neighbors=k).fit(codes).kneighbors(return_distance=False)
+    neighbours = NearestNeighbors(n_neighbors=k).fit(table).kneighbors(return_distance=False)
     votes = torch.nn.functional.one_hot(labels[torch.from_numpy(neighbours)]).sum(1)
     return (votes.argmax(1) == labels).double().mean().item()

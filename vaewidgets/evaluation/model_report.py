@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from vaewidgets.io.checkpoints import Atlas, get_info
 from vaewidgets.models.likelihoods import Bernoulli
 from vaewidgets.models.objectives import binarize
+from vaewidgets.models.vae import VAE, Autoencoder
 
 from .aggregate_posterior import Surgery, elbo_surgery, two_sample_test
 from .holes import (
@@ -38,6 +39,9 @@ from .metrics import (
 )
 from .probes import Grouping, grouping, halves
 from .samplers import Sampler, code_spread, samplers_for
+
+if TYPE_CHECKING:
+    from vaewidgets.models.classifier import Classifier
 
 #: Pairs of held-out codes whose connecting lines are walked.
 PAIRS = 500
@@ -123,7 +127,7 @@ class Figures(NamedTuple):
     active_units: int | None
     reconstruction_error: Mean | None
     bounds: dict[str, Mean] | None
-    at_training: dict
+    at_training: dict[str, Any]
 
 
 class Subject:
@@ -141,11 +145,21 @@ class Subject:
     seed : int
     """
 
-    def __init__(self, name: str, model, judge, images, labels, draws: int, seed: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: VAE | Autoencoder,
+        judge: Classifier,
+        images: Tensor | None,
+        labels: Tensor | None,
+        draws: int,
+        seed: int,
+    ) -> None:
         self.name, self.model, self.judge, self.draws, self.seed = name, model, judge, draws, seed
         self.images = None if images is None else images[:draws]
         self.held_out = _held_out(name, model, self.images, labels, draws)
-        train, n = getattr(model, "train_atlas", None), len(self.held_out.mu)
+        train: Atlas | None = getattr(model, "train_atlas", None)
+        n = len(self.held_out.mu)
         if train is None:
             first, second = halves(n, seed)
             self._reference_codes, self._other_codes = self.held_out.mu[first], self.held_out.mu[second]
@@ -227,7 +241,6 @@ class Subject:
         pairs = min(PAIRS, len(mu) // 2)
         a, b = mu[order[:pairs]], mu[order[pairs : 2 * pairs]]
         by_name = {sampler.name: sampler for sampler in self.samplers}
-        is_vae = logvar is not None
         info = get_info(self.model).get("figures")
         return Figures(
             self.name,
@@ -237,41 +250,46 @@ class Subject:
             tuple(code_spread(mu).tolist()),
             None if labels is None or len(labels.unique()) < 2 else grouping(mu, labels, seed=self.seed),
             path_holes(self.model, self.judge, a, b),
-            elbo_surgery(mu, logvar, seed=self.seed) if is_vae else None,
-            two_sample_test(
+            None if logvar is None else elbo_surgery(mu, logvar, seed=self.seed),
+            None
+            if logvar is None
+            else two_sample_test(
                 self.draw(by_name["aggregate posterior"]), self.draw(by_name["prior"]), seed=self.seed
-            )
-            if is_vae
-            else None,
-            active_units(mu).count if is_vae else None,
+            ),
+            None if logvar is None else active_units(mu).count,
             None if self.images is None else Mean.of(reconstruction_error(self.model, self.images)),
-            self._bounds() if is_vae and self.images is not None else None,
+            None if logvar is None or self.images is None else self._bounds(self.images),
             dict(info) if isinstance(info, dict) else {},
         )
 
-    def _bounds(self) -> dict[str, Mean]:
-        x = self.images[:BOUNDED_IMAGES]
-        if isinstance(self.model.likelihood, Bernoulli):
+    def _bounds(self, images: Tensor) -> dict[str, Mean]:
+        model = cast(VAE, self.model)
+        x = images[:BOUNDED_IMAGES]
+        if isinstance(model.likelihood, Bernoulli):
             x = binarize(x, torch.Generator().manual_seed(self.seed))
         # The pixels have used the noise of this seed; that of z must not be the same numbers again.
         seed = self.seed + 1
         bounds = {
-            "ELBO": held_out_elbo(self.model, x, seed=seed).total,
-            f"IWAE_{IWAE_SAMPLES}": held_out_iwae(self.model, x, IWAE_SAMPLES, seed=seed),
+            "ELBO": held_out_elbo(model, x, seed=seed).total,
+            f"IWAE_{IWAE_SAMPLES}": held_out_iwae(model, x, IWAE_SAMPLES, seed=seed),
         }
-        if self.model.latent_dim == 2:
-            bounds["log p(x)"] = log_evidence(self.model, x)
+        if model.latent_dim == 2:
+            bounds["log p(x)"] = log_evidence(model, x)
         return {name: Mean.of(values) for name, values in bounds.items()}
 
 
-def _held_out(name: str, model, images, labels, draws: int) -> Atlas:
+def _held_out(
+    name: str, model: VAE | Autoencoder, images: Tensor | None, labels: Tensor | None, draws: int
+) -> Atlas:
     """Return the codes of images, or of those that the model's atlas holds."""
     if images is not None:
-        atlas = Atlas(*encode_all(model, images), labels)
+        q = encode_all(model, images)
+        atlas = Atlas(q.mu, q.logvar, labels)
     else:
-        atlas = getattr(model, "atlas", None)
-        if atlas is None:
+        own: Atlas | None = getattr(model, "atlas", None)
+        if own is None:
             raise ValueError(f"{name} has no atlas, so no codes of held-out images: give measure images.")
+        atlas = own
     atlas = _first(atlas, draws)
     if len(atlas.mu) < FEWEST_CODES:
         raise ValueError(
@@ -281,4 +299,5 @@ def _held_out(name: str, model, images, labels, draws: int) -> Atlas:
 
 
 def _first(atlas: Atlas, n: int) -> Atlas:
-    return Atlas(*(None if table is None else table[:n] for table in atlas))
+    mu, logvar, labels = atlas
+    return Atlas(mu[:n], None if logvar is None else logvar[:n], None if labels is None else labels[:n])

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from vaewidgets._utils.text import align
 
 from .holes import TAU, PathHoles, Rate
+
+if TYPE_CHECKING:
+    from .metrics import Mean
+    from .model_report import Figures, Row
+    from .probes import Grouping
+    from .scoreboard import Scoreboard
 
 _WIDTH = 99
 #: Models beside each other in the second table.
 _COLUMNS = 3
 
 
-def as_dict(board) -> dict:
+def as_dict(board: Scoreboard) -> dict[str, Any]:
     """Turn every record into a dict, and what is no finite number into None."""
-    return _plain(board)
+    plain: dict[str, Any] = _plain(board)
+    return plain
 
 
-def as_table(board) -> str:
+def as_table(board: Scoreboard) -> str:
     """Lay a scoreboard out for reading, in lines of less than 100 characters."""
     head = f"{board.draws:,} draws of each sampler; seed {board.seed}; shares in %, with 95 % intervals"
     lines = [head, "", *_samplers(board)]
@@ -32,13 +41,14 @@ def as_table(board) -> str:
     return "\n".join(lines)
 
 
-def _samplers(board) -> list[str]:
+def _samplers(board: Scoreboard) -> list[str]:
     """One block of samplers a model, since the name of a model may be long."""
     has_features = any(row.feature_distance is not None for row in board.rows)
     has_seeds = any(len(row.seeds) > 1 for row in board.rows)
     head = ["", f"holes, tau = {TAU:g}", "holes, 5 % tau", "too far"]
     head += ["over seeds"] * has_seeds + ["features"] * has_features
-    table, groups = [head], {}
+    table: list[list[str] | str] = [head]
+    groups: dict[str | None, list[Row]] = {}
     for row in board.rows:
         groups.setdefault(row.model, []).append(row)
     for model, rows in groups.items():
@@ -56,11 +66,11 @@ def _samplers(board) -> list[str]:
     return _aligned(table)
 
 
-def _figures(models) -> list[str]:
-    table = [["", *(_short(f.model) for f in models)]]
+def _figures(models: Sequence[Figures]) -> list[str]:
+    table: list[list[str] | str] = [["", *(_short(f.model) for f in models)]]
     table.append(["kind, latent dimension", *(f"{f.kind}, {f.latent_dim}" for f in models)])
     table.append(["codes' deviation", *(_range(f.code_spread) for f in models)])
-    for label, cell in (
+    lines: Iterable[tuple[str, Callable[[Figures], object]]] = (
         ("k-NN agreement", lambda f: f.grouping and f"{f.grouping.neighbours:.1%}"),
         ("linear probe", lambda f: f.grouping and _rate(f.grouping.probe)),
         ("holes on lines", lambda f: _rate(f.paths)),
@@ -73,10 +83,10 @@ def _figures(models) -> list[str]:
         ("  KL(q(z) || prior)", lambda f: f.surgery and _mean(f.surgery.marginal_kl)),
         ("  their sum", lambda f: f.surgery and _mean(f.surgery.total)),
         ("q(z) told from prior", lambda f: f.two_sample and _rate(f.two_sample)),
-        *((name, lambda f, name=name: f.bounds and name in f.bounds and _mean(f.bounds[name], 2))
-          for name in dict.fromkeys(name for f in models for name in f.bounds or ())),
-    ):  # fmt: skip
-        cells = [cell(figures) or "-" for figures in models]
+        *map(_bound, dict.fromkeys(name for f in models for name in f.bounds or ())),
+    )  # fmt: skip
+    for label, cell in lines:
+        cells = [str(cell(figures) or "-") for figures in models]
         if any(text != "-" for text in cells):
             table.append([label, *cells])
     known = dict.fromkeys(name for f in models for name, value in f.at_training.items() if _is_number(value))
@@ -89,8 +99,13 @@ def _figures(models) -> list[str]:
     return _aligned(table)
 
 
-def _baselines(baselines) -> list[str]:
-    table = [["to beat", "k-NN agreement", "linear probe"]]
+def _bound(name: str) -> tuple[str, Callable[[Figures], object]]:
+    """Return the line of one bound."""
+    return name, lambda f: f.bounds and name in f.bounds and _mean(f.bounds[name], 2)
+
+
+def _baselines(baselines: dict[int, dict[str, Grouping]]) -> list[str]:
+    table: list[list[str] | str] = [["to beat", "k-NN agreement", "linear probe"]]
     for d, tables in baselines.items():
         for name, found in tables.items():
             label = name if name == "pixels" else f"{name}, {d}-d"
@@ -100,7 +115,7 @@ def _baselines(baselines) -> list[str]:
     return _aligned(table)
 
 
-def _notes(board):
+def _notes(board: Scoreboard) -> Iterator[str]:
     """Say what a reader of the table must know, each as one paragraph."""
     yield (
         f"A hole: the judge gives no class a probability of {TAU:g}, or of the tau that rejects 5 % of the "
@@ -137,12 +152,12 @@ def _rate(rate: Rate | PathHoles | None) -> str:
     return f"{100 * rate.share:.1f} ({100 * rate.low:.1f}-{100 * rate.high:.1f})"
 
 
-def _mean(mean, digits: int = 3) -> str:
+def _mean(mean: Mean, digits: int = 3) -> str:
     error = "" if math.isnan(mean.error) else f" +- {mean.error:.{digits}f}"
     return f"{mean.value:.{digits}f}{error}"
 
 
-def _range(values) -> str:
+def _range(values: Sequence[float]) -> str:
     low, high = f"{min(values):.3g}", f"{max(values):.3g}"
     return low if low == high else f"{low} to {high}"
 
@@ -151,15 +166,15 @@ def _short(name: str) -> str:
     return name if len(name) <= 23 else f"{name[:10]}...{name[-10:]}"
 
 
-def _is_number(value) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _stated(value) -> str:
+def _stated(value: object) -> str:
     return f"{value:.6g}" if _is_number(value) else "-"
 
 
-def _aligned(table: list) -> list[str]:
+def _aligned(table: list[list[str] | str]) -> list[str]:
     """Align columns; a row that is one text stands alone."""
     lines = iter(align([row for row in table if not isinstance(row, str)]))
     return [
@@ -168,7 +183,7 @@ def _aligned(table: list) -> list[str]:
     ]
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, PathHoles):
         # The profile of every line is thousands of numbers.
         value = {name: part for name, part in value._asdict().items() if name != "confidence"}

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from vaewidgets.models.vae import unwraps
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from vaewidgets.io.checkpoints import Atlas
+    from vaewidgets.models.protocols import Decoder
 
 #: Numbers of components that `mixture` tries.
 COMPONENTS = (1, 5, 10, 20, 40, 80)
@@ -80,7 +88,8 @@ def matched_gaussian(codes: Tensor) -> Sampler:
 
     def sample(n: int, generator: torch.Generator | None) -> Tensor:
         epsilon = torch.randn(n, codes.shape[1], generator=generator, dtype=torch.float64)
-        return (mean + epsilon @ root).float()
+        z: Tensor = mean + epsilon @ root
+        return z.float()
 
     how = f"mean and covariance of {len(codes):,} codes"
     return Sampler("matched Gaussian", codes.shape[1], how, sample)
@@ -115,8 +124,9 @@ def mixture(codes: Tensor, components: int | None = None, *, seed: int = 0) -> S
     def sample(n: int, generator: torch.Generator | None) -> Tensor:
         chosen = torch.multinomial(weights, n, replacement=True, generator=generator)
         epsilon = torch.randn(n, codes.shape[1], 1, generator=generator, dtype=torch.float64)
-        z = means[chosen] + (roots[chosen] @ epsilon).squeeze(2)
-        return (mean + scale * z).float()
+        z: Tensor = means[chosen] + (roots[chosen] @ epsilon).squeeze(2)
+        placed: Tensor = mean + scale * z
+        return placed.float()
 
     k = len(weights)
     how = f"{k} Gaussian{'s' * (k > 1)} on {len(codes):,} codes"
@@ -154,7 +164,7 @@ def aggregate_posterior(mu: Tensor, logvar: Tensor) -> Sampler:
 
 
 @unwraps
-def samplers_for(model, atlas=None, *, seed: int = 0) -> list[Sampler]:
+def samplers_for(model: Decoder, atlas: Atlas | None = None, *, seed: int = 0) -> list[Sampler]:
     """Build the samplers that a table compares for one model.
 
     Parameters
@@ -192,7 +202,7 @@ def samplers_for(model, atlas=None, *, seed: int = 0) -> list[Sampler]:
 
 
 @unwraps
-def fitted_atlas(model):
+def fitted_atlas(model: Decoder) -> Atlas:
     """Return the atlas whose codes densities are fitted to: of training images if the model has it.
 
     Raises
@@ -200,7 +210,7 @@ def fitted_atlas(model):
     ValueError
         The model has neither, or codes of another dimension.
     """
-    atlas = getattr(model, "train_atlas", None) or getattr(model, "atlas", None)
+    atlas: Atlas | None = getattr(model, "train_atlas", None) or getattr(model, "atlas", None)
     if atlas is None:
         raise ValueError(
             f"this {type(model).__name__} has no atlas, so no codes to fit a sampler to: encode images and "
@@ -268,13 +278,13 @@ def _needed(d: int) -> int:
     return _CODES_PER_PARAMETER * (d + 1)
 
 
-def _fit(codes, components: int, seed: int):
+def _fit(codes: NDArray[np.float64], components: int, seed: int) -> Any:
     from sklearn.mixture import GaussianMixture
 
     return GaussianMixture(components, random_state=seed).fit(codes)
 
 
-def _likeliest(codes, seed: int):
+def _likeliest(codes: NDArray[np.float64], seed: int) -> Any:
     """Fit each allowed number of components to nine tenths; return the fit that likes the rest best."""
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed)).numpy()
     held_out, rest = codes[order[: len(codes) // 10]], codes[order[len(codes) // 10 :]]

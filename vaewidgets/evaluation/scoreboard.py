@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,6 +17,13 @@ from .holes import confidence_of, hole_rate
 from .metrics import features_of
 from .model_report import Figures, Row, Subject
 from .probes import Grouping, baselines
+
+if TYPE_CHECKING:
+    from vaewidgets.models.classifier import Classifier
+    from vaewidgets.models.vae import VAE, Autoencoder
+
+#: A model, or one recipe from several seeds.
+Subjects: TypeAlias = "VAE | Autoencoder | Sequence[VAE | Autoencoder]"
 
 FEWEST_DRAWS = 100
 
@@ -49,7 +56,7 @@ class Scoreboard(NamedTuple):
 
         return as_table(self)
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """Return it as what JSON can hold."""
         from .report import as_dict
 
@@ -58,8 +65,8 @@ class Scoreboard(NamedTuple):
 
 @unwraps
 def measure(
-    models: Mapping[str, object] | Sequence,
-    judge,
+    models: Mapping[str, Subjects] | Sequence[Subjects],
+    judge: Classifier,
     images: Tensor | None = None,
     labels: Tensor | None = None,
     *,
@@ -108,7 +115,7 @@ def measure(
     # Of each model its codes, 3 samplers, reconstructions and figures, or of another seed codes and samplers.
     meter = _Meter(progress, sum(2 + 4 * len(seeds) for seeds in named.values()) + 1 + (images is not None))
     real = None if images is None else features_of(judge, images[:draws])
-    pixels = None if images is None else images[:draws]
+    pictures = [] if images is None else [images[:draws]]
     rows, figures = [], []
     for name, (model, *others) in named.items():
         meter.next(f"{name}: its codes")
@@ -121,8 +128,8 @@ def measure(
         found.append(subject.reconstruction_row(real))
         meter.next(f"{name}: figures")
         figures.append(subject.figures())
-        if pixels is None:
-            pixels = subject.reconstructions
+        if not pictures:
+            pictures.append(subject.reconstructions)
         for other in others:
             meter.next(f"{name}, another seed: its codes")
             twin = Subject(name, other, judge, images, labels, draws, seed)
@@ -131,12 +138,13 @@ def measure(
                 found[i] = found[i]._replace(seeds=(*found[i].seeds, twin.holes(sampler).share))
         rows += found
     meter.next("noise")
+    (pixels,) = pictures
     generator = torch.Generator().manual_seed(seed)
-    for sampler, make, how in (
+    for source, make, how in (
         ("noise", negatives.uniform, "each pixel uniform"),
         ("shuffled pixels", negatives.shuffled, "of images" if images is not None else "of reconstructions"),
     ):
-        rows.append(Row(sampler, None, how, hole_rate(confidence_of(judge, make(pixels, generator)))))
+        rows.append(Row(source, None, how, hole_rate(confidence_of(judge, make(pixels, generator)))))
     held_against = {}
     if labels is not None:
         meter.next("pixels and their projections")
@@ -150,7 +158,7 @@ def measure(
 class _Meter:
     """Tell how far the work is."""
 
-    def __init__(self, progress, tasks: int) -> None:
+    def __init__(self, progress: Callable[[float, str], object] | None, tasks: int) -> None:
         self._progress, self._tasks, self._done = progress, tasks, 0
 
     def next(self, what: str) -> None:
@@ -163,7 +171,9 @@ class _Meter:
             self._progress(1.0, "done")
 
 
-def name_models(models: Mapping[str, object] | Sequence) -> dict[str, list]:
+def name_models(
+    models: Mapping[str, Subjects] | Sequence[Subjects],
+) -> dict[str, list[VAE | Autoencoder]]:
     """Name models as `measure` does, each a list with one model a seed.
 
     Those without a name are called by kind and latent dimension; the second of a name gets a number.
@@ -173,8 +183,8 @@ def name_models(models: Mapping[str, object] | Sequence) -> dict[str, list]:
     return {name: list(map(unwrap, each)) for name, each in seeds.items()}
 
 
-def _name(models: Sequence) -> dict[str, object]:
-    named = {}
+def _name(models: Sequence[Subjects]) -> dict[str, Subjects]:
+    named: dict[str, Subjects] = {}
     for model in map(unwrap, models):
         name = base = f"{type(model).__name__} {model.latent_dim}-d"
         number = 2
@@ -184,7 +194,13 @@ def _name(models: Sequence) -> dict[str, object]:
     return named
 
 
-def _check(named: dict[str, list], judge, images, labels, draws: int) -> None:
+def _check(
+    named: dict[str, list[VAE | Autoencoder]],
+    judge: Classifier,
+    images: Tensor | None,
+    labels: Tensor | None,
+    draws: int,
+) -> None:
     """Refuse what cannot stand in one table."""
     if draws < FEWEST_DRAWS:
         raise ValueError(f"draws must be at least {FEWEST_DRAWS} for a table of shares; got {draws}.")
@@ -204,7 +220,7 @@ def _check(named: dict[str, list], judge, images, labels, draws: int) -> None:
         raise ValueError(f"labels are of {int(labels.max()) + 1} classes, this judge's of {judge.classes}.")
 
 
-def check_judge(judge, model, name: str) -> None:
+def check_judge(judge: Classifier, model: VAE | Autoencoder, name: str) -> None:
     """Raise unless a judge's verdict on this model's images means something.
 
     Raises

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import json
 import os
+from collections.abc import Callable, Iterable
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -51,13 +52,13 @@ class Atlas(NamedTuple):
 
 
 def save(
-    model,
-    path: str | os.PathLike,
+    model: Model,
+    path: str | os.PathLike[str],
     *,
     atlas: Atlas | None = None,
     train_atlas: Atlas | None = None,
     half: bool = False,
-    **info,
+    **info: Any,
 ) -> None:
     """Write a model to one file, atomically: an interrupted save leaves the old file as it was.
 
@@ -88,7 +89,13 @@ def save(
 
 @unwraps
 def serialise(
-    model, path: str | os.PathLike, *, atlas: Atlas | None, train_atlas: Atlas | None, half: bool, **info
+    model: Model,
+    path: str | os.PathLike[str],
+    *,
+    atlas: Atlas | None,
+    train_atlas: Atlas | None,
+    half: bool,
+    **info: Any,
 ) -> bytes:
     """Make the bytes that `save` writes; `path` only names them in errors, which are those of `save`."""
     kind = next((name for name, cls in KINDS.items() if type(model) is cls), None)
@@ -125,7 +132,7 @@ def serialise(
     return data
 
 
-def _check_structure(model) -> None:
+def _check_structure(model: Model) -> None:
     """Raise ValueError unless `load` would make this very model of its config and its weights."""
     made = _without_weights(type(model), model.config)
     parts, expected = (
@@ -141,7 +148,7 @@ def _check_structure(model) -> None:
             )
 
 
-def load(path: str | os.PathLike) -> Model:
+def load(path: str | os.PathLike[str]) -> Model:
     """Read a model written by `save`, in float32, with its ``atlas``, ``train_atlas`` and ``info``.
 
     Parameters
@@ -162,7 +169,7 @@ def load(path: str | os.PathLike) -> Model:
         return _load(path, file)
 
 
-def _load(path: Path, file) -> Model:
+def _load(path: Path, file: BinaryIO) -> Model:
     tensors, header, text = read_header(path, file)
     if not isinstance(header, dict) or type(header.get("format")) is not int or header["format"] < 1:
         raise ValueError(
@@ -192,7 +199,7 @@ def _load(path: Path, file) -> Model:
     model.info = header["info"]
     for attribute, atlas in read_atlases.items():
         if atlas:
-            setattr(model, attribute, Atlas(**{"logvar": None, "labels": None, **atlas}))
+            setattr(model, attribute, Atlas(atlas["mu"], atlas.get("logvar"), atlas.get("labels")))
     return model
 
 
@@ -244,32 +251,33 @@ def load_named(name: str) -> Model:
         raise ValueError(f"{error} Or name a .safetensors file.") from error
 
 
-def get_info(model) -> dict:
+def get_info(model: object) -> dict[str, Any]:
     """Return what is known of how a model was made: {} if nothing."""
     return dict(getattr(model, "info", {}))
 
 
-def stated_classes(model) -> tuple[str, ...]:
+def stated_classes(model: object) -> tuple[str, ...]:
     """Return the names of the classes that a model's info states; () if it states none."""
     names = get_info(model).get("classes")
-    stated = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
-    return tuple(map(tame, names)) if stated else ()
+    if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
+        return tuple(map(tame, names))
+    return ()
 
 
-def stated_dataset(model) -> str | None:
+def stated_dataset(model: object) -> str | None:
     """Return the name of the dataset that a model's info states; None if it states none."""
     name = get_info(model).get("dataset")
     return tame(name) if isinstance(name, str) else None
 
 
-def same_classes(one, other) -> bool:
+def same_classes(one: object, other: object) -> bool:
     """Tell whether the infos of two models say that both were trained on the same classes."""
     known, dataset = stated_classes(one), stated_dataset(one)
     named = bool(known) and known == stated_classes(other)
     return named or (dataset is not None and dataset == stated_dataset(other))
 
 
-def read_header(path: Path, file) -> tuple[dict, object, bytes]:
+def read_header(path: Path, file: BinaryIO) -> tuple[dict[str, Any], Any, bytes]:
     """Return the tensors' descriptions, our JSON, and the bytes of both; no weight is read.
 
     Raises
@@ -295,7 +303,7 @@ def read_header(path: Path, file) -> tuple[dict, object, bytes]:
         raise ValueError(f"{path} has a header that cannot be read: {brief(error)}.") from error
 
 
-def read_tensors(path: Path, file, entries: dict, header: bytes) -> dict[str, Tensor]:
+def read_tensors(path: Path, file: BinaryIO, entries: dict[str, Any], header: bytes) -> dict[str, Tensor]:
     """Return the tensors that follow the header of an open safetensors file, in memory of their own.
 
     Parameters
@@ -329,14 +337,20 @@ def read_tensors(path: Path, file, entries: dict, header: bytes) -> dict[str, Te
 class _WithoutInit(TorchFunctionMode):
     """Leaves new weights as they are: drawing those of a meta tensor takes longer than all the rest."""
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__module__", None) == "torch.nn.init":
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
         return func(*args, **kwargs)
 
 
-def _without_weights(kind: type[Model], config: dict) -> Model:
+def _without_weights(kind: type[Model], config: dict[str, Any]) -> Model:
     """Build a model that takes no memory for its weights."""
     with torch.device("meta"), _WithoutInit():
         return kind(**config)
@@ -354,7 +368,7 @@ def _set_weights(model: nn.Module, state: dict[str, Tensor]) -> None:
         setattr(module, own, tensor)
 
 
-def empty_model(path: Path, header: dict, tensors: int):
+def empty_model(path: Path, header: dict[str, Any], tensors: int) -> Model:
     """Build the model the header describes without memory for its weights.
 
     Raises
@@ -363,8 +377,8 @@ def empty_model(path: Path, header: dict, tensors: int):
         It describes none that is known, or that could have only so many `tensors`.
     """
     kind, config = header.get("kind"), header.get("config")
-    known = isinstance(kind, str) and kind in KINDS
-    if not known or not isinstance(config, dict) or not isinstance(header.get("info"), dict):
+    known = KINDS.get(kind) if isinstance(kind, str) else None
+    if known is None or not isinstance(config, dict) or not isinstance(header.get("info"), dict):
         raise ValueError(
             f"{path} describes no model known here: kind {brief(repr(kind))}; known are {', '.join(KINDS)}."
         )
@@ -372,12 +386,12 @@ def empty_model(path: Path, header: dict, tensors: int):
     if any(isinstance(value, list) and len(value) > tensors for value in config.values()):
         raise ValueError(f"{path} does not fit its own description: more layers than its {tensors} tensors.")
     try:
-        return _without_weights(KINDS[kind], config)
+        return _without_weights(known, config)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ValueError(f"{path} describes a model that cannot be built: {brief(error)}.") from error
 
 
-def misfit(path: Path, what: str, found: dict, expected: dict) -> ValueError:
+def misfit(path: Path, what: str, found: dict[str, Any], expected: dict[str, Any]) -> ValueError:
     """Make the error that names the first tensor whose shape the file's own `what` does not ask for."""
     name = next(n for n in sorted({*found, *expected}) if found.get(n) != expected.get(n))
     return ValueError(
@@ -386,12 +400,16 @@ def misfit(path: Path, what: str, found: dict, expected: dict) -> ValueError:
     )
 
 
-def _check_atlases(path: Path, tensors: dict, model) -> dict[str, list[str]]:
+def _check_atlases(
+    path: str | os.PathLike[str], tensors: dict[str, Any], model: Model
+) -> dict[str, list[str]]:
     """Return the names of each atlas's tensors, none where there is no atlas."""
     return {name: _check_atlas(path, tensors, model, prefix) for name, prefix in _ATLASES.items()}
 
 
-def _check_atlas(path: Path, tensors: dict, model, prefix: str) -> list[str]:
+def _check_atlas(
+    path: str | os.PathLike[str], tensors: dict[str, Any], model: Model, prefix: str
+) -> list[str]:
     shapes = {n.removeprefix(prefix): t["shape"] for n, t in tensors.items() if n.startswith(prefix)}
     if shapes and isinstance(model, Classifier):
         raise ValueError(

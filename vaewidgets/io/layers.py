@@ -35,7 +35,11 @@ class Layer(NamedTuple):
 
 
 def walk(
-    module: nn.Module, path: str, shape: tuple[int, ...], known: Container[Callable], refusal: str
+    module: nn.Module,
+    path: str,
+    shape: tuple[int, ...],
+    known: Container[Callable[..., object] | None],
+    refusal: str,
 ) -> Iterator[Layer]:
     """Run the layers of `module` once on zeros: shapes are those that torch itself gives.
 
@@ -82,7 +86,7 @@ def walk(
         x = y
 
 
-def forward_of(layer) -> Callable | None:
+def forward_of(layer: object) -> Callable[..., object] | None:
     """Return the function that a layer runs; None of what is no layer, or of one patched by hand."""
     return getattr(getattr(layer, "forward", None), "__func__", None)
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vaewidgets._utils.atomic_write import check_free, write
 from vaewidgets._version import __version__
 
 if TYPE_CHECKING:
+    from onnx import NodeProto, TensorProto, ValueInfoProto
     from torch import Tensor, nn
 
     from vaewidgets.models.vae import VAE, Autoencoder
@@ -36,7 +37,7 @@ _KINDS = (
 
 
 def to_onnx(
-    model: VAE | Autoencoder, path: str | os.PathLike, *, overwrite: bool = False
+    model: VAE | Autoencoder, path: str | os.PathLike[str], *, overwrite: bool = False
 ) -> tuple[Path, Path]:
     """Write a model's encoder and decoder as two ONNX files, for runtimes that know neither torch nor us.
 
@@ -104,7 +105,7 @@ def to_onnx(
     return paths
 
 
-def onnx_paths(path: str | os.PathLike, *, overwrite: bool = False) -> tuple[Path, Path]:
+def onnx_paths(path: str | os.PathLike[str], *, overwrite: bool = False) -> tuple[Path, Path]:
     """Return where `to_onnx` would write encoder and decoder, or refuse: all that needs no model."""
     path = Path(path)
     if path.suffix.lower() != ".onnx" or not path.stem:
@@ -140,18 +141,18 @@ def check_finite(model: nn.Module) -> None:
             )
 
 
-def _encoder(model) -> _Graph:
+def _encoder(model: VAE | Autoencoder) -> _Graph:
     graph = _Graph("encoder", "images, with pixels as in training")
     x = graph.input("x", model.image_shape)
     h, width = graph.module("encoder", model.encoder, x, model.image_shape)
-    if not model.has_prior:
+    from vaewidgets.models.vae import LOGVAR_BOUND, Autoencoder
+
+    if isinstance(model, Autoencoder):
         graph.module("code", model.code, h, width, out="z")
         graph.output("z", (model.latent_dim,))
         return graph
     mu, _ = graph.module("mu", model.mu, h, width)
     graph.output(mu, (model.latent_dim,))
-    from vaewidgets.models.vae import LOGVAR_BOUND
-
     unbounded, _ = graph.module("logvar", model.logvar, h, width, out="unbounded_logvar")
     bounded = graph.node("Tanh", graph.node("Div", unbounded, LOGVAR_BOUND))
     graph.node("Mul", bounded, LOGVAR_BOUND, out="logvar")
@@ -159,7 +160,7 @@ def _encoder(model) -> _Graph:
     return graph
 
 
-def _decoder(model) -> _Graph:
+def _decoder(model: VAE | Autoencoder) -> _Graph:
     graph = _Graph("decoder", "image is the mean of p(x|z)")
     z = graph.input("z", (model.latent_dim,))
     h, _ = graph.module("decoder", model.decoder, z, (model.latent_dim,))
@@ -173,7 +174,10 @@ class _Graph:
 
     def __init__(self, name: str, description: str) -> None:
         self.name, self.description = name, description
-        self.nodes, self.inputs, self.outputs, self.constants = [], [], [], {}
+        self.nodes: list[NodeProto] = []
+        self.inputs: list[ValueInfoProto] = []
+        self.outputs: list[ValueInfoProto] = []
+        self.constants: dict[str, TensorProto] = {}
 
     def input(self, name: str, shape: tuple[int, ...]) -> str:
         self.inputs.append(_value(name, shape))
@@ -188,7 +192,7 @@ class _Graph:
         self.constants[name] = numpy_helper.from_array(tensor.detach().cpu().contiguous().numpy(), name)
         return name
 
-    def node(self, kind: str, *inputs: str | float, out: str | None = None, **attributes) -> str:
+    def node(self, kind: str, *inputs: str | float, out: str | None = None, **attributes: Any) -> str:
         """Add a node and return its output's name; a number as input becomes a constant."""
         import torch
         from onnx import helper
@@ -227,9 +231,11 @@ class _Graph:
 
         from .layers import cannot, forward_of
 
-        path, module = layer.path, layer.module
+        path = layer.path
+        # Which module it is, its ``forward`` says: a subclass without one of its own is the same layer.
+        module: Any = layer.module
 
-        def weights():
+        def weights() -> list[str]:
             return [
                 self.constant(f"{path}.{key}", tensor.float())
                 for key, tensor in module.named_parameters(recurse=False)
@@ -292,9 +298,11 @@ class _Graph:
         # No gradient passes here, so the branch not taken may be NaN: at 0 the one, far out the other.
         return node("Where", small, series, exact, out=out)
 
-    def to_bytes(self, model) -> bytes:
+    def to_bytes(self, model: VAE | Autoencoder) -> bytes:
         import onnx
         from onnx import helper
+
+        from vaewidgets.models.likelihoods import Gaussian
 
         graph = helper.make_graph(
             self.nodes,
@@ -311,26 +319,27 @@ class _Graph:
             producer_name="vaewidgets",
             producer_version=__version__,
         )
-        about = {"kind": type(model).__name__, "config": model.config}
-        if hasattr(model.likelihood, "sigma"):
+        about: dict[str, Any] = {"kind": type(model).__name__, "config": model.config}
+        if isinstance(model.likelihood, Gaussian):
             about["sigma"] = model.likelihood.sigma.item()
         helper.set_model_props(proto, {"vaewidgets": json.dumps(about)})
         onnx.checker.check_model(proto, full_check=True)
-        return proto.SerializeToString()
+        data: bytes = proto.SerializeToString()
+        return data
 
 
-def _value(name: str, shape: tuple[int, ...]):
+def _value(name: str, shape: tuple[int, ...]) -> ValueInfoProto:
     from onnx import TensorProto, helper
 
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
 
 
-def _plain(layer) -> bool:
+def _plain(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
     kind = (layer.padding_mode, layer.dilation, layer.groups)
     return kind == ("zeros", (1, 1), 1) and not isinstance(layer.padding, str)
 
 
-def _window(layer) -> dict:
+def _window(layer: nn.Conv2d | nn.ConvTranspose2d) -> dict[str, list[int]]:
     return {
         "kernel_shape": list(layer.kernel_size),
         "strides": list(layer.stride),

@@ -5,6 +5,9 @@ It knows nothing of any decoder: it has seen real images, and pictures that are 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -43,6 +46,9 @@ class Classifier(nn.Module):
     (torch.Size([5, 11]), torch.Size([5]))
     """
 
+    #: What is known of a model that came from a file: how it was made, and what was measured.
+    info: dict[str, Any]
+
     def __init__(
         self,
         image_shape: tuple[int, int, int] = (1, 28, 28),
@@ -53,18 +59,18 @@ class Classifier(nn.Module):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        image_shape, hidden = check_ints("image_shape", image_shape), check_ints("hidden", hidden)
+        shape, hidden = check_ints("image_shape", image_shape), check_ints("hidden", hidden)
         check_int("classes", classes)
-        if len(image_shape) != 3:
-            raise ValueError(f"image_shape is (channels, height, width), three numbers; got {image_shape}.")
+        if len(shape) != 3:
+            raise ValueError(f"image_shape is (channels, height, width), three numbers; got {shape}.")
         if not hidden:
             raise ValueError("a Classifier needs at least one number of channels in hidden.")
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}.")
-        self.image_shape, self.classes = image_shape, classes
+        self.image_shape, self.classes = shape, classes
         #: The constructor's arguments, as plain JSON: with the weights they are a checkpoint.
-        self.config = {
-            "image_shape": list(image_shape),
+        self.config: dict[str, Any] = {
+            "image_shape": list(shape),
             "classes": classes,
             "hidden": list(hidden),
             "activation": activation,
@@ -74,7 +80,9 @@ class Classifier(nn.Module):
                 torch.manual_seed(seed)
             self.layers = nn.Sequential(*self._make_layers(hidden, ACTIVATIONS[activation]))
 
-    def _make_layers(self, hidden: tuple[int, ...], activation):
+    def _make_layers(
+        self, hidden: tuple[int, ...], activation: Callable[[], nn.Module]
+    ) -> Iterator[nn.Module]:
         before, height, width = self.image_shape
         for channels in hidden:
             yield from (nn.Conv2d(before, channels, 3, stride=2, padding=1), activation())
@@ -86,11 +94,12 @@ class Classifier(nn.Module):
 
         The last column is the reject class: "none of these".
         """
-        return self.layers(check_batch(x, self.image_shape).to(next(self.parameters()).dtype))
+        logits: Tensor = self.layers(check_batch(x, self.image_shape).to(next(self.parameters()).dtype))
+        return logits
 
     def probabilities(self, x: Tensor) -> Tensor:
         """Compute p(class | x), Tensor of shape (B, classes + 1): rows sum to 1, the last entry is "none"."""
-        return self(x).softmax(1)
+        return self.forward(x).softmax(1)
 
     def confidence(self, x: Tensor) -> Tensor:
         """Compute the best probability among the real classes: Tensor of shape (B,), for x (B, C, H, W)."""

@@ -5,10 +5,25 @@ With its label fixed it is a plain `VAE`: that is how every panel, export and me
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, cast
+
 import torch
 from torch import Tensor, nn
 
-from .vae import VAE, LatentModel, Posterior, bounded_posterior, check_batch, check_int, check_latents
+from .vae import (
+    VAE,
+    Autoencoder,
+    LatentModel,
+    Posterior,
+    bounded_posterior,
+    check_batch,
+    check_int,
+    check_latents,
+    gaussian_heads,
+)
+
+if TYPE_CHECKING:
+    from .protocols import Likelihood, Trainable
 
 
 class ConditionalVAE(LatentModel):
@@ -52,7 +67,7 @@ class ConditionalVAE(LatentModel):
         classes: int = 10,
         *,
         trunk: str = "mlp",
-        **arguments,
+        **arguments: Any,
     ) -> None:
         check_int("classes", classes)
         if trunk == "conv":
@@ -69,11 +84,13 @@ class ConditionalVAE(LatentModel):
         self.decoder_label = _label_columns(classes, decoding)
 
     def _make_heads(self, width: int) -> None:
-        VAE._make_heads(self, width)
+        self.mu, self.logvar = gaussian_heads(width, self.latent_dim, self.config["trunk"])
 
     def _entries(self) -> tuple[nn.Linear, nn.Linear]:
         """Return the layers that the label enters: the first of the encoder and of the decoder."""
-        return (self.mu if self.config["trunk"] == "linear" else self.encoder[1]), self.decoder[0]
+        linear = self.config["trunk"] == "linear"
+        encoding = self.mu if linear else cast(nn.Sequential, self.encoder)[1]
+        return cast(nn.Linear, encoding), cast(nn.Linear, self.decoder[0])
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Posterior:
         """Infer q(z|x, label) for images x of shape (B, C, H, W) and their labels, int64 of shape (B,)."""
@@ -81,7 +98,8 @@ class ConditionalVAE(LatentModel):
         shift = self.encoder_label(self.check_labels(labels, len(x)))
         if self.config["trunk"] == "linear":
             return bounded_posterior(self.mu(h) + shift, self.logvar(h), self._wider(x))
-        first, rest = self.encoder[1], self.encoder[2:]
+        layers = cast(nn.Sequential, self.encoder)
+        first, rest = layers[1], layers[2:]
         h = rest(first(h) + shift)
         return bounded_posterior(self.mu(h), self.logvar(h), self._wider(x))
 
@@ -95,7 +113,8 @@ class ConditionalVAE(LatentModel):
         shift = self.decoder_label(self.check_labels(labels, z.shape[-2]))
         first, rest = self.decoder[0], self.decoder[1:]
         h = (first(z.to(self._dtype)) + shift).flatten(0, -2)
-        return rest(h).view(*z.shape[:-1], *self.image_shape).to(self._wider(z))
+        output: Tensor = rest(h)
+        return output.view(*z.shape[:-1], *self.image_shape).to(self._wider(z))
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Reconstruct x (B, C, H, W), with labels (B,), through the mean of its posterior."""
@@ -186,7 +205,8 @@ class Labelled:
 
     def __init__(self, model: ConditionalVAE, labels: Tensor) -> None:
         self.model, self.labels = model, labels
-        self.likelihood, self.latent_dim = model.likelihood, model.latent_dim
+        self.likelihood: Likelihood = model.likelihood
+        self.latent_dim = model.latent_dim
 
     def encode(self, x: Tensor) -> Posterior:
         return self.model.encode(x, self.labels)
@@ -198,7 +218,9 @@ class Labelled:
         return self.model.decode_parameters(z, self.labels)
 
 
-def with_labels(model, labels: Tensor | None, count: int | None = None):
+def with_labels(
+    model: Trainable, labels: Tensor | None, count: int | None = None
+) -> VAE | Autoencoder | Labelled:
     """Return what the objectives take for images with these labels: the model itself where there are none.
 
     With a `count` there must be so many.
@@ -216,5 +238,6 @@ def with_labels(model, labels: Tensor | None, count: int | None = None):
 
 
 def _label_columns(classes: int, entry: nn.Linear) -> nn.Embedding:
-    like = {"device": entry.weight.device, "dtype": entry.weight.dtype}
-    return nn.Embedding.from_pretrained(torch.zeros(classes, entry.out_features, **like), freeze=False)
+    zeros = torch.zeros(classes, entry.out_features, device=entry.weight.device, dtype=entry.weight.dtype)
+    columns: nn.Embedding = nn.Embedding.from_pretrained(zeros, freeze=False)
+    return columns

@@ -85,6 +85,7 @@ class Gaussian(nn.Module):
     """
 
     support = (-math.inf, math.inf)
+    log_sigma: Tensor
 
     def __init__(self, sigma: float | str = 1.0) -> None:
         super().__init__()
@@ -92,11 +93,13 @@ class Gaussian(nn.Module):
         if sigma == "learned":
             self.log_sigma = nn.Parameter(torch.zeros(()))
             return
-        if isinstance(sigma, bool) or not (self.optimal or isinstance(sigma, (int, float))):
+        if sigma == "optimal":
+            sigma = 1.0
+        elif isinstance(sigma, (bool, str)) or not isinstance(sigma, (int, float)):
             raise ValueError(f'sigma must be a positive number, "learned" or "optimal"; got {sigma!r}.')
-        if not self.optimal and not (math.isfinite(sigma) and sigma > 0):
+        if not (math.isfinite(sigma) and sigma > 0):
             raise ValueError(f"sigma must be positive and finite; got {sigma!r}.")
-        self.register_buffer("log_sigma", torch.tensor(0.0 if self.optimal else math.log(sigma)))
+        self.register_buffer("log_sigma", torch.tensor(math.log(sigma)))
 
     @property
     def sigma(self) -> Tensor:
@@ -130,10 +133,16 @@ class Gaussian(nn.Module):
         self.log_sigma.copy_(0.5 * torch.log(variance + rate * (variance * scaled - variance)))
 
 
-LIKELIHOODS = {"bernoulli": Bernoulli, "continuous-bernoulli": ContinuousBernoulli, "gaussian": Gaussian}
+LIKELIHOODS: dict[str, type[Bernoulli | ContinuousBernoulli | Gaussian]] = {
+    "bernoulli": Bernoulli,
+    "continuous-bernoulli": ContinuousBernoulli,
+    "gaussian": Gaussian,
+}
 
 
-def make_likelihood(name: str, sigma: float | str | None = None) -> nn.Module:
+def make_likelihood(
+    name: str, sigma: float | str | None = None
+) -> Bernoulli | ContinuousBernoulli | Gaussian:
     """Build the likelihood called `name`, one of `LIKELIHOODS`; `sigma` belongs to the Gaussian alone.
 
     Raises

@@ -70,7 +70,10 @@ class LinearModel:
         error = (x - w @ q.mean).square().sum() + (w @ q.root).square().sum()
         reconstruction = -0.5 * (n * (_LOG_2PI + math.log(self.noise)) + error / self.noise)
         d = len(q.mean)
-        return reconstruction - kl(q, Normal(torch.zeros(d, dtype=w.dtype), torch.eye(d, dtype=w.dtype)))
+        bound: Tensor = reconstruction - kl(
+            q, Normal(torch.zeros(d, dtype=w.dtype), torch.eye(d, dtype=w.dtype))
+        )
+        return bound
 
     def log_weights(self, x: Tensor, q: Normal, epsilon: Tensor) -> Tensor:
         """Compute log p(x, z) / q(z) at z = q.mean + q.root epsilon, nats: epsilon (N, d) gives (N,)."""
@@ -86,7 +89,9 @@ def kl(q: Normal, p: Normal) -> Tensor:
     to_p = torch.linalg.inv(p.root)
     ratio = to_p @ q.root
     distance = (to_p @ (q.mean - p.mean)).square().sum()
-    return 0.5 * (ratio.square().sum() + distance - len(q.mean)) - torch.linalg.slogdet(ratio).logabsdet
+    log_det = torch.linalg.slogdet(ratio).logabsdet
+    divergence: Tensor = 0.5 * (ratio.square().sum() + distance - len(q.mean)) - log_det
+    return divergence
 
 
 def best_diagonal(p: Normal) -> Normal:
@@ -101,7 +106,8 @@ def best_diagonal(p: Normal) -> Normal:
 def diagonal_gap(p: Normal) -> Tensor:
     """KL(q || p) of the best diagonal q, nats: (sum ln diag(L) - ln|L|) / 2, L the precision of p."""
     precision = _precision(p)
-    return 0.5 * (precision.diagonal().log().sum() - torch.linalg.slogdet(precision).logabsdet)
+    gap: Tensor = 0.5 * (precision.diagonal().log().sum() - torch.linalg.slogdet(precision).logabsdet)
+    return gap
 
 
 class Estimate(NamedTuple):
@@ -209,7 +215,8 @@ def ppca_log_likelihood(eigenvalues: Tensor, weights: Tensor, noise: float) -> f
 
 
 def _precision(p: Normal) -> Tensor:
-    return torch.linalg.inv(p.covariance)
+    precision: Tensor = torch.linalg.inv(p.covariance)
+    return precision
 
 
 def _log_normal(x: Tensor, cholesky: Tensor) -> Tensor:
@@ -217,4 +224,5 @@ def _log_normal(x: Tensor, cholesky: Tensor) -> Tensor:
     white = torch.linalg.solve_triangular(cholesky, x.reshape(-1, x.shape[-1]).T, upper=False).T
     log_det = cholesky.diagonal().log().sum()
     n = x.shape[-1]
-    return (-0.5 * (white.square().sum(1) + n * _LOG_2PI) - log_det).view(x.shape[:-1])
+    density: Tensor = -0.5 * (white.square().sum(1) + n * _LOG_2PI) - log_det
+    return density.view(x.shape[:-1])

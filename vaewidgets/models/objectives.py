@@ -9,7 +9,7 @@ only mean over images is taken by the caller, at the very end.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +17,10 @@ from torch import Tensor
 from .likelihoods import Bernoulli
 from .vae import kl as kl
 from .vae import unwraps
+
+if TYPE_CHECKING:
+    from .protocols import CodingModel, LikelihoodDecoder, VariationalModel
+    from .vae import Posterior
 
 #: Pixels decoded at one time by `iwae`: 2 MB in float32, which a processor's cache holds. Eight times as
 #: many took 1.3 times as long, and as few as 2**17 wait for Python.
@@ -45,7 +49,7 @@ class Elbo(NamedTuple):
 
 @unwraps
 def elbo(
-    model,
+    model: VariationalModel,
     x: Tensor,
     *,
     beta: float | Tensor = 1.0,
@@ -79,7 +83,7 @@ def elbo(
 
 
 @unwraps
-def autoencoding(model, x: Tensor) -> Elbo:
+def autoencoding(model: CodingModel, x: Tensor) -> Elbo:
     """Compute log p(x|z) at the code of each image: what an `Autoencoder` maximises.
 
     Parameters
@@ -99,7 +103,7 @@ def autoencoding(model, x: Tensor) -> Elbo:
 
 @unwraps
 def importance_weighted(
-    model,
+    model: VariationalModel,
     x: Tensor,
     k: int,
     *,
@@ -162,7 +166,7 @@ def floor_kl(kl: Tensor, free_bits: float, mean: Tensor | None = None) -> Tensor
 
 
 @unwraps
-def iwae(model, x: Tensor, k: int, *, generator: torch.Generator | None = None) -> Tensor:
+def iwae(model: VariationalModel, x: Tensor, k: int, *, generator: torch.Generator | None = None) -> Tensor:
     """Estimate the importance-weighted bound L_k = log (1/k) sum_i p(x, z_i) / q(z_i|x).
 
     Burda et al. 2016 (arXiv 1509.00519), equation 8. k = 1 is one ELBO sample with the sampled KL;
@@ -225,12 +229,13 @@ def _noise(like: Tensor, k: int, generator: torch.Generator | None) -> Tensor:
     return torch.randn(k, *like.shape, generator=generator, device=like.device, dtype=like.dtype)
 
 
-def _log_weights(model, x: Tensor, q, epsilon: Tensor) -> Tensor:
+def _log_weights(model: LikelihoodDecoder, x: Tensor, q: Posterior, epsilon: Tensor) -> Tensor:
     """Compute log p(x|z) + log p(z) - log q(z|x), Tensor of shape (k, B), for noise (k, B, d)."""
     z = q.sample(epsilon=epsilon)
     return model.likelihood.log_prob(x, model.decode_parameters(z)) + _log_prior_ratio(q, z, epsilon)
 
 
-def _log_prior_ratio(q, z: Tensor, epsilon: Tensor) -> Tensor:
+def _log_prior_ratio(q: Posterior, z: Tensor, epsilon: Tensor) -> Tensor:
     """Compute log p(z) - log q(z|x), Tensor of shape (k, B); the two constants ln 2 pi cancel."""
-    return 0.5 * (epsilon**2 + q.logvar - z**2).sum(-1)
+    ratio: Tensor = 0.5 * (epsilon**2 + q.logvar - z**2).sum(-1)
+    return ratio

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,9 @@ from vaewidgets._utils.threads import limit_threads
 from .likelihoods import make_likelihood
 
 limit_threads()
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 #: |logvar| never reaches this: sigma stays within exp(-5) .. exp(5), where float32 is comfortable.
 LOGVAR_BOUND = 10.0
@@ -93,6 +96,11 @@ class LatentModel(nn.Module):
     It takes the parameters of `VAE`.
     """
 
+    #: Whether codes have a distribution to draw from.
+    has_prior: bool
+    #: What is known of a model that came from a file: how it was made, and what was measured.
+    info: dict[str, Any]
+
     def __init__(
         self,
         latent_dim: int = 2,
@@ -107,19 +115,19 @@ class LatentModel(nn.Module):
     ) -> None:
         super().__init__()
         check_int("latent_dim", latent_dim)
-        image_shape, hidden = check_ints("image_shape", image_shape), check_ints("hidden", hidden)
-        if len(image_shape) != 3:
-            raise ValueError(f"image_shape is (channels, height, width), three numbers; got {image_shape}.")
+        shape, hidden = check_ints("image_shape", image_shape), check_ints("hidden", hidden)
+        if len(shape) != 3:
+            raise ValueError(f"image_shape is (channels, height, width), three numbers; got {shape}.")
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}.")
         if trunk not in TRUNKS:
             raise ValueError(f"trunk must be one of {', '.join(TRUNKS)}; got {trunk!r}.")
-        self.latent_dim, self.image_shape = latent_dim, image_shape
+        self.latent_dim, self.image_shape = latent_dim, shape
         self.likelihood = make_likelihood(likelihood, sigma)
         #: The constructor's arguments, as plain JSON: with the weights they are a checkpoint.
-        self.config = {
+        self.config: dict[str, Any] = {
             "latent_dim": latent_dim,
-            "image_shape": list(image_shape),
+            "image_shape": list(shape),
             "trunk": trunk,
             "hidden": list(hidden),
             "likelihood": likelihood,
@@ -130,9 +138,13 @@ class LatentModel(nn.Module):
             if seed is not None:
                 torch.manual_seed(seed)
             self.encoder, width, self.decoder = TRUNKS[trunk](
-                latent_dim, image_shape, hidden, ACTIVATIONS[activation]
+                latent_dim, shape, hidden, ACTIVATIONS[activation]
             )
             self._make_heads(width)
+
+    def _make_heads(self, width: int) -> None:
+        """Make what stands on the encoder's `width` outputs."""
+        raise NotImplementedError
 
     def decode(self, z: Tensor) -> Tensor:
         """Compute E[x|z], the mean image: Tensor of shape (B, C, H, W), for z of shape (B, d)."""
@@ -146,7 +158,8 @@ class LatentModel(nn.Module):
         check_latents(z, self.latent_dim)
         points = z.reshape(-1, self.latent_dim).to(self._dtype)
         # Under autocast the layers answer at half width; the sums that follow want the full one.
-        return self.decoder(points).view(*z.shape[:-1], *self.image_shape).to(self._wider(z))
+        output: Tensor = self.decoder(points)
+        return output.view(*z.shape[:-1], *self.image_shape).to(self._wider(z))
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -199,9 +212,7 @@ class VAE(LatentModel):
     has_prior = True
 
     def _make_heads(self, width: int) -> None:
-        self.mu = nn.Linear(width, self.latent_dim)
-        linear = self.config["trunk"] == "linear"
-        self.logvar = Constant(self.latent_dim) if linear else nn.Linear(width, self.latent_dim)
+        self.mu, self.logvar = gaussian_heads(width, self.latent_dim, self.config["trunk"])
 
     def encode(self, x: Tensor) -> Posterior:
         """Infer q(z|x) for images x, a Tensor of shape (B, C, H, W)."""
@@ -236,11 +247,18 @@ class Autoencoder(LatentModel):
 
     def encode(self, x: Tensor) -> Tensor:
         """Compute the codes z, a Tensor of shape (B, d), of images x of shape (B, C, H, W)."""
-        return self.code(self.encoder(check_batch(x, self.image_shape).to(self._dtype))).to(self._wider(x))
+        z: Tensor = self.code(self.encoder(check_batch(x, self.image_shape).to(self._dtype)))
+        return z.to(self._wider(x))
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct x, of shape (B, C, H, W), from its code."""
         return self.decode(self.encode(x))
+
+
+def gaussian_heads(width: int, latent_dim: int, trunk: str) -> tuple[nn.Linear, nn.Module]:
+    """Make the heads mu and logvar on an encoder's `width` outputs; see `VAE` of the linear one's logvar."""
+    mu = nn.Linear(width, latent_dim)
+    return mu, Constant(latent_dim) if trunk == "linear" else nn.Linear(width, latent_dim)
 
 
 class Constant(nn.Module):
@@ -255,17 +273,27 @@ class Constant(nn.Module):
         return self.value.expand(*h.shape[:-1], -1)
 
 
-def _linear_trunk(latent_dim, image_shape, hidden, activation):
+_Shape = tuple[int, int, int]
+_Activation = Callable[[], nn.Module]
+#: Encoder, the width of what it gives, and decoder.
+_Trunk = tuple[nn.Module, int, nn.Sequential]
+
+
+def _linear_trunk(
+    latent_dim: int, image_shape: _Shape, hidden: tuple[int, ...], activation: _Activation
+) -> _Trunk:
     size = math.prod(image_shape)
     return nn.Flatten(), size, nn.Sequential(nn.Linear(latent_dim, size), nn.Unflatten(1, image_shape))
 
 
-def _mlp_trunk(latent_dim, image_shape, hidden, activation):
+def _mlp_trunk(
+    latent_dim: int, image_shape: _Shape, hidden: tuple[int, ...], activation: _Activation
+) -> _Trunk:
     size = math.prod(image_shape)
     if not hidden:
         raise ValueError('trunk="mlp" needs at least one hidden width; for none use trunk="linear".')
 
-    def layers(widths):
+    def layers(widths: Sequence[int]) -> list[nn.Module]:
         return [m for i, o in zip(widths, widths[1:], strict=False) for m in (nn.Linear(i, o), activation())]
 
     encoder = nn.Sequential(nn.Flatten(), *layers([size, *hidden]))
@@ -275,7 +303,9 @@ def _mlp_trunk(latent_dim, image_shape, hidden, activation):
     return encoder, hidden[-1], decoder
 
 
-def _conv_trunk(latent_dim, image_shape, hidden, activation):
+def _conv_trunk(
+    latent_dim: int, image_shape: _Shape, hidden: tuple[int, ...], activation: _Activation
+) -> _Trunk:
     if not hidden:
         raise ValueError('trunk="conv" needs at least one number of channels in hidden.')
     channels = [image_shape[0], *hidden]
@@ -283,14 +313,21 @@ def _conv_trunk(latent_dim, image_shape, hidden, activation):
     # that every image size, odd ones too, is met exactly.
     sizes = [image_shape[1:]]
     for _ in hidden:
-        sizes.append(tuple((n + 1) // 2 for n in sizes[-1]))
+        high, wide = sizes[-1]
+        sizes.append(((high + 1) // 2, (wide + 1) // 2))
     width = hidden[-1] * math.prod(sizes[-1])
 
-    down, up = [], [nn.Linear(latent_dim, width), activation(), nn.Unflatten(1, (hidden[-1], *sizes[-1]))]
+    down: list[nn.Module] = []
+    up: list[nn.Module] = [
+        nn.Linear(latent_dim, width),
+        activation(),
+        nn.Unflatten(1, (hidden[-1], *sizes[-1])),
+    ]
     for i, o in zip(channels, channels[1:], strict=False):
         down += [nn.Conv2d(i, o, 3, stride=2, padding=1), activation()]
     for level in reversed(range(len(hidden))):
-        padding = tuple(n - (2 * m - 1) for n, m in zip(sizes[level], sizes[level + 1], strict=True))
+        (high, wide), (low, narrow) = sizes[level], sizes[level + 1]
+        padding = (high - (2 * low - 1), wide - (2 * narrow - 1))
         up.append(
             nn.ConvTranspose2d(
                 channels[level + 1], channels[level], 3, stride=2, padding=1, output_padding=padding
@@ -304,7 +341,7 @@ def _conv_trunk(latent_dim, image_shape, hidden, activation):
 TRUNKS = {"linear": _linear_trunk, "mlp": _mlp_trunk, "conv": _conv_trunk}
 
 
-def check_int(name: str, value) -> None:
+def check_int(name: str, value: object) -> None:
     """Raise ValueError or TypeError, in the `name` of the argument, unless `value` can be a layer's width."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an int; got {value!r} ({type(value).__name__}).")
@@ -312,7 +349,7 @@ def check_int(name: str, value) -> None:
         raise ValueError(f"{name} must be between 1 and {2**24}; got {value}.")
 
 
-def check_ints(name: str, values) -> tuple[int, ...]:
+def check_ints(name: str, values: object) -> tuple[int, ...]:
     """Return `values` as a tuple; raise TypeError, with their `name`, unless each passes `check_int`."""
     if isinstance(values, str) or not isinstance(values, (tuple, list, torch.Size)):
         raise TypeError(f"{name} must be a tuple of ints; got {values!r} ({type(values).__name__}).")
@@ -357,7 +394,7 @@ def check_latents(z: Tensor, latent_dim: int) -> None:
 _AROUND = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 
 
-def unwrap(value):
+def unwrap(value: Any) -> Any:
     """Return the model inside what torch puts around one; anything else as it is.
 
     Parameters
@@ -380,7 +417,7 @@ def unwrap(value):
 
 
 @contextmanager
-def looking(*models) -> Iterator[None]:
+def looking(*models: object) -> Iterator[None]:
     """Have models answer as they do after training, however they were left, and leave them so again.
 
     Batch normalisation uses its running statistics and does not update them, dropout drops nothing, and no
@@ -422,22 +459,25 @@ def teaching(model: nn.Module) -> Iterator[None]:
                 module.training = training
 
 
-def unwraps(function: Callable) -> Callable:
+def unwraps(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Have a function take the models inside what torch puts around them: see `unwrap`."""
 
+    # A `ParamSpec` knows only the arguments as they came.
+    of_any: Callable[..., _R] = function
+
     @functools.wraps(function)
-    def wrapped(*args, **keywords):
-        return function(*map(unwrap, args), **{name: unwrap(value) for name, value in keywords.items()})
+    def wrapped(*args: _P.args, **keywords: _P.kwargs) -> _R:
+        return of_any(*map(unwrap, args), **{name: unwrap(value) for name, value in keywords.items()})
 
     return wrapped
 
 
-def looks(function: Callable) -> Callable:
+def looks(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Have a function look at the models among its arguments: see `looking` and `unwrap`."""
 
     @unwraps
     @functools.wraps(function)
-    def wrapped(*args, **keywords):
+    def wrapped(*args: _P.args, **keywords: _P.kwargs) -> _R:
         with looking(*args, *keywords.values()):
             return function(*args, **keywords)
 
@@ -453,7 +493,7 @@ def _settle_threads() -> None:
     torch.get_num_threads()
 
 
-def _modules(model) -> Iterator[nn.Module]:
+def _modules(model: object) -> Iterator[nn.Module]:
     if isinstance(model, nn.Module):
         yield from model.modules()
     else:

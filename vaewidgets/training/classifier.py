@@ -91,8 +91,8 @@ def fit_classifier(
     """
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         check_count(name, value)
-    for name, value in (("lr", lr), ("weight_decay", weight_decay), ("reject", reject)):
-        check_knob(name, value)
+    for name, number in (("lr", lr), ("weight_decay", weight_decay), ("reject", reject)):
+        check_knob(name, number)
     check_seed(seed)
     check_images(images, model.image_shape)
     if labels.shape != (len(images),) or labels.min() < 0 or labels.max() >= model.classes:
@@ -103,7 +103,17 @@ def fit_classifier(
     return _steps(model, images, labels, epochs, batch_size, lr, weight_decay, reject, seed)
 
 
-def _steps(model, images, labels, epochs, batch_size, lr, weight_decay, reject, seed):
+def _steps(
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    epochs: int,
+    batch_size: int,
+    lr: float,
+    weight_decay: float,
+    reject: float,
+    seed: int,
+) -> Iterator[ClassifierStep]:
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=weight_decay)
     device = next(model.parameters()).device

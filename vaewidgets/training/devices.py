@@ -30,10 +30,10 @@ def pick_device(name: str = "auto") -> torch.device:
     kind, colon, number = str(name).partition(":")
     if kind not in DEVICES or (colon and (kind != "cuda" or not number.isdecimal())):
         raise ValueError(f"device must be one of {', '.join(DEVICES)}, or cuda:0 and so on; got {name!r}.")
-    have = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if kind == "auto":
-        kind = next(kind for kind in ("cuda", "mps", "cpu") if have[kind])
-    if not have[kind]:
+        kind = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
+    if not there[kind]:
         raise ValueError(f'this machine has no {kind} device that torch can use; device="cpu" always works.')
     if kind == "cuda":
         number = number or os.environ.get("LOCAL_RANK", "")
@@ -85,10 +85,10 @@ class Team(NamedTuple):
             return
         import torch.distributed as dist
 
-        tensors = [tensor for tensor in tensors if tensor is not None]
-        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        present = [tensor for tensor in tensors if tensor is not None]
+        flat = torch.cat([tensor.flatten() for tensor in present])
         dist.all_reduce(flat)
-        for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+        for tensor, part in zip(present, flat.split([t.numel() for t in present]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
     def follow(self, tensors: Iterable[Tensor]) -> None:

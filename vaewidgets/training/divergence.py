@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from vaewidgets.models.protocols import Likelihood
 
 #: Steps between two copies of the weights.
 KEEP_EVERY = 50
@@ -52,7 +55,9 @@ class Keeper:
         """The largest absolute value of the weights before the first step, infinite if one is none."""
         return largest(self._began)
 
-    def look(self, step: int, numbers: Tensor | None = None, *, now: bool = False) -> tuple | None:
+    def look(
+        self, step: int, numbers: Tensor | None = None, *, now: bool = False
+    ) -> tuple[int, str, float] | None:
         """Take in the numbers of `step`; every so many steps, or `now`, read those not yet read.
 
         Returns
@@ -108,7 +113,7 @@ class Suspects(NamedTuple):
     weights: float
 
     @classmethod
-    def of(cls, likelihood, images: Tensor, weights: float, **knobs: float) -> Suspects:
+    def of(cls, likelihood: Likelihood, images: Tensor, weights: float, **knobs: float) -> Suspects:
         """Take in a run whose weights have just been put back to some that gave a number."""
         sigma = getattr(likelihood, "sigma", None)
         learned = isinstance(getattr(likelihood, "log_sigma", None), torch.nn.Parameter)

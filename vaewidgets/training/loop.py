@@ -7,14 +7,16 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import torch
 from torch import Tensor
 
 from vaewidgets.data.dataset import Images
-from vaewidgets.models.conditional import ConditionalVAE, with_labels
+from vaewidgets.models.conditional import ConditionalVAE, Labelled, with_labels
+from vaewidgets.models.likelihoods import Gaussian
 from vaewidgets.models.objectives import Elbo, autoencoding, binarize, elbo, floor_kl, importance_weighted
-from vaewidgets.models.vae import Autoencoder, looking, teaching, unwraps
+from vaewidgets.models.vae import VAE, Autoencoder, looking, teaching, unwraps
 
 from .devices import Team, pick_device
 from .divergence import KEEP_EVERY, Keeper, Suspects
@@ -22,10 +24,15 @@ from .records import Diverged, Snapshot, Step, Terms, summarise
 from .run_state import Best, Order, copy_into, make_adam, set_rate
 from .validation import check_knob, check_labels, check_seed, check_training
 
+if TYPE_CHECKING:
+    from vaewidgets.models.protocols import Trainable
+
+    from .cuda_graph import Capture
+
 
 @unwraps
 def fit(
-    model,
+    model: Trainable,
     images: Tensor,
     *,
     labels: Tensor | None = None,
@@ -130,7 +137,14 @@ class Training(Iterator[Step]):
     finished : bool
     """
 
-    def __init__(self, model, train: tuple, validation: tuple, device, settings: dict) -> None:
+    def __init__(
+        self,
+        model: Trainable,
+        train: tuple[Tensor, Tensor | None],
+        validation: tuple[Tensor | None, Tensor | None],
+        device: str | None,
+        settings: dict[str, Any],
+    ) -> None:
         self._s = s = SimpleNamespace(**settings)
         weight = next(model.parameters())
         self._device = weight.device if device is None else pick_device(device)
@@ -141,30 +155,37 @@ class Training(Iterator[Step]):
         seed = torch.tensor(s.seed, device=self._device)
         self._team.follow([*self._model_state.values(), seed])
         s.seed = seed.item()
-        (self._images, self._labels), (self._validation, self._validation_labels) = (
-            (
-                None if images is None else images.to(self._device, weight.dtype),
-                None if labels is None else labels.to(self._device, torch.int64),
-            )
-            for images, labels in (train, validation)
-        )
+        self._images, self._labels = self._place(train[0], weight.dtype), self._place(train[1], torch.int64)
+        self._validation = self._place(validation[0], weight.dtype)
+        self._validation_labels = self._place(validation[1], torch.int64)
         self._order = Order(len(self._images), s.batch_size, self._device, s.seed)
         self._noise = torch.Generator(self._device).manual_seed(s.seed)
         self._lr, self._beta = float(s.lr), float(s.beta)
         self._graphed = self._device.type == "cuda" and self._team.size == 1
         self._weight_of_kl = torch.full((), self._beta, device=self._device, dtype=weight.dtype)
-        self._knobs = None
+        self._knobs: tuple[float, float] | None = None
         self._weights = list(model.parameters())
         self._optimizer = make_adam(self._weights, self._lr, s.weight_decay, self._graphed)
-        self._replay = None
+        self._replay: Capture | None = None
 
         self.batches = self._order.batches
-        self.step, self.total_steps, self.finished = 0, s.epochs * self.batches, False
-        self._seen, self._busy = 0, 0.0
+        self.step, self.finished = 0, False
+        self.total_steps: int = s.epochs * self.batches
+        self._seen = 0
+        self._busy = 0.0
         self._best = Best(self._model_state, s.patience)
         # Reading a number makes a GPU wait, so there many steps are looked at together.
         every = 1 if self._device.type == "cpu" else KEEP_EVERY
         self._keeper = Keeper(list(self._model_state.values()), every)
+
+    @overload
+    def _place(self, tensor: Tensor, dtype: torch.dtype) -> Tensor: ...
+
+    @overload
+    def _place(self, tensor: None, dtype: torch.dtype) -> None: ...
+
+    def _place(self, tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+        return None if tensor is None else tensor.to(self._device, dtype)
 
     def __next__(self) -> Step:
         if self.finished:
@@ -176,12 +197,13 @@ class Training(Iterator[Step]):
         with teaching(self.model):
             numbers = self._run(index)
         self.step += 1
-        measured = self.step % self.batches == 0 and self._validation is not None
+        validation = self._validation if self.step % self.batches == 0 else None
+        measured = validation is not None
         # Before the weights are measured or handed over, what they came from must have been seen.
         self._check(numbers, now=measured or self.step == self.total_steps)
         self._seen += len(index)
         self._busy += time.perf_counter() - started
-        held_out = self._end_epoch() if measured else None
+        held_out = None if validation is None else self._end_epoch(validation)
         if self.step == self.total_steps:
             self.close()
         rate = self._seen / self._busy
@@ -200,18 +222,21 @@ class Training(Iterator[Step]):
         numbers = summarise(terms, len(index))
         self._team.add([*(weight.grad for weight in self._weights), numbers])
         self._optimizer.step()
-        if getattr(self.model.likelihood, "optimal", False):
-            self.model.likelihood.update_sigma(numbers[1], math.prod(self.model.image_shape))
+        likelihood = self.model.likelihood
+        if isinstance(likelihood, Gaussian) and likelihood.optimal:
+            likelihood.update_sigma(numbers[1], math.prod(self.model.image_shape))
         return numbers
 
-    def _draw(self, images: Tensor, labels: Tensor | None, index: Tensor, noise: torch.Generator) -> tuple:
+    def _draw(
+        self, images: Tensor, labels: Tensor | None, index: Tensor, noise: torch.Generator
+    ) -> tuple[VAE | Autoencoder | Labelled, Tensor, Tensor | None]:
         """Pick images, the model for their labels, and their noise.
 
         That is drawn for the whole batch, so that a team sees what one would; None for an autoencoder.
         """
         rows = self._team.share(index)
         x, model = images[rows], with_labels(self.model, None if labels is None else labels[rows])
-        options = {"generator": noise, "device": x.device, "dtype": x.dtype}
+        options: dict[str, Any] = {"generator": noise, "device": x.device, "dtype": x.dtype}
         if self._s.binarize:
             uniform = torch.rand(len(index), *x.shape[1:], **options)
             x = binarize(x, uniform=self._team.share(uniform))
@@ -222,15 +247,22 @@ class Training(Iterator[Step]):
         epsilon = torch.randn(self._s.iwae, len(index), self.model.latent_dim, **options)
         return model, x, self._team.share(epsilon, dim=1)
 
-    def _objective(self, model, x: Tensor, epsilon: Tensor | None, beta: float | None = None) -> Elbo:
+    def _objective(
+        self,
+        model: VAE | Autoencoder | Labelled,
+        x: Tensor,
+        epsilon: Tensor | None,
+        beta: float | Tensor | None = None,
+    ) -> Elbo:
         low = self._s.precision == "bfloat16"
         with torch.autocast(self._device.type, dtype=torch.bfloat16) if low else nullcontext():
             if epsilon is None:
-                return autoencoding(model, x)
+                return autoencoding(cast(Autoencoder, model), x)
+            variational = cast(VAE | Labelled, model)
             if self._s.iwae is not None:
-                return importance_weighted(model, x, self._s.iwae, epsilon=epsilon)
+                return importance_weighted(variational, x, self._s.iwae, epsilon=epsilon)
             beta = self._weight_of_kl if beta is None else beta
-            return elbo(model, x, beta=beta, epsilon=epsilon)
+            return elbo(variational, x, beta=beta, epsilon=epsilon)
 
     # -- what happens around a step
 
@@ -258,9 +290,9 @@ class Training(Iterator[Step]):
             set_rate(self._optimizer, lr)
         return beta, lr
 
-    def _end_epoch(self) -> Terms:
+    def _end_epoch(self, validation: Tensor) -> Terms:
         with looking(self.model):
-            held_out = Terms.read(self._measure(self._validation, self._validation_labels))
+            held_out = Terms.read(self._measure(validation, self._validation_labels))
         self._best.offer(held_out.loss)
         if self._best.exhausted:
             self.close()
@@ -273,7 +305,8 @@ class Training(Iterator[Step]):
         # So many decoded images fit into memory, whatever the number of samples of each.
         size = max(1, 1000 // (self._s.iwae or 1))
         for index in torch.arange(len(images), device=self._device).split(size):
-            terms = self._objective(*self._draw(images, labels, index, noise), beta=1.0)
+            model, x, epsilon = self._draw(images, labels, index, noise)
+            terms = self._objective(model, x, epsilon, beta=1.0)
             parts.append(summarise(terms, len(images)))
         total = torch.stack(parts).sum(0)
         self._team.add([total])
@@ -355,8 +388,9 @@ class Training(Iterator[Step]):
 
         With a `patience` it is to be taken before `close`, which changes the weights.
         """
-        tensors, *others = self._live_state()
-        return Snapshot({name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}, *others)
+        live = self._live_state()
+        copies = {name: tensor.to("cpu", copy=True) for name, tensor in live.tensors.items()}
+        return live._replace(tensors=copies)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back, or on, to a `state` of this run or of one with the same arguments: the steps repeat.
@@ -377,9 +411,9 @@ class Training(Iterator[Step]):
                 raise ValueError(f"{name} is no state of a random generator: {error}") from error
         self._put_back(tensors, tensors["noise"])
         self._order.restore(tensors["order"])
-        self.step, self._seen, self._busy = numbers["step"], numbers["seen"], numbers["busy"]
+        self.step, self._seen, self._busy = int(numbers["step"]), int(numbers["seen"]), numbers["busy"]
         self._beta, self._lr = numbers["beta"], numbers["lr"]
-        self._best.loss, self._best.stale = numbers["best_loss"], numbers["stale"]
+        self._best.loss, self._best.stale = numbers["best_loss"], int(numbers["stale"])
         self._keeper.forget()
         self.finished = self._best.exhausted or self.step == self.total_steps
 

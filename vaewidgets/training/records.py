@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -139,7 +139,12 @@ class Snapshot(NamedTuple):
         """Raise ValueError unless `other` could be a state of the same run, which has so many steps."""
         if not (isinstance(other, Snapshot) and all(isinstance(part, dict) for part in other)):
             raise ValueError(f"a state should be what Training.state() returns; got {type(other).__name__}.")
-        for ours, theirs in zip(self, other, strict=True):
+        pairs: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
+            (self.tensors, other.tensors),
+            (self.numbers, other.numbers),
+            (self.arguments, other.arguments),
+        )
+        for ours, theirs in pairs:
             for name in ours.keys() - theirs.keys():
                 _refuse(name, "there", "nothing")
             for name in theirs.keys() - ours.keys():
@@ -163,7 +168,7 @@ class Snapshot(NamedTuple):
             _refuse("lr", "a positive number", repr(other.numbers["lr"]))
 
 
-def _describe(tensor) -> str:
+def _describe(tensor: object) -> str:
     if not isinstance(tensor, Tensor):
         return type(tensor).__name__
     return f"{tuple(tensor.shape)} {tensor.dtype} {tensor.layout}".replace("torch.", "")
@@ -173,7 +178,15 @@ def _refuse(name: str, wanted: str, got: str) -> None:
     raise ValueError(f"this state belongs to another training: {name} should be {wanted}; got {got}.")
 
 
-def paced(steps: Iterator[Step], seconds: float = 0.5) -> Iterator[Step]:
+class ClosableSteps(Iterator[Step], Protocol):
+    """Steps that can be ended early: a `Training`, or a generator."""
+
+    def close(self) -> None:
+        """End them."""
+        ...
+
+
+def paced(steps: ClosableSteps, seconds: float = 0.5) -> Generator[Step, None, None]:
     """Pass on a step at most every `seconds`, and always the first and the last; the others still train.
 
     Parameters
@@ -187,14 +200,16 @@ def paced(steps: Iterator[Step], seconds: float = 0.5) -> Iterator[Step]:
     ------
     Step
     """
-    passed, step, due = None, None, -math.inf
+    passed: Step | None = None
+    step: Step | None = None
+    due = -math.inf
     try:
         for step in steps:
             if time.monotonic() >= due:
                 passed = step
                 yield step
                 due = time.monotonic() + seconds
-        if step is not passed:
+        if step is not None and step is not passed:
             yield step
     finally:
         steps.close()

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safetensors.torch import save as to_bytes
 from torch import Tensor
@@ -20,10 +20,13 @@ from vaewidgets.io.checkpoints import empty_model, misfit, read_header, read_ten
 
 from .records import Snapshot
 
+if TYPE_CHECKING:
+    from .loop import Training
+
 FORMAT, KIND = 1, "Training"
 
 #: What the header says beside the numbers of the `Snapshot`, and in which kind of JSON value.
-_ABOUT = {
+_ABOUT: dict[str, type] = {
     "recipe": dict, "dataset": str, "command": str, "fingerprint": str, "device": str, "versions": dict,
 }  # fmt: skip
 
@@ -42,8 +45,8 @@ class State(NamedTuple):
     """
 
     path: Path
-    about: dict
-    numbers: dict
+    about: dict[str, Any]
+    numbers: dict[str, Any]
     tensors: dict[str, Tensor]
 
 
@@ -54,11 +57,11 @@ def fingerprint(images: Tensor, labels: Tensor | None = None) -> str:
     """
     digest = hashlib.sha256(repr(tuple(images.shape)).encode())
     for tensor in (images,) if labels is None else (images, labels):
-        digest.update(memoryview(tensor.contiguous().numpy()).cast("B"))
+        digest.update(memoryview(tensor.contiguous().numpy().data).cast("B"))
     return digest.hexdigest()
 
 
-def serialise(snapshot: Snapshot, about: dict) -> bytes:
+def serialise(snapshot: Snapshot, about: dict[str, Any]) -> bytes:
     """Make the bytes of a state file from what `Training.state` copied and what is known of the run."""
     # JSON has no infinity, the loss to be beaten before anything was measured.
     numbers = {name: None if value == math.inf else value for name, value in snapshot.numbers.items()}
@@ -84,7 +87,7 @@ def read(path: Path) -> State:
     return State(path, {name: tame_json(header[name]) for name in _ABOUT}, numbers, tensors)
 
 
-def _check_header(path: Path, header) -> dict:
+def _check_header(path: Path, header: Any) -> dict[str, Any]:
     """Return the numbers of a state file; raise ValueError where it is none."""
     if not isinstance(header, dict) or header.get("kind") != KIND or type(header.get("format")) is not int:
         raise ValueError(
@@ -106,7 +109,7 @@ def _check_header(path: Path, header) -> dict:
     return numbers
 
 
-def check_size(state: State, kind: str, config: dict) -> None:
+def check_size(state: State, kind: str, config: dict[str, Any]) -> None:
     """Refuse a recipe whose model is not the one in the file, before memory is taken for it.
 
     Raises
@@ -122,7 +125,7 @@ def check_size(state: State, kind: str, config: dict) -> None:
         raise misfit(state.path, "recipe", found, expected)
 
 
-def restore(training, state: State) -> bool:
+def restore(training: Training, state: State) -> bool:
     """Put a `Training` where the state is. Returns whether its steps will be those of one that never stopped.
 
     They will not on another kind of device, whose generators have other states: the noise then begins anew.
@@ -134,13 +137,15 @@ def restore(training, state: State) -> bool:
     """
     try:
         tensors = dict(state.tensors)
-        same = next(training.model.parameters()).device.type == state.about["device"]
+        same: bool = next(training.model.parameters()).device.type == state.about["device"]
         if not same:
             training.reseed(state.numbers["seen"])
         own = training.state()
         if not same:
             tensors["noise"] = own.tensors["noise"]
-        numbers = {name: own.numbers.get(name) if v is None else v for name, v in state.numbers.items()}
+        numbers: dict[str, Any] = {
+            name: own.numbers.get(name) if v is None else v for name, v in state.numbers.items()
+        }
         # Whatever else a snapshot holds is what was asked for, which is the same: the recipe was.
         training.restore(own._replace(tensors=tensors, numbers=numbers))
     except (RuntimeError, TypeError, KeyError, ValueError) as error:
@@ -148,7 +153,7 @@ def restore(training, state: State) -> bool:
     return same
 
 
-def _is_number(name: str, value) -> bool:
+def _is_number(name: str, value: Any) -> bool:
     if name == "best_loss" and value is None:
         return True
     kinds = (int,) if name in ("step", "seen", "stale") else (int, float)

@@ -6,6 +6,7 @@ Adam, the order in which the images are seen, and with a patience the best weigh
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -30,7 +31,8 @@ class Order:
     def __init__(self, images: int, batch_size: int, device: torch.device, seed: int) -> None:
         self._images, self._batch_size, self._device = images, batch_size, device
         self._generator = torch.Generator().manual_seed(seed)
-        self._of_epoch, self._drawn = None, None
+        self._of_epoch = self._generator.get_state()
+        self._drawn: tuple[Tensor, ...] | None = None
         self.batches = math.ceil(images / batch_size)
 
     def batch(self, step: int) -> Tensor:
@@ -55,7 +57,7 @@ class Order:
         self._of_epoch, self._drawn = state.clone(), None
 
 
-def make_adam(weights: list[Tensor], lr: float, weight_decay: float, graphed: bool) -> torch.optim.AdamW:
+def make_adam(weights: Sequence[Tensor], lr: float, weight_decay: float, graphed: bool) -> torch.optim.AdamW:
     """Make Adam with decoupled weight decay: a run has the same state before its first step and after it.
 
     Parameters

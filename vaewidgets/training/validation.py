@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +12,7 @@ from torch import Tensor
 from vaewidgets.data.dataset import check_images
 from vaewidgets.models.conditional import ConditionalVAE
 from vaewidgets.models.likelihoods import Bernoulli
-from vaewidgets.models.vae import Autoencoder
+from vaewidgets.models.vae import Autoencoder, LatentModel
 
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("float32", "bfloat16")
@@ -18,7 +20,9 @@ PRECISIONS = ("float32", "bfloat16")
 LARGEST = torch.finfo(torch.float32).max
 
 
-def check_training(model, images: Tensor, validation: Tensor | None, asked: dict) -> None:
+def check_training(
+    model: LatentModel, images: Tensor, validation: Tensor | None, asked: dict[str, Any]
+) -> None:
     """Check the arguments of `fit`, each by itself and all together.
 
     Parameters
@@ -59,7 +63,7 @@ def check_training(model, images: Tensor, validation: Tensor | None, asked: dict
         _check_iwae(model, splits, asked)
 
 
-def check_labels(model, images: Tensor, labels: Tensor | None, name: str) -> None:
+def check_labels(model: LatentModel, images: Tensor, labels: Tensor | None, name: str) -> None:
     """Raise unless there is a label for each image where `model` takes labels, and none where it does not.
 
     Parameters
@@ -80,13 +84,13 @@ def check_labels(model, images: Tensor, labels: Tensor | None, name: str) -> Non
         model.check_labels(labels.cpu() if isinstance(labels, Tensor) else labels, len(images))
 
 
-def check_count(name: str, value) -> None:
+def check_count(name: str, value: object) -> None:
     """Raise unless `value` is a whole number from 1 up."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} must be a whole number, at least 1; got {value!r}.")
 
 
-def check_knob(name: str, value) -> None:
+def check_knob(name: str, value: Any) -> None:
     """Raise unless `value` is a finite number from 0 up that float32 holds, for "lr" above 0."""
     try:
         fits = not isinstance(value, bool) and math.isfinite(value) and value >= 0
@@ -99,18 +103,18 @@ def check_knob(name: str, value) -> None:
         raise ValueError(f"{name} must be at most {LARGEST:.2g}, where float32 ends; got {value!r}.")
 
 
-def check_seed(seed) -> None:
+def check_seed(seed: object) -> None:
     """Raise unless `seed` is a whole number that a generator takes."""
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise ValueError(f"seed must be a whole number from 0 up; got {seed!r}.")
 
 
-def _check_choice(name: str, value, choices) -> None:
+def _check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")
 
 
-def _check_iwae(model, splits: list[Tensor], asked: dict) -> None:
+def _check_iwae(model: LatentModel, splits: list[Tensor], asked: dict[str, Any]) -> None:
     k = asked["iwae"]
     if asked["beta"] != 1 or asked["kl_warmup"] or asked["free_bits"]:
         raise ValueError(

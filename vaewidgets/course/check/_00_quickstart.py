@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import torch
 from torch import Tensor
 
@@ -160,7 +162,8 @@ class _Watched(VAE):
     def __init__(self) -> None:
         super().__init__(3, (1, 4, 4), hidden=(8,), seed=0)
         self.requires_grad_(False)
-        self.z, self.logits = [], []
+        self.z: list[Tensor] = []
+        self.logits: list[Tensor] = []
 
     def decode_parameters(self, z: Tensor) -> Tensor:
         if z.shape[-1] == 2:
@@ -170,7 +173,7 @@ class _Watched(VAE):
         self.logits.append(logits.reshape(-1, *self.image_shape))
         return logits
 
-    def encode(self, x: Tensor):
+    def encode(self, x: Tensor) -> NoReturn:
         raise NotYet("You encode an image. A new picture starts from the prior, with no image at all.")
 
 

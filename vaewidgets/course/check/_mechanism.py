@@ -147,7 +147,7 @@ class Function:
             if all(same(run.result, wrong(*run.given.values())) for run in runs):
                 raise NotYet(misconception)
         for run in runs:
-            shape = tuple(_tensor(self.right(*run.given.values())).shape)
+            shape = tuple(_numbers(self.right(*run.given.values())).shape)
             if not run.result.isfinite().all():
                 raise NotYet("Your function returns NaN or infinite values: look for a log or a division.")
             if tuple(run.result.shape) != shape:
@@ -157,7 +157,7 @@ class Function:
 
     def _resemblance(self, runs: list[Run]) -> str | None:
         """Say in what a result of the right shape resembles the right one, if it does."""
-        pairs = [(run.result, _tensor(self.right(*run.given.values()))) for run in runs]
+        pairs = [(run.result, _numbers(self.right(*run.given.values()))) for run in runs]
         if any(same(result, right) for result, right in pairs):
             return "Right for one input, not for another: does your code hold a size or a value as a number?"
         if any(right.numel() < 2 for _, right in pairs):
@@ -191,7 +191,7 @@ def exercise(describe: Callable[[], Number | Function]) -> Callable[[Any], Verdi
     # functools.wraps would show the description's empty list of parameters to help().
     for attribute in ("__name__", "__qualname__", "__module__", "__doc__"):
         setattr(check, attribute, getattr(describe, attribute))
-    check.case = describe
+    check.__dict__["case"] = describe
     return check
 
 
@@ -209,6 +209,14 @@ def _near(value: float, target: float, tolerance: float) -> bool:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return f"shape {shape}" if shape else "a single number"
+
+
+def _numbers(value: Any) -> Tensor:
+    """Return numbers of any kind as `_tensor` does; raise TypeError for what is no number."""
+    tensor = _tensor(value)
+    if tensor is None:
+        raise TypeError(f"expected numbers; got {type(value).__name__}.")
+    return tensor
 
 
 def _tensor(value: Any) -> Tensor | None:

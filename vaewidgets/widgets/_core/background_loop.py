@@ -91,12 +91,15 @@ class Runner:
     ) -> None:
         self._lock, self._each, self._show, self._done, self._drawn = lock, each, show, done, drawn
         self._settled, self._threaded, self.pace = settled, threaded, pace or Pace()
-        self._limit, self._taken = None, 0
+        self._limit: int | None = None
+        self._taken = 0
         self._guard = threading.Lock()
         self._halt, self._ended, self._idle = threading.Event(), threading.Event(), threading.Event()
         self._ended.set()
         self._idle.set()
-        self._looping = self._showing = self._caller = None
+        self._looping: threading.Thread | None = None
+        self._showing: threading.Thread | None = None
+        self._caller: threading.Thread | None = None
         # What `settled` calls may begin the next run and go on beside it, so there can be several.
         self._settling: set[threading.Thread] = set()
         self._error: BaseException | None = None
@@ -153,9 +156,9 @@ class Runner:
             return
         looping = threading.Thread(target=self._loop, args=(items,), name="vaewidgets-loop", daemon=True)
         # Both are known before either runs: what they call may halt, and must find itself.
-        self._showing = threading.Thread(target=self._watch, name="vaewidgets-show", daemon=True)
-        self._looping, self._caller = looping, None
-        self._showing.start()
+        showing = threading.Thread(target=self._watch, name="vaewidgets-show", daemon=True)
+        self._looping, self._showing, self._caller = looping, showing, None
+        showing.start()
         looping.start()
 
     def extend(self, limit: int | None) -> bool:
@@ -249,8 +252,8 @@ class Runner:
             over = self._ended.wait(1 / self.pace.rate)
             while not over:
                 begun = time.monotonic()
-                here = self._show_once()
-                self.pace.shown(here, self._drawn(self._ended))
+                took = self._show_once()
+                self.pace.shown(took, self._drawn(self._ended))
                 over = self._ended.wait(max(0.0, begun + self.pace.interval - time.monotonic()))
         except Exception as error:
             # Nobody would be told when the loop is over.
@@ -281,10 +284,10 @@ class Runner:
             # A KeyboardInterrupt goes on to the caller, who asked for it, from a loop that has ended well.
             self._ended.set()
             self._finish()
-            error, self._error = self._error, None
+            noted, self._error = self._error, None
             self._settled()
-        if error is not None:
-            raise error
+        if noted is not None:
+            raise noted
 
     def _show_once(self) -> float:
         started = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 import torch
@@ -18,8 +19,16 @@ from vaewidgets.models.vae import looking
 
 from .model_lock import model_lock
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def check_decodes(model, panel: str) -> None:
+    from numpy.typing import ArrayLike
+
+    from vaewidgets.io.checkpoints import Atlas
+    from vaewidgets.models.protocols import Decoder, Trainable
+
+
+def check_decodes(model: object, panel: str) -> None:
     """Refuse what has no ``decode`` or no ``latent_dim``, in the name of a panel."""
     if not callable(getattr(model, "decode", None)) or not isinstance(
         getattr(model, "latent_dim", None), int
@@ -32,19 +41,21 @@ def name_of(images: Images | Encoded, row: int) -> str:
     return "" if images.labels is None else name_classes(images.labels, images.classes)[images.labels[row]]
 
 
-def device_of(model) -> torch.device:
+def device_of(model: object) -> torch.device:
     """Return where the weights of `model` are; the CPU of a model that has none."""
     return _weight_of(model).device
 
 
-def _weight_of(model) -> Tensor:
+def _weight_of(model: object) -> Tensor:
     """Return a weight of `model`, whose dtype and device its inputs must have; of none a float32 number."""
     weights = model.parameters() if isinstance(model, torch.nn.Module) else iter(())
     floats = (weight for weight in weights if weight.is_floating_point())
     return next(floats, torch.zeros((), dtype=torch.float32))
 
 
-def decode_points(model, z, labels=None) -> Tensor:
+def decode_points(
+    model: Decoder, z: ArrayLike, labels: Sequence[int] | np.ndarray | Tensor | None = None
+) -> Tensor:
     """Decode points (N, d) to images (N, C, H, W) on the CPU, while nobody changes the weights.
 
     Parameters
@@ -94,7 +105,7 @@ class Encoded:
         The name of each label: as the images or the model's file state it, else its index.
     """
 
-    model: object
+    model: Any
     mu: np.ndarray
     logvar: np.ndarray | None = None
     labels: np.ndarray | None = None
@@ -102,7 +113,7 @@ class Encoded:
     classes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, model, images: Images | Tensor | None, atlas=None) -> Encoded:
+    def of(cls, model: Decoder, images: Images | Tensor | None, atlas: Atlas | None = None) -> Encoded:
         """Encode the images if there are any, else take the codes of the atlas.
 
         Raises
@@ -124,7 +135,7 @@ class Encoded:
         check_images(images.images, getattr(model, "image_shape", None))
         told = images.labels if isinstance(model, ConditionalVAE) else None
         with model_lock(model):
-            q = encode_all(model, images.images, labels=told)
+            q = encode_all(cast("Trainable", model), images.images, labels=told)
         _check_finite(q.mu, q.logvar, "what the model encodes")
         classes = name_classes(images.labels, images.classes or stated_classes(model))
         return cls(model, _array(q.mu), _array(q.logvar), _array(images.labels), images.images, classes)
@@ -136,7 +147,8 @@ class Encoded:
         """Return the image of a row, or None where its dataset is not on this machine."""
         if self.images is None:
             test = load_test_images(stated_dataset(self.model))
-            self.images = test.images if test is not None and len(test) == len(self) else ()
+            known = test is not None and len(test) == len(self)
+            self.images = test.images if test is not None and known else torch.empty(0)
         return self.images[row] if len(self.images) else None
 
 
@@ -147,6 +159,14 @@ def _check_finite(mu: Tensor, logvar: Tensor | None, what: str) -> None:
                 f"{what} has values that are NaN or infinite: a training that diverged leaves such weights. "
                 "Train it again with a smaller learning rate."
             )
+
+
+@overload
+def _array(values: Tensor) -> np.ndarray: ...
+
+
+@overload
+def _array(values: None) -> None: ...
 
 
 def _array(values: Tensor | None) -> np.ndarray | None:

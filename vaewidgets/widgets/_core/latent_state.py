@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import traitlets
@@ -44,7 +45,7 @@ class PageLatent(PageNetwork):
     moved = traitlets.List(traitlets.Float()).tag(sync=True)
     sliders = traitlets.List(traitlets.Unicode()).tag(sync=True)
     walk = traitlets.Unicode().tag(sync=True)
-    ends = traitlets.List().tag(sync=True)
+    ends: traitlets.List[Any] = traitlets.List().tag(sync=True)
     plane = traitlets.Dict().tag(sync=True)
 
     def __init__(self, model, sliders, walk, z) -> None:

@@ -272,7 +272,7 @@ def _gelu(layer, path, before, after, writer) -> dict:
 
 #: By the function that runs: see `walk`.
 _DESCRIBERS = {
-    cls.forward: describer
+    getattr(cls, "forward"): describer  # noqa: B009 - of a class torch says only that it is a type
     for cls, describer in {
         nn.Linear: _linear,
         Constant: _constant,

@@ -7,6 +7,7 @@ import threading
 import traceback
 from collections import deque
 from contextlib import contextmanager
+from typing import Any
 
 from .panel import Panel
 
@@ -20,15 +21,16 @@ class TellingPanel(Panel):
         Traits whose observers hear of changes made under `_keeping_quiet` when `_tell_observers` is called.
     """
 
-    told_later = ("status",)
+    told_later: tuple[str, ...] = ("status",)
 
     def __init__(self, *args, **keywords) -> None:
-        self._quiet, self._untold = threading.local(), deque()
+        self._quiet = threading.local()
+        self._untold: deque[Any] = deque()
         super().__init__(*args, **keywords)
 
     @contextmanager
     def _keeping_quiet(self):
-        self._quiet.depth = getattr(self._quiet, "depth", 0) + 1
+        self._quiet.depth = int(getattr(self._quiet, "depth", 0)) + 1
         try:
             yield
         finally:
@@ -37,7 +39,7 @@ class TellingPanel(Panel):
     def notify_change(self, change) -> None:
         """Tell observers of a change, but never in the middle of one: they may ask for the next."""
         quiet = getattr(self, "_quiet", None)
-        if quiet is not None and getattr(quiet, "depth", 0) and change["name"] in self.told_later:
+        if quiet is not None and getattr(quiet, "depth", None) and change["name"] in self.told_later:
             self._untold.append(change)
         else:
             super().notify_change(change)

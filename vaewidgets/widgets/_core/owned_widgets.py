@@ -91,7 +91,7 @@ def _listen() -> None:
         if building:
             widget.comm, widget.open = _Waiting(model_id_asked_for(widget)), _do_nothing
 
-    note.is_ours = True
+    note.__dict__["is_ours"] = True
     Widget.on_widget_constructed(note)
 
 

@@ -51,7 +51,7 @@ class Panel(widgets.VBox):
     def __init_subclass__(cls, **keywords) -> None:
         super().__init_subclass__(**keywords)
         if "__init__" in vars(cls):
-            cls.__init__ = note_made(cls.__init__)
+            setattr(cls, "__init__", note_made(cls.__init__))  # noqa: B010 - mypy allows no other form
 
     @note_made
     def __init__(self, children, **layout) -> None:

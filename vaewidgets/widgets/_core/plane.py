@@ -44,11 +44,11 @@ class Plane:
 
         # In float32 the directions are orthonormal only to about 1e-6, and differently on each processor.
         pca = PCA(2).fit(np.asarray(mu, dtype=float))
-        shares = [
+        first, second = (
             f"principal component {k + 1} of mu ({s:.0%})"
             for k, s in enumerate(pca.explained_variance_ratio_)
-        ]
-        return cls(pca.components_, pca.mean_, tuple(shares))
+        )
+        return cls(pca.components_, pca.mean_, (first, second))
 
     def project(self, z) -> np.ndarray:
         """Coordinates on the plane, shape (..., 2), of points z of shape (..., d)."""

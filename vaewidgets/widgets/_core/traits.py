@@ -17,7 +17,7 @@ class Latent(traitlets.TraitType):
     info_text = "a latent point"
 
     def validate(self, owner, value) -> tuple[float, ...]:
-        point = _floats(self.name, value, owner.latent_dim)
+        point = _floats(str(self.name), value, owner.latent_dim)
         if len(point) != owner.latent_dim:
             raise ValueError(
                 f"{self.name} has {len(point)} values but this model has latent_dim={owner.latent_dim}."
@@ -43,7 +43,7 @@ class Codes(traitlets.TraitType):
             raise ValueError(f"{self.name} must have shape (N, d), one row per point; got {codes.shape}.")
         if not np.isfinite(codes).all():
             raise ValueError(f"{self.name} has values that are NaN or infinite.")
-        before = getattr(owner, self.name) if owner.trait_has_value(self.name) else None
+        before = getattr(owner, str(self.name)) if owner.trait_has_value(self.name) else None
         if before is not None and before.shape != codes.shape:
             raise ValueError(f"{self.name} has shape {before.shape} on this map; got {codes.shape}.")
         return codes
@@ -96,7 +96,7 @@ class Pair(traitlets.TraitType):
         super().__init__(default, **kwargs)
 
     def validate(self, owner, value) -> tuple[float, ...]:
-        pair = _floats(self.name, value, 2)
+        pair = _floats(str(self.name), value, 2)
         if len(pair) != 2 or not all(self.low <= number <= self.high for number in pair):
             raise ValueError(f"{self.name} must be 2 numbers from {self.low} to {self.high}; got {pair}.")
         return pair

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import ipywidgets as widgets
 import numpy as np
@@ -123,5 +124,5 @@ class CodeMap(widgets.VBox):
 
     def _posterior(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean (2,) and covariance (2, 2) on the plane."""
-        sigma = np.exp(self._codes.logvar[row].astype(float) / 2)
+        sigma = np.exp(cast(np.ndarray, self._codes.logvar)[row].astype(float) / 2)
         return self.plane.project(self._codes.mu[row]), self.plane.covariance(sigma)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 import torch
@@ -15,6 +16,11 @@ from vaewidgets.widgets._core.canvas import Picture
 from vaewidgets.widgets._core.encoded import name_of
 from vaewidgets.widgets._core.model_lock import model_lock
 from vaewidgets.widgets._core.panel import Panel, format_point, note_html
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vaewidgets.models.protocols import ImageModel
 
 
 class Bottleneck(Panel):
@@ -44,7 +50,7 @@ class Bottleneck(Panel):
 
     row = traitlets.Int(0)
 
-    def __init__(self, model, images, *, row: int = 0, **layout) -> None:
+    def __init__(self, model: ImageModel, images: Images | Tensor, *, row: int = 0, **layout: Any) -> None:
         self.check_keywords(layout)
         if not callable(getattr(model, "encode", None)) or not callable(getattr(model, "decode", None)):
             raise TypeError(f"Bottleneck needs a model with encode and decode; got {type(model).__name__}.")

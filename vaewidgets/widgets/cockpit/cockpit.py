@@ -10,6 +10,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 import traitlets
@@ -38,6 +39,9 @@ from .live_figures import LiveCurves
 from .paint_probe import Pulse
 from .run import Run
 from .snapshot_view import Scene
+
+if TYPE_CHECKING:
+    from vaewidgets.models.vae import VAE, Autoencoder
 
 #: Seconds between two times that linked panels are told of new weights.
 LINKED = 0.5
@@ -109,7 +113,15 @@ class TrainingCockpit(TellingPanel):
     status = traitlets.Unicode("ready", read_only=True)
     told_later = ("status", *KNOBS)
 
-    def __init__(self, model, data, *, points: int = 2000, threaded: bool = True, **keywords) -> None:
+    def __init__(
+        self,
+        model: VAE | Autoencoder,
+        data: Dataset,
+        *,
+        points: int = 2000,
+        threaded: bool = True,
+        **keywords: Any,
+    ) -> None:
         options = {name: keywords.pop(name) for name in _FIT if name in keywords}
         self.check_keywords(keywords, also=_FIT)
         for name in ("noise_seed", "status"):
@@ -537,5 +549,5 @@ class TrainingCockpit(TellingPanel):
 def _running_cell() -> tuple[str | None, str | None]:
     """Return the id of the notebook's cell that is run here, and of this run of it; None where none is."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    asked = getattr(shell, "get_parent", dict)() or {}
+    asked: dict[str, dict[str, str]] = getattr(shell, "get_parent", dict)() or {}
     return asked.get("metadata", {}).get("cellId"), asked.get("header", {}).get("msg_id")

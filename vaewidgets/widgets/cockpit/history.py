@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,9 +37,13 @@ class History:
     def __init__(self, latent_dim: int, bound) -> None:
         self.bound, self.width = bound, 1
         # Sums of `Step.numbers` over the batches of each point.
-        self._sums, self._begun, self._count, self._latent_dim = [], 0.0, 0, latent_dim
-        self._recent = deque(maxlen=self.RECENT)
-        self.held_out_steps, self._held_out, self._changes = [], [], []
+        self._sums: list[Any] = []
+        self._begun: Any = 0.0
+        self._count, self._latent_dim = 0, latent_dim
+        self._recent: deque[Any] = deque(maxlen=self.RECENT)
+        self.held_out_steps: list[int] = []
+        self._held_out: list[tuple[float, float, float]] = []
+        self._changes: list[tuple[int, str, str]] = []
 
     def note(self, step: int, numbers: torch.Tensor) -> None:
         """Add the `Step.numbers` (B, 2 + d) of the B batches up to `step`, which follow those before."""
@@ -79,7 +84,7 @@ class History:
     @property
     def marks(self) -> list[tuple[int, str]]:
         """What was changed last, and after which step; all that was changed after one step is one text."""
-        texts = {}
+        texts: dict[int, list[str]] = {}
         for step, _, text in self._changes:
             texts.setdefault(step, []).append(text)
         return [(step, ", ".join(own)) for step, own in texts.items()]
@@ -89,7 +94,7 @@ class History:
 
         Of a knob that was changed more than once there, its last value.
         """
-        groups = []
+        groups: list[tuple[int, dict[str, str]]] = []
         for step, knob, text in sorted(self._changes, key=lambda change: change[0]):
             if not groups or step - groups[-1][0] >= apart:
                 groups.append((step, {}))

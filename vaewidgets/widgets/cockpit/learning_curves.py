@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import ipywidgets as widgets
 
 from vaewidgets.widgets._core.panel import Panel, note_html
 from vaewidgets.widgets._core.plotly import FigureWidget, go, make_subplots
 from vaewidgets.widgets._map.figure import ACCENT, BAR, PALETTE, style_figure
+
+if TYPE_CHECKING:
+    from vaewidgets.training.records import Step
 
 
 class LearningCurves(Panel):
@@ -30,9 +35,11 @@ class LearningCurves(Panel):
     ...     curves.append(step)
     """
 
-    def __init__(self, **layout) -> None:
+    def __init__(self, **layout: Any) -> None:
         self.check_keywords(layout)
-        self._steps, self._reconstruction, self._kl = [], [], []
+        self._steps: list[int] = []
+        self._reconstruction: list[float] = []
+        self._kl: list[float] = []
         figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.1)
         for row, (name, colour) in enumerate((("reconstruction", PALETTE[0]), ("KL", ACCENT)), 1):
             figure.add_trace(
@@ -50,7 +57,7 @@ class LearningCurves(Panel):
     def __repr__(self) -> str:
         return f"LearningCurves(points={len(self._steps)})"
 
-    def append(self, step) -> None:
+    def append(self, step: Step) -> None:
         """Add one `Step` to the curves, in place.
 
         Raises

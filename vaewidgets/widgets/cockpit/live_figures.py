@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from vaewidgets.widgets._core.plotly import FigureWidget, go, make_subplots
@@ -130,7 +132,8 @@ class LiveCurves:
     """
 
     def __init__(self, latent_dim: int, bound: str, has_kl: bool) -> None:
-        self._names, self._marks = ["reconstruction", "KL", bound] if has_kl else ["reconstruction"], [[], []]
+        self._names = ["reconstruction", "KL", bound] if has_kl else ["reconstruction"]
+        self._marks: list[Any] = [[], []]
         rows = len(self._names) + has_kl
         figure = make_subplots(rows=rows, cols=1, vertical_spacing=0.075, row_heights=[1] * rows)
         for row, (name, colour) in enumerate(

@@ -8,7 +8,7 @@ import torch
 
 from vaewidgets.data.dataset import Dataset
 from vaewidgets.training.loop import fit
-from vaewidgets.training.records import Terms
+from vaewidgets.training.records import Snapshot, Step, Terms
 from vaewidgets.widgets._core.model_lock import model_lock
 
 from .history import History
@@ -45,7 +45,8 @@ class Run:
     def __init__(self, model, data: Dataset, options: dict) -> None:
         self._model, self._data, self._options = model, data, options
         self._lock = model_lock(model)
-        self._initial = self.speed = None
+        self._initial: Snapshot | None = None
+        self.speed: float | None = None
         self._noted_at = 0.0
         self.weighted = options["iwae"] is not None
         self.renew()
@@ -74,7 +75,7 @@ class Run:
             images, held_out = images[:-kept_out], images[-kept_out:]
         self.training = fit(self._model, images, validation=held_out, **self._options)
         self.seed = self._options["seed"]
-        if from_start:
+        if from_start and self._initial is not None:
             self.training.restore(self._initial)
 
     def begin(self, knobs: dict) -> None:
@@ -89,7 +90,10 @@ class Run:
         self._states.offer(self.training, lambda: self.seed)
         # The history at each state: it is noted later than the state is kept.
         self._histories = {0: self.history.copy()}
-        self._fresh, self._held_out, self._step, self.last = [], [], None, None
+        self._fresh: list[torch.Tensor] = []
+        self._held_out: list[tuple[int, Terms]] = []
+        self._step: Step | None = None
+        self.last: Terms | None = None
 
     def turn(self, knobs: dict) -> None:
         """Give the run what the knobs say, and mark what is new to it."""

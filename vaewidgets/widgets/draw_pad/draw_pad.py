@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ipywidgets as widgets
 import numpy as np
@@ -20,6 +20,13 @@ from vaewidgets.widgets._core.panel import Panel, bundle, format_point, note_htm
 from vaewidgets.widgets._core.plane import Plane
 from vaewidgets.widgets._core.plotly import FigureWidget
 from vaewidgets.widgets._map.figure import map_figure, move_points, prior_circles, set_axes, span
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from vaewidgets.data.dataset import Images
+    from vaewidgets.models.protocols import ImageModel
 
 #: Codes that vote on what was drawn.
 NEIGHBOURS = 10
@@ -37,7 +44,7 @@ class Vote(NamedTuple):
     """
 
     label: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody wants of a vote
     of: int
 
 
@@ -125,13 +132,23 @@ class DrawPad(Panel):
     mu = traitlets.Tuple(default_value=None, allow_none=True, read_only=True)
     sigma = traitlets.Tuple(default_value=None, allow_none=True, read_only=True)
 
-    def __init__(self, model, images=None, *, image=None, frame: str | None = None, **layout) -> None:
+    def __init__(
+        self,
+        model: ImageModel,
+        images: Images | Tensor | None = None,
+        *,
+        image: ArrayLike | Tensor | None = None,
+        frame: str | None = None,
+        **layout: Any,
+    ) -> None:
         self.check_keywords(layout)
         _check_model(model)
         self.model, self.latent_dim, self._lock = model, model.latent_dim, model_lock(model)
         self.image_shape = tuple(model.image_shape)
         self._has_prior = getattr(model, "has_prior", True)
-        self.kl = self.reconstruction = self.vote = None
+        self.kl: float | None = None
+        self.reconstruction: np.ndarray | None = None
+        self.vote: Vote | None = None
         self._answers = 0
         self._load_codes(images)
         self.plane = Plane.coordinates(self.latent_dim)
@@ -243,7 +260,7 @@ class DrawPad(Panel):
                 if self.pad.reason:
                     self._answers += 1
                     self.pad.answer = {"serial": self._answers} | (
-                        {} if self.mu is None else {
+                        {} if self.mu is None or self.reconstruction is None else {
                             "mu": list(self.mu), "logvar": logvar,
                             "reconstruction": self.reconstruction.astype("<f4").tobytes(),
                         }
@@ -265,10 +282,10 @@ class DrawPad(Panel):
         decoded = self.model.decode(mu)
         if not mu.isfinite().all():
             raise ValueError("the encoder answers with numbers that are not finite: look at its weights.")
-        self.kl = None if logvar is None else q.kl().sum().item()
+        self.kl = None if isinstance(q, torch.Tensor) else q.kl().sum().item()
         self.reconstruction = decoded[0, 0].cpu().numpy()
         self.vote = self._count_votes(mu[0].cpu().numpy())
-        self.set_trait("sigma", None if logvar is None else tuple(q.sigma[0].tolist()))
+        self.set_trait("sigma", None if isinstance(q, torch.Tensor) else tuple(q.sigma[0].tolist()))
         self.set_trait("mu", tuple(mu[0].tolist()))
         return None if logvar is None else logvar[0].tolist()
 

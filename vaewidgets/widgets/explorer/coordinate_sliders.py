@@ -49,7 +49,8 @@ class Coordinates(widgets.VBox):
     def __init__(self, z: tuple[float, ...], ranges) -> None:
         self.sliders, self.boxes = [], []
         self._given: deque[_Given] = deque(maxlen=256)
-        self._serial, self._shown = 0, None
+        self._serial = 0
+        self._shown: tuple[float, ...] | None = None
         for i, (value, (low, high, step)) in enumerate(zip(z, ranges, strict=True)):
             low, high = min(low, math.floor(2 * value) / 2), max(high, math.ceil(2 * value) / 2)
             slider = widgets.FloatSlider(

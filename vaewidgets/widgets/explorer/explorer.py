@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -27,6 +28,16 @@ from vaewidgets.widgets._map.manifold_grid import ManifoldGrid
 from .coordinate_sliders import Coordinates
 from .html_page import slider_ranges, write_page
 from .interpolation import Interpolation
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from vaewidgets.data.dataset import Images
+    from vaewidgets.models.protocols import Decoder
 
 _ROW = dict(align_items="flex-start", flex_flow="row wrap", grid_gap="18px")
 
@@ -66,7 +77,14 @@ class LatentExplorer(Panel):
     z = Latent()
     selected = traitlets.Int(None, allow_none=True)
 
-    def __init__(self, model, images=None, *, z=None, **layout) -> None:
+    def __init__(
+        self,
+        model: Decoder,
+        images: Images | Tensor | None = None,
+        *,
+        z: ArrayLike | Tensor | None = None,
+        **layout: Any,
+    ) -> None:
         self.check_keywords(layout)
         check_decodes(model, "LatentExplorer")
         self.model, self.latent_dim, self._lock = model, model.latent_dim, model_lock(model)
@@ -252,7 +270,9 @@ class LatentExplorer(Panel):
         self.selected = row
         self.z = self.mu[row]
 
-    def to_html(self, path, *, title: str | None = None, overwrite: bool = False):
+    def to_html(
+        self, path: str | os.PathLike[str], *, title: str | None = None, overwrite: bool = False
+    ) -> Path:
         """Write this explorer as one HTML file that needs no kernel, no server and no network.
 
         Parameters
@@ -287,7 +307,7 @@ class LatentExplorer(Panel):
                 self._show_pair(self.selected)
             self._line.draw()
 
-    def interpolate(self, a, b) -> None:
+    def interpolate(self, a: ArrayLike | Tensor, b: ArrayLike | Tensor) -> None:
         """Set both ends of the interpolation, a and b, latent points of d numbers, and go to a."""
         check = type(self).z.validate
         self._set_ends(a=check(self, a), b=check(self, b))
@@ -295,7 +315,7 @@ class LatentExplorer(Panel):
     def _set_ends(self, a=None, b=None) -> None:
         line = self._line
         line.set_ends(a, b)
-        if line.ready:
+        if line.a is not None and line.b is not None:
             self.latent.ends = [list(line.a), list(line.b)]
             self.t.value = 0 if b is None or a is not None else 1
         self._draw_marks()

@@ -30,7 +30,7 @@ _STYLES = ("_core/tokens.css", "explorer/html_page.css", "draw_pad/draw_pad.css"
 
 
 def to_html(
-    model, path: str | os.PathLike, *, title: str | None = None, z=None, overwrite: bool = False
+    model, path: str | os.PathLike[str], *, title: str | None = None, z=None, overwrite: bool = False
 ) -> Path:
     """Write the explorer of a model, with the atlas it carries, as one HTML file.
 
@@ -85,7 +85,7 @@ def to_html(
     )
 
 
-def html_path(path: str | os.PathLike, *, overwrite: bool = False) -> Path:
+def html_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """Return where a page would be written, or refuse: all that needs no model."""
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
@@ -95,7 +95,7 @@ def html_path(path: str | os.PathLike, *, overwrite: bool = False) -> Path:
 
 
 def write_page(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     model,
     mu=None,

@@ -37,7 +37,8 @@ class Interpolation(widgets.VBox):
 
     def __init__(self, decode: Callable[[np.ndarray], Tensor], shape: tuple[int, int]) -> None:
         self._decode = decode
-        self.a = self.b = None
+        self.a: tuple[float, ...] | None = None
+        self.b: tuple[float, ...] | None = None
         self.set_a = widgets.Button(description="A is here", tooltip="Interpolate from the present z")
         self.set_b = widgets.Button(description="B is here", tooltip="Interpolate to the present z")
         for button in (self.set_a, self.set_b):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import anywidget
 import torch
@@ -15,6 +16,14 @@ from vaewidgets.widgets._core.traits import Within
 from vaewidgets.widgets._core.view_panel import HeldPanel
 
 from .beta_stops import Stop, draw_pictures, make_stops
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from vaewidgets.data.dataset import Images
+    from vaewidgets.models.vae import VAE
 
 #: Variances of the linear model's data along its principal axes.
 EIGENVALUES = (9.0, 4.0, 1.0, 0.25, 0.25, 0.25)
@@ -45,13 +54,13 @@ class BetaView(anywidget.AnyWidget):
     noise = traitlets.Float(0.25).tag(sync=True)
     linked = traitlets.Bool(False).tag(sync=True)
     eigenvalues = traitlets.List(traitlets.Float(), list(EIGENVALUES)).tag(sync=True)
-    stops = traitlets.List().tag(sync=True)
+    stops: traitlets.List[Any] = traitlets.List().tag(sync=True)
     pixels = traitlets.Bytes().tag(sync=True)
     shape = traitlets.List(traitlets.Int()).tag(sync=True)
     caption = traitlets.Unicode("").tag(sync=True)
     originals = traitlets.Bool(False).tag(sync=True)
     dataset = traitlets.Unicode("").tag(sync=True)
-    asked = traitlets.List().tag(sync=True)
+    asked: traitlets.List[Any] = traitlets.List().tag(sync=True)
 
 
 class BetaDial(HeldPanel):
@@ -105,7 +114,12 @@ class BetaDial(HeldPanel):
     row = traitlets.Int(0)
     seed = Within(0, 0, 2**31 - 1)
 
-    def __init__(self, models=None, images=None, **traits) -> None:
+    def __init__(
+        self,
+        models: Mapping[float, VAE] | None = None,
+        images: Images | Tensor | None = None,
+        **traits: Any,
+    ) -> None:
         self.check_keywords(traits)
         self.stops, images = make_stops(models, images)
         self._images = None if images is None else images.images

@@ -16,7 +16,7 @@ from vaewidgets.data.pixels import tile, to_uint8
 from vaewidgets.evaluation.metrics import active_units, encode_all, held_out_elbo
 from vaewidgets.io.checkpoints import pretrained, stated_dataset
 from vaewidgets.models.likelihoods import Bernoulli
-from vaewidgets.models.vae import looks, unwrap
+from vaewidgets.models.vae import VAE, looks, unwrap
 from vaewidgets.widgets._core.model_lock import model_lock
 
 #: What ships with the package: the same VAE of ten latents, trained on MNIST with each of these.
@@ -41,7 +41,7 @@ class Stop:
     """
 
     beta: float
-    model: object
+    model: VAE
     distortion: float
     rate: float
     kl: tuple[float, ...]

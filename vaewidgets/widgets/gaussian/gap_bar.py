@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import anywidget
 import torch
@@ -100,7 +101,7 @@ class GapBar(HeldPanel):
     k = Within(1, 1, LARGEST_K)
     seed = Within(0, 0, 2**31 - 1)
 
-    def __init__(self, **traits) -> None:
+    def __init__(self, **traits: Any) -> None:
         self.check_keywords(traits)
         names = ("mean", "sigma", "angle", "full", "theta", "x", "k", "seed")
         self.hold(GapView, *names)
@@ -188,7 +189,7 @@ class GapBar(HeldPanel):
             self.mean, self.sigma = p.mean, variances.flip(0).sqrt()
 
     def _check_k(self, k: int | None) -> int:
-        return self.k if k is None else type(self).k.validate(self, k)
+        return int(self.k if k is None else type(self).k.validate(self, k))
 
 
 def _numbers(values) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import ipywidgets as widgets
 import numpy as np
 import traitlets
@@ -15,6 +17,9 @@ from vaewidgets.widgets._core.panel import read_styles
 from vaewidgets.widgets._core.plane import REACH
 from vaewidgets.widgets._core.traits import Latent, Sigma
 from vaewidgets.widgets._core.view_panel import HeldPanel
+
+if TYPE_CHECKING:
+    from vaewidgets.models.protocols import EncoderDecoder
 
 
 class CloudView(PageNetwork):
@@ -47,28 +52,27 @@ class CloudPanel(HeldPanel):
     """
 
     latent_dim = 2
-    model = None
+    model: EncoderDecoder = None  # type: ignore[assignment]  # until `choose_model` has one
     mu = Latent((0.0, 0.0))
     sigma = Sigma((1.0, 1.0))
 
-    def choose_model(self, model):
+    def choose_model(self, model: EncoderDecoder | None) -> EncoderDecoder:
         """Check the model, or take the pretrained one if it is None."""
-        if model is None:
-            model = pretrained("mnist-vae-2d")
+        chosen = cast("EncoderDecoder", pretrained("mnist-vae-2d")) if model is None else model
         name = type(self).__name__
         for method in ("encode", "decode"):
-            if not callable(getattr(model, method, None)):
-                raise TypeError(f"{name} needs a VAE, with {method}; got {type(model).__name__}.")
-        if not getattr(model, "has_prior", True):
+            if not callable(getattr(chosen, method, None)):
+                raise TypeError(f"{name} needs a VAE, with {method}; got {type(chosen).__name__}.")
+        if not getattr(chosen, "has_prior", True):
             raise TypeError(
-                f"{name} needs a VAE, whose encoder answers with mu and sigma; got {type(model).__name__}."
+                f"{name} needs a VAE, whose encoder answers with mu and sigma; got {type(chosen).__name__}."
             )
-        if model.latent_dim != 2:
+        if chosen.latent_dim != 2:
             raise ValueError(
-                f"{name} shows a plane, so it needs a model with latent_dim=2; got {model.latent_dim}."
+                f"{name} shows a plane, so it needs a model with latent_dim=2; got {chosen.latent_dim}."
             )
-        self.model, self._lock = model, model_lock(model)
-        return model
+        self.model, self._lock = chosen, model_lock(chosen)
+        return chosen
 
     def begin(self) -> None:
         """Decode where the page cannot, from now on, and hear of a model that trains."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import ipywidgets as widgets
 import numpy as np
@@ -17,6 +18,14 @@ from vaewidgets.widgets._core.panel import bundle, format_point, note_html, read
 from vaewidgets.widgets._core.plane import REACH
 
 from .gaussian_view import CloudPanel, CloudView, button
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from vaewidgets.data.dataset import Images
+    from vaewidgets.models.protocols import EncoderDecoder
 
 
 def parts(mu: float, sigma: float) -> tuple[float, float]:
@@ -103,7 +112,15 @@ class KLLab(CloudPanel):
     row = traitlets.Int(None, allow_none=True)
 
     def __init__(
-        self, model=None, images=None, *, mu=(1.0, 0.5), sigma=(0.5, 0.5), axis="z1", row=None, **layout
+        self,
+        model: EncoderDecoder | None = None,
+        images: Images | Tensor | None = None,
+        *,
+        mu: Sequence[float] = (1.0, 0.5),
+        sigma: Sequence[float] = (0.5, 0.5),
+        axis: str = "z1",
+        row: int | None = None,
+        **layout: Any,
     ) -> None:
         self.check_keywords(layout)
         self.choose_model(model)
@@ -127,22 +144,26 @@ class KLLab(CloudPanel):
     @property
     def offset(self) -> tuple[float, float]:
         """What each axis pays for mu, nats."""
-        return tuple(parts(m, s)[0] for m, s in self._axes())
+        first, second = (parts(m, s)[0] for m, s in self._axes())
+        return first, second
 
     @property
     def shape(self) -> tuple[float, float]:
         """What each axis pays for sigma, nats."""
-        return tuple(parts(m, s)[1] for m, s in self._axes())
+        first, second = (parts(m, s)[1] for m, s in self._axes())
+        return first, second
 
     @property
     def kl(self) -> tuple[float, float]:
         """What each axis pays, nats."""
-        return tuple(sum(parts(m, s)) for m, s in self._axes())
+        first, second = (sum(parts(m, s)) for m, s in self._axes())
+        return first, second
 
     @property
     def areas(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """Of each axis the areas of q ln(q/p) above and below zero, nats."""
-        return tuple(areas(m, s) for m, s in self._axes())
+        first, second = (areas(m, s) for m, s in self._axes())
+        return first, second
 
     @property
     def image(self) -> np.ndarray:
@@ -174,13 +195,13 @@ class KLLab(CloudPanel):
         if not len(codes):
             self._sigma = np.ones_like(self._mu)
             return
-        self._sigma = np.exp(codes.logvar.astype(float) / 2)
+        self._sigma = np.exp(cast(np.ndarray, codes.logvar).astype(float) / 2)
         costs = (self._mu**2 + self._sigma**2 - 1 - 2 * np.log(self._sigma)) / 2
         self._mean_cost = float(costs.sum(1).mean())
 
     def _original(self) -> np.ndarray | None:
         """Return the chosen image, or None where its dataset is not on this machine."""
-        image = self._codes.original(self.row)
+        image = None if self.row is None else self._codes.original(self.row)
         return None if image is None else to_uint8(image)
 
     def _build_picker(self) -> widgets.Widget:
@@ -228,13 +249,13 @@ class KLLab(CloudPanel):
         """Choose the first image with the chosen label from `step` rows after the current one on."""
         start = 0 if self.row is None else self.row + step
         rows = (start + np.arange(len(self._mu))) % max(1, len(self._mu))
-        if self.label.value >= 0:
+        if self._labels is not None and self.label.value >= 0:
             rows = rows[self._labels[rows] == self.label.value]
         self.row = int(rows[0])
 
     def _take_nearest(self) -> None:
         distances = np.square(self._mu - self.mu).sum(1)
-        if self.label.value >= 0:
+        if self._labels is not None and self.label.value >= 0:
             distances[self._labels != self.label.value] = np.inf
         self.row = int(distances.argmin())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial, reduce
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import traitlets
@@ -14,6 +14,11 @@ from vaewidgets.widgets._core.traits import Latent, Within
 
 from .counter_noise import normals
 from .gaussian_view import CloudPanel, CloudView
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vaewidgets.models.protocols import EncoderDecoder
 
 #: As many draws as the page works out again at once when phi moves.
 MOST_DRAWS = 100_000
@@ -78,7 +83,8 @@ def exact_gradient(phi: float) -> Exact:
         + (mean(score, score) - mean(score, score, k=2)) / 2
     )
     variances = pathwise - gradient**2, scored - gradient**2
-    return Exact(value, gradient, *map(math.sqrt, variances), variances[1] / variances[0])
+    pathwise_sd, score_sd = map(math.sqrt, variances)
+    return Exact(value, gradient, pathwise_sd, score_sd, variances[1] / variances[0])
 
 
 _NAMES = ("mu", "sigma", "epsilon", "frozen", "redraws", "phi", "draws", "seed")
@@ -165,15 +171,15 @@ class NoiseKnob(CloudPanel):
 
     def __init__(
         self,
-        model=None,
+        model: EncoderDecoder | None = None,
         *,
-        mu=(0.5, 0.5),
-        sigma=(0.8, 0.8),
-        epsilon=(1.0, -1.5),
-        phi=0.5,
-        draws=0,
-        seed=0,
-        **layout,
+        mu: Sequence[float] = (0.5, 0.5),
+        sigma: Sequence[float] = (0.8, 0.8),
+        epsilon: Sequence[float] = (1.0, -1.5),
+        phi: float = 0.5,
+        draws: int = 0,
+        seed: int = 0,
+        **layout: Any,
     ) -> None:
         self.check_keywords(layout)
         self.choose_model(model)

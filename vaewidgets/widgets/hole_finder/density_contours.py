@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from contourpy import contour_generator
 
@@ -49,7 +51,9 @@ def density_lines(
     for share in shares:
         level = np.quantile(at_points, 1 - share)
         # Each ends where it began.
-        loops = [line[:-1] for line in contours.lines(level)] if level > 0 else []
+        # Of the default line type: arrays of points, nothing else.
+        found = cast(list[np.ndarray], contours.lines(level)) if level > 0 else []
+        loops = [line[:-1] for line in found]
         # Index 1 is the middle of the first cell.
         lines.append([centre - reach + (loop - 0.5) * width for loop in loops])
     return lines

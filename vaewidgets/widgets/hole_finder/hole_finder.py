@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import threading
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -22,6 +23,12 @@ from vaewidgets.widgets._core.traits import Latent, Within
 from .model_pair import check_pair, find_judge, sources
 from .model_plane import Frame, Nearest, Side
 from .twin_planes import TwinPlanes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vaewidgets.models.classifier import Classifier
+    from vaewidgets.models.vae import VAE, Autoencoder
 
 #: The newest draws are marked on the plane, at most so many; all are counted.
 MARKED = 400
@@ -91,9 +98,18 @@ class HoleFinder(Panel):
     zoom = traitlets.Bool(False)
 
     def __init__(
-        self, ae, vae, judge=None, *, z=(0.0, 0.0), tau: float = TAU, sampler: str | None = None,
-        seed: int = 0, cells: int = 64, **layout,
-    ) -> None:  # fmt: skip
+        self,
+        ae: Autoencoder,
+        vae: VAE,
+        judge: Classifier | None = None,
+        *,
+        z: Sequence[float] = (0.0, 0.0),
+        tau: float = TAU,
+        sampler: str | None = None,
+        seed: int = 0,
+        cells: int = 64,
+        **layout: Any,
+    ) -> None:
         self.check_keywords(layout)
         check_pair(ae, vae)
         self.latent_dim = 2
@@ -165,7 +181,8 @@ class HoleFinder(Panel):
     @property
     def images(self) -> tuple[np.ndarray, np.ndarray]:
         """The pictures under the cursor, the autoencoder's and the VAE's: (H, W) or (H, W, 3) uint8."""
-        return tuple(to_uint8(image) for image, _ in self._readings())
+        of_ae, of_vae = (to_uint8(image) for image, _ in self._readings())
+        return of_ae, of_vae
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -175,7 +192,8 @@ class HoleFinder(Panel):
     @property
     def nearest(self) -> tuple[Nearest, Nearest]:
         """The code nearest to the cursor, on either plane."""
-        return tuple(side.nearest(z) for side, z in zip(self._sides, (self.z_ae, self.z), strict=True))
+        of_ae, of_vae = (side.nearest(z) for side, z in zip(self._sides, (self.z_ae, self.z), strict=True))
+        return of_ae, of_vae
 
     def _readings(self):
         return [side.probabilities(z) for side, z in zip(self._sides, (self.z_ae, self.z), strict=True)]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
+
+from torch import Tensor
 
 from vaewidgets.evaluation.samplers import (
     Sampler,
@@ -35,7 +38,10 @@ def sources(ae, vae, seed: int) -> dict[str, tuple[int, Callable[[], Sampler]]]:
         "AE at mixture": (0, lambda: mixture(of_ae.mu, seed=seed)),
         "VAE at prior": (1, lambda: prior(2)),
         "VAE at mixture": (1, lambda: mixture(of_vae.mu, seed=seed)),
-        "VAE at aggregate posterior": (1, lambda: aggregate_posterior(of_vae.mu, of_vae.logvar)),
+        "VAE at aggregate posterior": (
+            1,
+            lambda: aggregate_posterior(of_vae.mu, cast(Tensor, of_vae.logvar)),
+        ),
     }
 
 

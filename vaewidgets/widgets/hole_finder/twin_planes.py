@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anywidget
 import traitlets
 
@@ -39,12 +41,12 @@ class TwinPlanes(anywidget.AnyWidget):
     networks = traitlets.Dict().tag(sync=True)
     image_shape = traitlets.List(traitlets.Int()).tag(sync=True)
     classes = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    sides = traitlets.List().tag(sync=True)
-    frames = traitlets.List().tag(sync=True)
+    sides: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    frames: traitlets.List[Any] = traitlets.List().tag(sync=True)
     reach = traitlets.Float().tag(sync=True)
-    grounds = traitlets.List().tag(sync=True)
+    grounds: traitlets.List[Any] = traitlets.List().tag(sync=True)
     marks = traitlets.Dict().tag(sync=True)
-    readings = traitlets.List().tag(sync=True)
+    readings: traitlets.List[Any] = traitlets.List().tag(sync=True)
     tau = traitlets.Float().tag(sync=True)
     position = traitlets.List(traitlets.Float(), [0.0, 0.0]).tag(sync=True)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anywidget
 import numpy as np
 import traitlets
@@ -28,9 +30,9 @@ class MapLasso(anywidget.AnyWidget):
     _esm = bundle("latent_map/lasso.js")
     _css = read_styles("latent_map/lasso.css")
     armed = traitlets.Bool(False).tag(sync=True)
-    corners = traitlets.List().tag(sync=True)
-    drawn = traitlets.List().tag(sync=True)
-    past = traitlets.List().tag(sync=True)
+    corners: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    drawn: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    past: traitlets.List[Any] = traitlets.List().tag(sync=True)
     points = traitlets.Bytes().tag(sync=True)
     kinds = traitlets.Bytes().tag(sync=True)
     right = traitlets.Int(-1).tag(sync=True)

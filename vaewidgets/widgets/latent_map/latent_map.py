@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import ipywidgets as widgets
 import numpy as np
 import traitlets
@@ -26,6 +28,12 @@ from vaewidgets.widgets._map.figure import (
 from .lasso import MapLasso
 from .lasso_game import Game
 from .selection import Haul, Polygon, Rows, circle, tally, within
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 
 class LatentMap(Panel):
@@ -79,7 +87,15 @@ class LatentMap(Panel):
     taken = Rows()
     guess = traitlets.Int(None, allow_none=True)
 
-    def __init__(self, mu, labels=None, *, classes=None, prior: bool = True, **layout) -> None:
+    def __init__(
+        self,
+        mu: ArrayLike | Tensor,
+        labels: ArrayLike | Tensor | None = None,
+        *,
+        classes: Sequence[str] | None = None,
+        prior: bool = True,
+        **layout: Any,
+    ) -> None:
         self.check_keywords(layout)
         self._prior = prior
         self.mu = mu
@@ -96,7 +112,9 @@ class LatentMap(Panel):
             trace.on_click(self._on_click)
         self.cursor, self.overlay = MapCursor(key_step=0.05 * self._frame[1] / REACH), MapLasso()
         self.game = Game(classes, self._frame[1], labelled=labels is not None)
-        self.hide, self.hauls, self._haul = self.game.hide, [], None
+        self.hide = self.game.hide
+        self.hauls: list[Haul] = []
+        self._haul: Haul | None = None
         self.state = widgets.HTML()
         self._connect()
         super().__init__(
@@ -252,7 +270,7 @@ class LatentMap(Panel):
     def _show_taken(self) -> None:
         with self.report(from_page=False):
             points = self._points()[self.taken]
-            if self._haul is None:
+            if self._haul is None or self._labels is None:
                 self.overlay.mark(points)
             else:
                 self.overlay.mark(points, self._labels[self.taken], self._haul.meant)

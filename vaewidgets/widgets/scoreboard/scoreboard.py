@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import threading
+from typing import TYPE_CHECKING, Any, cast
 
 import ipywidgets as widgets
 import torch
@@ -13,10 +14,10 @@ import traitlets
 from vaewidgets.data.dataset import Dataset, Images, check_images
 from vaewidgets.data.pixels import to_uint8
 from vaewidgets.evaluation import scoreboard
-from vaewidgets.evaluation.marginal_likelihood import ladder
+from vaewidgets.evaluation.marginal_likelihood import Rung, ladder
 from vaewidgets.models.likelihoods import Bernoulli
 from vaewidgets.models.objectives import binarize
-from vaewidgets.models.vae import looking
+from vaewidgets.models.vae import VAE, looking
 from vaewidgets.widgets._core.background_loop import Runner
 from vaewidgets.widgets._core.canvas import Picture
 from vaewidgets.widgets._core.encoded import name_of
@@ -28,7 +29,15 @@ from vaewidgets.widgets._core.traits import Within
 from .bound_ladder import LadderView
 from .columns import model_table, sampler_table, verdict
 from .sortable_table import Table
-from .true_posterior import true_posterior
+from .true_posterior import TruePosterior, true_posterior
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from vaewidgets.evaluation.scoreboard import Subjects
+    from vaewidgets.models.classifier import Classifier
 
 KS = (1, 5, 50)
 _ROW = dict(grid_gap="10px", flex_flow="row wrap", align_items="center")
@@ -87,20 +96,32 @@ class Scoreboard(TellingPanel):
     status = traitlets.Unicode("ready", read_only=True)
     told_later = ("status", "result")
 
-    def __init__(self, models, judge, data=None, *, threaded: bool = True, **keywords) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Subjects] | Sequence[Subjects],
+        judge: Classifier,
+        data: Dataset | Images | Tensor | None = None,
+        *,
+        threaded: bool = True,
+        **keywords: Any,
+    ) -> None:
         self.check_keywords(keywords)
         self.models = scoreboard.name_models(models)
         for name, seeds in self.models.items():
             for model in seeds:
                 scoreboard.check_judge(judge, model, name)
         self.judge, self.images = judge, _held_out(data, judge)
-        self._vaes = {name: seeds[0] for name, seeds in self.models.items() if seeds[0].has_prior}
+        firsts = {name: seeds[0] for name, seeds in self.models.items() if seeds[0].has_prior}
+        self._vaes = cast(dict[str, VAE], firsts)
         self._stop, self._note, self._closed = threading.Event(), (0.0, ""), False
         self._runner = Runner(
             contextlib.nullcontext(), each=self._each, show=self._show_progress, done=self._done,
             settled=self._tell_observers, threaded=threaded,
         )  # fmt: skip
-        self.rungs, self.gap, self.posterior, self._measured = [], None, None, None
+        self.rungs: list[Rung] = []
+        self.gap: float | None = None
+        self.posterior: TruePosterior | None = None
+        self._measured = None
         self._build()
         super().__init__([self.controls, self.table_box, self.ladder_box], **keywords)
         if not self.model and self._vaes:
@@ -326,13 +347,13 @@ class Scoreboard(TellingPanel):
                 q = model.encode(x)
                 flat = model.latent_dim == 2
                 self.posterior = true_posterior(model, x, q.mu[0], q.sigma[0]) if flat else None
-            self.gap = self.rungs[-1].value - self.posterior.elbo if flat else None
+            self.gap = None if self.posterior is None else self.rungs[-1].value - self.posterior.elbo
             self.picture.show(to_uint8(x[0]), f"image {self.row}")
             self.ladder.show(self.rungs, self.posterior, q.mu[0].tolist(), q.sigma[0].tolist())
             self.story.value = note_html(self._tell(q), "state")
 
     def _tell(self, q) -> str:
-        label = name_of(self.images, self.row)
+        label = "" if self.images is None else name_of(self.images, self.row)
         label = f" (labelled {label})" if label else ""
         bounds = ", ".join(
             f"{name} {value:.2f}" + (f" \N{PLUS-MINUS SIGN} {2 * error:.2f}" if error else "")

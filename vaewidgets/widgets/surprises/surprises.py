@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import anywidget
 import ipywidgets as widgets
 import numpy as np
@@ -16,6 +18,11 @@ from vaewidgets.widgets._core.encoded import Encoded, check_decodes, decode_poin
 from vaewidgets.widgets._core.image_pair import ImagePair
 from vaewidgets.widgets._core.model_lock import follow, model_lock
 from vaewidgets.widgets._core.panel import Panel, bundle, note_html, read_styles
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vaewidgets.models.protocols import Trainable
 
 #: Images in the strip, and how far it moves at a time: the chosen one stays where it was clicked, or near.
 STRIP, STEP = 12, 6
@@ -108,7 +115,15 @@ class Surprises(Panel):
 
     rank = traitlets.Int(0)
 
-    def __init__(self, model, images, *, rank: int = 0, seed: int = 0, **layout) -> None:
+    def __init__(
+        self,
+        model: Trainable,
+        images: Images | Tensor,
+        *,
+        rank: int = 0,
+        seed: int = 0,
+        **layout: Any,
+    ) -> None:
         self.check_keywords(layout)
         check_decodes(model, "Surprises")
         for name in ("encode", "decode_parameters", "likelihood"):
@@ -132,7 +147,8 @@ class Surprises(Panel):
             layout=dict(width="140px"),
         )  # fmt: skip
         self.press(self.again, self.measure)
-        self.pair = ImagePair(self.images.images.shape[2:], 160)
+        height, width = self.images.images.shape[2:]
+        self.pair = ImagePair((height, width), 160)
         self.view = SurprisesView()
         self.listen(self.view, lambda rank: self.set_trait("rank", rank), "rank")
         # Beside the images where there is room for a line of text.
@@ -206,7 +222,8 @@ class Surprises(Panel):
     def _on_rank(self, _=None) -> None:
         with self.report(from_page=False), self._lock:
             row = self.index
-            told = self.images.labels[row : row + 1] if self._is_told else None
+            labels = self.images.labels if self._is_told else None
+            told = None if labels is None else labels[row : row + 1]
             reconstruction = decode_points(self.model, self._codes.mu[row : row + 1], told)[0]
             self.slider.value = self.rank
             self.pair.show(self.images.images[row], reconstruction, f"image {row}")

@@ -55,7 +55,7 @@ class ImageChooser(widgets.HBox):
 
     def is_wanted(self, row: int) -> bool:
         """Tell whether a row has the label that is looked for."""
-        return self.wanted.value == "any" or self._labels[row] == self.wanted.value
+        return self._labels is None or self.wanted.value == "any" or self._labels[row] == self.wanted.value
 
     def next(self, row: int) -> int:
         """Return the first row after `row`, in a circle, whose label is wanted; else the next one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any, cast
 
 import ipywidgets as widgets
 import numpy as np
@@ -22,6 +23,13 @@ from vaewidgets.widgets._core.traits import Latent, Within
 from .dimensions import Dimensions
 from .image_chooser import ImageChooser, next_row
 from .traverse_view import FILM, KINDS, POINTS, STRIP, Traversal
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from vaewidgets.data.dataset import Images
+    from vaewidgets.models.protocols import ImageModel, Judge, Trainable
 
 
 class Traverse(Panel):
@@ -82,7 +90,15 @@ class Traverse(Panel):
     b = Latent()
     t = Within(0.5, 0.0, 1.0)
 
-    def __init__(self, model, images=None, *, judge=None, row: int = 0, **traits) -> None:
+    def __init__(
+        self,
+        model: ImageModel,
+        images: Images | Tensor | None = None,
+        *,
+        judge: Judge | None = None,
+        row: int = 0,
+        **traits: Any,
+    ) -> None:
         self.check_keywords(traits)
         _check_model(model)
         self.model, self.latent_dim, self._lock = model, model.latent_dim, model_lock(model)
@@ -194,7 +210,7 @@ class Traverse(Panel):
         """Share of the 41 points of a path of that kind whose picture the judge gives less than .9."""
         return float((self.confidence(kind) < TAU).mean())
 
-    def set_ends(self, a, b) -> None:
+    def set_ends(self, a: int | ArrayLike | Tensor, b: int | ArrayLike | Tensor) -> None:
         """Set a and b, the ends of the paths, each the row of an image (then it is its mu) or a point."""
         a, b = (self.mu[self._check_end(end)] if isinstance(end, int) else end for end in (a, b))
         check = type(self).z.validate
@@ -235,7 +251,7 @@ class Traverse(Panel):
                 "Traverse begins at the mu of an image: give images, vw.Traverse(model, data.test), or a "
                 "model with an atlas, as pretrained ones have."
             )
-        self.classes = self.model.classes if conditional else 0
+        self.classes = self.model.classes if isinstance(self.model, ConditionalVAE) else 0
         if conditional and getattr(atlas if images is None else images, "labels", None) is None:
             raise ValueError("a conditional model encodes an image with its label: give Images with labels.")
         self._given = images is not None
@@ -265,7 +281,7 @@ class Traverse(Panel):
         # An atlas does not say of which images it is. Its codes are stored with three digits.
         labels = torch.tensor([self._label_of(row)]) if self.classes else None
         with self._lock:
-            mu = encode_all(self.model, image[None], labels=labels).mu[0].cpu().numpy()
+            mu = encode_all(cast("Trainable", self.model), image[None], labels=labels).mu[0].cpu().numpy()
         same = np.allclose(mu, self.mu[row], atol=0.02 * max(1, self._dimensions.spread.max()))
         return image if same else None
 
@@ -294,7 +310,8 @@ class Traverse(Panel):
     # -- choosing an image ----------------------------------------------------------------------
 
     def _build_chooser(self) -> None:
-        self.chooser = chooser = ImageChooser(len(self.mu), self.labels, self._codes.classes, self._shape[1:])
+        size = self._shape[1], self._shape[2]
+        self.chooser = chooser = ImageChooser(len(self.mu), self.labels, self._codes.classes, size)
         self.wanted, self.row_box = chooser.wanted, chooser.row_box
         self.another, self.back = chooser.another, chooser.back
         self.original, self.reconstruction = chooser.pair.original, chooser.pair.reconstruction

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anywidget
 import numpy as np
 import traitlets
@@ -57,7 +59,7 @@ class Traversal(anywidget.AnyWidget):
     t = traitlets.Float(0.5).tag(sync=True)
     draws = traitlets.Int(0).tag(sync=True)
     classes = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    dimensions = traitlets.List().tag(sync=True)
+    dimensions: traitlets.List[Any] = traitlets.List().tag(sync=True)
     ends = traitlets.Unicode().tag(sync=True)
     prior = traitlets.Bool(True).tag(sync=True)
     judged = traitlets.Bool(False).tag(sync=True)
