@@ -31,7 +31,8 @@ class PageNetwork(anywidget.AnyWidget):
     weights = traitlets.Bytes().tag(sync=True)
 
     def __init__(self, model, *, encoder: bool = False, **state) -> None:
-        self._model, self._encoder, self._sent, self._looked = model, encoder, None, -math.inf
+        self._model, self._encoder, self._looked = model, encoder, -math.inf
+        self._sent: list[float] | None = None
         super().__init__(**state)
         self.reason = ""
         self.refresh()
