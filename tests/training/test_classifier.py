@@ -238,6 +238,11 @@ def test_what_is_measured_is_counted():
 # --- the command -------------------------------------------------------------------------------------
 
 
+def test_images_without_labels_are_refused():
+    with pytest.raises(ValueError, match="images with labels"):
+        measure(vw.Classifier((1, 8, 8), 2, hidden=(4,), seed=0), vw.Images(torch.zeros(3, 1, 8, 8)))
+
+
 def test_the_file_holds_what_was_measured_on_the_stored_weights(out, digits, capsys):
     assert train(out, "--holdout", "300", "--final", "--half", "--seed", "3") == 0
     judge, held_out = vw.load(out), digits.train.take(slice(-300, None))

@@ -45,7 +45,7 @@ def as_images(source, white: float | None = None) -> tuple[Tensor, Range, tuple[
     array = _as_tensor(source)
     doubts: tuple[str, ...] = ()
     if array.dim() == 3:
-        doubts = _misread_axes(array.shape)
+        doubts = _misread_axes(tuple(array.shape))
         array = array.unsqueeze(1)
     elif array.dim() == 4 and array.shape[-1] in (1, 3) and array.shape[1] not in (1, 3):
         array = array.permute(0, 3, 1, 2)

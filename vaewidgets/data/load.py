@@ -41,7 +41,7 @@ Source: TypeAlias = "str | os.PathLike[str] | Tensor | ArrayLike"
 
 def load_data(
     source: Source = "digits",
-    labels: Tensor | ArrayLike | None = None,
+    labels: ArrayLike | Tensor | None = None,
     *,
     root: str | os.PathLike[str] | None = None,
     download: bool = True,

@@ -256,7 +256,7 @@ class Autoencoder(LatentModel):
 
 
 def gaussian_heads(width: int, latent_dim: int, trunk: str) -> tuple[nn.Linear, nn.Module]:
-    """Make the heads mu and logvar on an encoder's `width` outputs; see `VAE` of the linear one's logvar."""
+    """Make the heads mu and logvar, `latent_dim` wide, on the `width` outputs of a `trunk`; see `VAE`."""
     mu = nn.Linear(width, latent_dim)
     return mu, Constant(latent_dim) if trunk == "linear" else nn.Linear(width, latent_dim)
 
