@@ -185,7 +185,7 @@ def test_every_panel_shows_names_as_text(model, images):
 
 def test_no_module_of_the_page_writes_markup():
     """Text is set as text: then names need no escaping there, and none can be forgotten."""
-    modules = sorted(WIDGETS.glob("*.js"))
+    modules = sorted(WIDGETS.rglob("*.js"))
     assert len(modules) > 20
     for path in modules:
         source = path.read_text("utf-8")
