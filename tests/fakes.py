@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from vaewidgets.io.checkpoints import Atlas
+from vaewidgets.io.checkpoints import EncodedDataset
 from vaewidgets.models.likelihoods import Bernoulli
 from vaewidgets.models.vae import Posterior
 
@@ -17,7 +17,7 @@ class Painter:
         self.latent_dim = 2
         self.has_prior = logvar is not None
         if mu is not None:
-            self.atlas = Atlas(mu, logvar, labels)
+            self.atlas = EncodedDataset(mu, logvar, labels)
         if train is not None:
             self.train_atlas = train
 

@@ -26,7 +26,7 @@ import torch
 from PIL import Image
 
 import vaewidgets as vw
-from vaewidgets.io.checkpoints import Atlas
+from vaewidgets.io.checkpoints import EncodedDataset
 from vaewidgets.training import resume
 
 MIB = 2**20
@@ -199,7 +199,9 @@ def spoil_safetensors(rng, data: bytes) -> bytes:
 
 def save(model, atlas: bool) -> bytes:
     codes = torch.arange(12.0).view(6, 2)
-    atlases = dict(atlas=Atlas(codes, -codes, torch.arange(6)), train_atlas=Atlas(codes, -codes, None))
+    atlases = dict(
+        atlas=EncodedDataset(codes, -codes, torch.arange(6)), train_atlas=EncodedDataset(codes, -codes, None)
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m"
         vw.save(model, path, **(atlases if atlas else {}), dataset="digits", figures={"loss": 1.5}, list=[1])

@@ -15,9 +15,9 @@ from vaewidgets.cli import main
 from vaewidgets.data.image_folder import read_folder
 from vaewidgets.evaluation.metrics import encode_all
 from vaewidgets.evaluation.scoreboard import check_judge
-from vaewidgets.io.checkpoints import Atlas
+from vaewidgets.io.checkpoints import EncodedDataset
 from vaewidgets.models.classifier import Classifier
-from vaewidgets.widgets._core.canvas import Picture
+from vaewidgets.widgets._core.canvas import ImageCanvas
 
 COLOURS = {"red": (1, 0, 0), "lime": (0, 1, 0), "blue": (0, 0, 1)}
 
@@ -161,7 +161,7 @@ def models(data):
         "judge": Classifier((3, 12, 10), 6, hidden=(4,), seed=0),
     }
     for name in ("vae", "ae"):
-        made[name].atlas = Atlas(*encode_all(made[name], data.train.images), data.train.labels)
+        made[name].atlas = EncodedDataset(*encode_all(made[name], data.train.images), data.train.labels)
     for model in made.values():
         model.info = {"dataset": "shapes", "classes": list(data.classes)}
     return made
@@ -194,7 +194,7 @@ def test_pictures_keep_their_shape_and_their_place():
     for (h, w), box in itertools.product(
         [(12, 10), (64, 64), (300, 200), (8, 40), (40, 8)], [(256,), (350, 130)]
     ):
-        picture = Picture()
+        picture = ImageCanvas()
         picture.fit(w, h, *box)
         across, down = picture.display_width, picture.display_width * h / w
         assert across <= box[0] and down <= box[-1] + 1

@@ -52,6 +52,29 @@ CHECKS = [
 ]
 #: What users and the course's own tests took from where, and where it is.
 NAMES = {
+    ("keeper", "Keeper"): "training.divergence",
+    ("best", "Best"): "training.run_state",
+    ("order", "Order"): "training.run_state",
+    ("capture", "Capture"): "training.cuda_graph",
+    ("devices", "Team"): "training.devices",
+    ("steps", "Terms"): "training.records",
+    ("steps", "paced"): "training.records",
+    ("arguments", "check_knob"): "training.validation",
+    ("quoting", "brief"): "_utils.text",
+    ("quoting", "tame"): "_utils.text",
+    ("checkpoints", "Atlas"): "io.checkpoints",
+    ("checkpoints", "misfit"): "io.checkpoints",
+    ("rejects", "make_rejects"): "data.negatives",
+    ("subject", "Subject"): "evaluation.model_report",
+    ("evidence", "Rung"): "evaluation.marginal_likelihood",
+    ("looking", "looking"): "models.vae",
+    ("judging", "vary"): "training.classifier",
+    ("widgets._held", "HeldPanel"): "widgets._core.view_panel",
+    ("widgets._panel", "Dress"): "widgets._core.panel",
+    ("widgets._shared", "claim"): "widgets._core.model_lock",
+    ("widgets._scene", "Scene"): "widgets.cockpit.snapshot_view",
+    ("widgets._side", "Side"): "widgets.hole_finder.model_plane",
+    ("widgets._selection", "Haul"): "widgets.latent_map.selection",
     ("checkpoints", "load"): "io.checkpoints",
     ("cli", "_parser"): "cli.app",
     ("data", "Dataset"): "data.dataset",
@@ -171,3 +194,30 @@ def test_nothing_of_it_is_loaded_until_it_is_needed():
     code += "assert 'vaewidgets._moved' not in sys.modules\n"
     code += "import vaewidgets.steps; assert vaewidgets.steps is vw.steps"
     subprocess.check_call([sys.executable, "-c", code])
+
+
+@pytest.mark.parametrize(
+    "module, old, new",
+    [
+        ("steps", "paced", "throttle"),
+        ("steps", "Terms", "LossTerms"),
+        ("checkpoints", "Atlas", "EncodedDataset"),
+        ("evidence", "Rung", "Bound"),
+        ("rejects", "make_rejects", "make_negatives"),
+        ("judging", "vary", "augment"),
+    ],
+)
+def test_a_public_module_keeps_the_old_name_of_what_was_renamed(module, old, new):
+    there = getattr(vw, module)
+    vars(there).pop(old, None)
+    with pytest.warns(DeprecationWarning, match=rf"{old} is now {there.__name__}\.{new}\. The old name goes"):
+        assert getattr(there, old) is getattr(there, new)
+
+
+def test_paced_is_throttle():
+    for place in (vw, vw.steps):
+        vars(place).pop("paced", None)
+    with pytest.warns(DeprecationWarning, match=r"paced is now .*\.throttle") as caught:
+        assert vw.paced is vw.throttle
+    assert caught[0].filename == __file__
+    assert "paced" in vw.__all__ and "throttle" in vw.__all__

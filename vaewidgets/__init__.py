@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Pyth
     from .models.objectives import Elbo, elbo, iwae
     from .models.vae import VAE, Autoencoder, Posterior
     from .training.loop import Training, fit
-    from .training.records import Step, paced
+    from .training.records import Step, throttle
     from .widgets import (
         BetaDial,
         Bottleneck,
@@ -48,7 +48,7 @@ _HOMES = {
     "models.objectives": ("Elbo", "elbo", "iwae"),
     "models.vae": ("Autoencoder", "VAE", "Posterior"),
     "training.loop": ("Training", "fit"),
-    "training.records": ("Step", "paced"),
+    "training.records": ("Step", "throttle", "paced"),  # paced: its name in 0.1.0
     "widgets": (
         "BetaDial",
         "Bottleneck",
@@ -99,7 +99,8 @@ __all__ = [
     "Autoencoder", "BetaDial", "Bottleneck", "Classifier", "ConditionalVAE", "Dataset", "DrawPad", "Elbo",
     "GapBar", "HoleFinder", "Images", "KLLab", "LatentExplorer", "LatentMap", "LearningCurves", "NoiseKnob",
     "Posterior", "Scoreboard", "Step", "Surprises", "Training", "TrainingCockpit", "Traverse", "VAE", "check",
-    "elbo", "fit", "iwae", "load", "load_data", "objectives", "paced", "pretrained", "save", "to_png",
+    "elbo", "fit", "iwae", "load", "load_data", "objectives", "paced", "pretrained", "save", "throttle",
+    "to_png",
 ]  # fmt: skip
 
 

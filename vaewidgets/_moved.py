@@ -177,10 +177,61 @@ ELSEWHERE = {
 }
 
 #: Name of a class, function or constant in 0.1.0 -> its name now.
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    "Atlas": "EncodedDataset",
+    "Best": "EarlyStopping",
+    "CannotDescribe": "UnsupportedLayerError",
+    "Capture": "CUDAGraphStep",
+    "CloudPanel": "GaussianPanel",
+    "CloudView": "GaussianView",
+    "Dress": "PanelStyle",
+    "Game": "LassoGame",
+    "GridPicture": "GridCanvas",
+    "Haul": "LassoResult",
+    "HeldPanel": "ViewPanel",
+    "Keeper": "DivergenceGuard",
+    "Look": "Frame",
+    "Order": "BatchSampler",
+    "Pace": "RefreshRate",
+    "Picture": "ImageCanvas",
+    "PlanePicture": "PlaneCanvas",
+    "Pulse": "PaintProbe",
+    "Rung": "Bound",
+    "Runner": "BackgroundLoop",
+    "Scene": "TrainingView",
+    "Side": "ModelPlane",
+    "Subject": "ModelReport",
+    "Suspects": "Diagnosis",
+    "Team": "ProcessGroup",
+    "TellingPanel": "NotifyingPanel",
+    "Terms": "LossTerms",
+    "Traversal": "TraversalView",
+    "Within": "Bounded",
+    "alone": "exclusive",
+    "brief": "truncate",
+    "check_knob": "check_nonnegative",
+    "claim": "acquire",
+    "close_made": "close_widgets",
+    "looking": "eval_mode",
+    "looks": "in_eval_mode",
+    "make_rejects": "make_negatives",
+    "misfit": "shape_mismatch_error",
+    "note_made": "record_widgets",
+    "paced": "throttle",
+    "set_rate": "set_learning_rate",
+    "tame": "sanitize",
+    "tame_json": "sanitize_json",
+    "tame_lines": "sanitize_lines",
+    "teaching": "train_mode",
+    "tell": "notify",
+    "unwraps": "unwrap_arguments",
+    "vary": "augment",
+}
 
 
 def _warn(old: str, new: str, stacklevel: int) -> None:
+    if sys._getframe(stacklevel).f_globals.get("__name__") == _PACKAGE:
+        stacklevel += 1  # `vw.name`: who asked is one frame further out
     warnings.warn(
         f"{old} is now {new}. The old name goes in version 0.3.", DeprecationWarning, stacklevel + 1
     )

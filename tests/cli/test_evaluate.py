@@ -328,7 +328,7 @@ def test_files_that_differ_by_their_seed_share_a_row(tmp_path, evaluate, judge):
             model,
             dataset="digits",
             recipe=recipe | {"seed": seed, "threads": seed + 1},
-            atlas=vw.checkpoints.Atlas(model.encode(load.images).detach(), None, load.labels),
+            atlas=vw.checkpoints.EncodedDataset(model.encode(load.images).detach(), None, load.labels),
         )
     files = [tmp_path / f"ae-{seed}.safetensors" for seed in range(3)]
     report = evaluate(*files, "--judge", judge, "--draws", 100, "--images", 60)
@@ -341,7 +341,11 @@ def test_without_the_images_it_says_what_is_left_out(tmp_path, evaluate, monkeyp
     monkeypatch.setattr(load, "_download", lambda *_: pytest.fail("downloads"))
     model = vw.Autoencoder(2, (1, 8, 8), hidden=(8,), seed=0)
     codes = torch.randn(100, 2, generator=generator())
-    info = {"dataset": "mnist", "figures": {"loss": 12.5}, "atlas": vw.checkpoints.Atlas(codes, None, None)}
+    info = {
+        "dataset": "mnist",
+        "figures": {"loss": 12.5},
+        "atlas": vw.checkpoints.EncodedDataset(codes, None, None),
+    }
     path = stored(tmp_path / "m.safetensors", model, **info)
     judge = stored(tmp_path / "j.safetensors", vw.Classifier((1, 8, 8), hidden=(4,)), dataset="mnist")
     options = [str(path), "--judge", str(judge), "--draws", "100"]

@@ -16,7 +16,7 @@ from vaewidgets.evaluation.samplers import (
     prior,
     samplers_for,
 )
-from vaewidgets.io.checkpoints import Atlas
+from vaewidgets.io.checkpoints import EncodedDataset
 
 
 def blobs(n: int, centres=((-6.0, 0.0), (6.0, 0.0), (0.0, 9.0)), weights=(0.5, 0.3, 0.2)) -> torch.Tensor:
@@ -115,9 +115,9 @@ def test_each_kind_of_model_has_its_three():
 
 def test_training_codes_come_before_held_out_ones():
     model = vw.Autoencoder(2, (1, 2, 2), hidden=(4,))
-    model.atlas = Atlas(torch.randn(30, 2), None, None)
+    model.atlas = EncodedDataset(torch.randn(30, 2), None, None)
     assert fitted_atlas(model) is model.atlas
-    model.train_atlas = Atlas(100 + torch.randn(40, 2), None, None)
+    model.train_atlas = EncodedDataset(100 + torch.randn(40, 2), None, None)
     assert fitted_atlas(model) is model.train_atlas
     assert samplers_for(model)[1].draw(10).min() > 50
     assert samplers_for(model, model.atlas)[1].draw(10).max() < 50
@@ -163,7 +163,7 @@ def test_models_without_codes_or_with_those_of_another():
     model = vw.VAE(3, (1, 2, 2), hidden=(4,))
     with pytest.raises(ValueError, match="this VAE has no atlas"):
         samplers_for(model)
-    model.atlas = Atlas(torch.randn(100, 2), torch.zeros(100, 2), None)
+    model.atlas = EncodedDataset(torch.randn(100, 2), torch.zeros(100, 2), None)
     with pytest.raises(ValueError, match="codes of 2 dimensions, but this model has latent_dim=3"):
         samplers_for(model)
 

@@ -11,7 +11,7 @@ from oracles import generator
 import vaewidgets as vw
 from vaewidgets.evaluation import aggregate_posterior, holes, marginal_likelihood, metrics, probes, samplers
 from vaewidgets.evaluation.scoreboard import check_judge, measure
-from vaewidgets.io.checkpoints import Atlas
+from vaewidgets.io.checkpoints import EncodedDataset
 from vaewidgets.models.objectives import binarize
 
 
@@ -21,7 +21,7 @@ def painter(kind: str, n: int = 400, train: bool = True, seed: int = 0) -> Paint
     mu, more = 4 * torch.rand(2, n, 2, generator=g) - 2
     labels = (mu[:, 1].abs() > mu[:, 0].abs()).long()
     logvar = torch.full((n, 2), -6.0) if kind == "vae" else None
-    return Painter(mu, logvar, labels, Atlas(more, logvar, None) if train else None)
+    return Painter(mu, logvar, labels, EncodedDataset(more, logvar, None) if train else None)
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +244,7 @@ def test_models_and_judges_that_do_not_go_together(models):
 
 def test_a_conditional_model_needs_its_label_fixed():
     model = vw.ConditionalVAE(2, (1, 1, 2), 2, hidden=(4,), seed=0)
-    model.atlas = Atlas(torch.randn(200, 2), torch.zeros(200, 2), torch.arange(200) % 2)
+    model.atlas = EncodedDataset(torch.randn(200, 2), torch.zeros(200, 2), torch.arange(200) % 2)
     with pytest.raises(ValueError, match=r"model.given\(label\)"):
         measure({"cvae": model}, Bright())
     model.info = {}
@@ -259,7 +259,7 @@ def test_codes_that_are_missing_or_too_few():
     with pytest.raises(ValueError, match="codes of 39 held-out images; measure takes at least 40"):
         measure({"x": painter("ae", 39)}, Bright())
     model = painter("ae")
-    model.train_atlas = Atlas(torch.randn(10, 2), None, None)
+    model.train_atlas = EncodedDataset(torch.randn(10, 2), None, None)
     with pytest.raises(ValueError, match="need at least 15 codes; got 10"):
         measure({"x": model}, Bright())
 

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 import vaewidgets as vw
 from vaewidgets.io import checkpoints
-from vaewidgets.io.checkpoints import Atlas
+from vaewidgets.io.checkpoints import EncodedDataset
 
 MODELS = [
     dict(),
@@ -36,7 +36,7 @@ def small(**arguments):
 
 def atlas_of(n=6, d=2, labels=None):
     mu, logvar = torch.randn(2, n, d, generator=generator())
-    return Atlas(mu, logvar, torch.arange(n) if labels is None else torch.as_tensor(labels))
+    return EncodedDataset(mu, logvar, torch.arange(n) if labels is None else torch.as_tensor(labels))
 
 
 @pytest.fixture
@@ -201,8 +201,8 @@ def test_info_that_could_not_be_read_back_is_refused(path, saved, info, words):
     [
         atlas_of(d=3),
         atlas_of(labels=range(5)),
-        Atlas(torch.zeros(6, 2), torch.zeros(5, 2), torch.arange(6)),
-        Atlas(torch.zeros(6, 2), torch.zeros(6, 2), torch.zeros(6, 1, dtype=torch.int64)),
+        EncodedDataset(torch.zeros(6, 2), torch.zeros(5, 2), torch.arange(6)),
+        EncodedDataset(torch.zeros(6, 2), torch.zeros(6, 2), torch.zeros(6, 1, dtype=torch.int64)),
     ],
 )
 def test_an_atlas_that_does_not_fit_is_refused(path, atlas):

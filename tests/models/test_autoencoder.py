@@ -8,7 +8,7 @@ from oracles import linear_data
 
 import vaewidgets as vw
 from vaewidgets.evaluation.metrics import encode_all, held_out_elbo, knn_agreement
-from vaewidgets.io.checkpoints import Atlas
+from vaewidgets.io.checkpoints import EncodedDataset
 
 
 @pytest.mark.parametrize(("q", "residual"), [(1, 5.75), (2, 1.75), (3, 0.75)])
@@ -72,7 +72,12 @@ def test_a_checkpoint_keeps_codes_without_logvar(tmp_path, digits):
     model = vw.Autoencoder(2, (1, 8, 8), hidden=(16,), seed=0)
     q = encode_all(model, digits.test.images)
     assert q.logvar is None
-    vw.save(model, tmp_path / "ae.safetensors", atlas=Atlas(q.mu, None, digits.test.labels), dataset="digits")
+    vw.save(
+        model,
+        tmp_path / "ae.safetensors",
+        atlas=EncodedDataset(q.mu, None, digits.test.labels),
+        dataset="digits",
+    )
     again = vw.load(tmp_path / "ae.safetensors")
     assert type(again) is vw.Autoencoder
     assert again.atlas.logvar is None
@@ -80,7 +85,7 @@ def test_a_checkpoint_keeps_codes_without_logvar(tmp_path, digits):
     with torch.no_grad():
         torch.testing.assert_close(again(digits.test.images), model(digits.test.images))
     with pytest.raises(ValueError, match="atlas"):
-        vw.save(model, tmp_path / "bad.safetensors", atlas=Atlas(q.mu, q.mu, digits.test.labels))
+        vw.save(model, tmp_path / "bad.safetensors", atlas=EncodedDataset(q.mu, q.mu, digits.test.labels))
     assert not (tmp_path / "bad.safetensors").exists()
 
 

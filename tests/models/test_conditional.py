@@ -71,7 +71,7 @@ def test_with_its_label_fixed_it_is_a_vae(batch, trunk, hidden):
 
 def test_what_is_known_of_it_goes_along(tmp_path, batch):
     model, (x, labels) = build(), batch
-    atlas = vw.checkpoints.Atlas(*encode_all(model, x, labels=labels), labels)
+    atlas = vw.checkpoints.EncodedDataset(*encode_all(model, x, labels=labels), labels)
     vw.save(model, tmp_path / "m.safetensors", atlas=atlas, train_atlas=atlas, dataset="shapes")
     loaded = vw.load(tmp_path / "m.safetensors")
     assert type(loaded) is vw.ConditionalVAE and loaded.config == model.config

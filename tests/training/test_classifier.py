@@ -15,7 +15,7 @@ from vaewidgets.cli import train_classifier
 from vaewidgets.data import negatives
 from vaewidgets.evaluation.classifier import measure
 from vaewidgets.training import classifier
-from vaewidgets.training.classifier import fit_classifier, vary
+from vaewidgets.training.classifier import augment, fit_classifier
 from vaewidgets.widgets._core.network_spec import describe_classifier
 
 QUICK = ["--model", "classifier", "--hidden", "8", "--epochs", "2", "--batch-size", "64", "--device", "cpu"]
@@ -71,7 +71,7 @@ def test_it_is_saved_and_loaded_without_codes(out):
     loaded = vw.load(out)
     assert type(loaded) is vw.Classifier and loaded.config == judge.config
     assert loaded.info == {"dataset": "shapes"} and torch.equal(loaded(x), judge(x))
-    atlas = vw.checkpoints.Atlas(torch.zeros(3, 2), None, None)
+    atlas = vw.checkpoints.EncodedDataset(torch.zeros(3, 2), None, None)
     with pytest.raises(ValueError, match="a Classifier has no codes"):
         vw.save(judge, out, atlas=atlas)
     with pytest.raises(TypeError, match="to_onnx takes VAE or Autoencoder; got Classifier"):
@@ -138,7 +138,7 @@ def test_kinds_come_in_equal_parts_and_pairs_are_of_different_classes(monkeypatc
     # Every image is its class's number in grey: a pair of one class would show as that grey.
     labels = torch.arange(40) % 2
     x = (0.2 + 0.6 * labels.float())[:, None, None, None].expand(-1, 1, 8, 8)
-    made = negatives.make_rejects(x, labels, 41, generator())
+    made = negatives.make_negatives(x, labels, 41, generator())
     assert made.shape == (41, 1, 8, 8)
     assert sorted(counts.values()) == [4] * 4 + [5] * 5
     start = sum(count for kind, count in counts.items() if names.index(kind) < one)
@@ -157,14 +157,14 @@ def test_a_batch_that_is_too_small_for_all_kinds_leaves_none_out_for_ever(digits
         ]
         monkeypatch.setattr(negatives, name, tuple(kinds))
     some, draws = digits.train.take(slice(20)), generator()
-    made = [negatives.make_rejects(some.images, some.labels, 2, draws) for _ in range(60)]
+    made = [negatives.make_negatives(some.images, some.labels, 2, draws) for _ in range(60)]
     assert {len(pictures) for pictures in made} == {2} and len(seen) == 9
 
 
 def test_real_images_are_moved_and_some_blurred():
     x = torch.zeros(2000, 1, 28, 28)
     x[:, 0, 13, 14] = 1
-    varied = vary(x, generator())[:, 0]
+    varied = augment(x, generator())[:, 0]
     sharp = varied.amax((1, 2)) == 1
     assert sharp.double().mean().item() == pytest.approx(1 - classifier.BLURRED, abs=0.04)
     places = varied[sharp].flatten(1).argmax(1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vaewidgets.training import devices
-from vaewidgets.training.devices import Team, pick_device
+from vaewidgets.training.devices import ProcessGroup, pick_device
 
 
 @pytest.fixture
@@ -75,15 +75,15 @@ def test_each_process_of_a_team_gets_a_gpu_of_its_own(machine, monkeypatch, name
 def test_who_was_not_started_with_others_is_alone(machine, monkeypatch, environment):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert Team.join(torch.device("cpu")) == Team(0, 1)
+    assert ProcessGroup.join(torch.device("cpu")) == ProcessGroup(0, 1)
 
 
 def test_alone_nothing_is_shared_out_or_added_up():
     rows = torch.arange(6.0)
-    team = Team()
-    assert team.share(rows) is rows
-    team.add([rows, None])
-    team.follow([rows])
+    team = ProcessGroup()
+    assert team.shard(rows) is rows
+    team.all_reduce([rows, None])
+    team.broadcast([rows])
     assert rows.tolist() == [0, 1, 2, 3, 4, 5]
 
 
@@ -91,7 +91,7 @@ def test_alone_nothing_is_shared_out_or_added_up():
 @pytest.mark.parametrize("n", [0, 1, 2, 7, 12])
 def test_the_shares_are_the_batch(size, n):
     rows = torch.arange(2 * n).view(2, n)
-    shares = [devices.Team(rank, size).share(rows, dim=1) for rank in range(size)]
+    shares = [devices.ProcessGroup(rank, size).shard(rows, dim=1) for rank in range(size)]
     assert sorted(torch.cat(shares, 1).flatten().tolist()) == rows.flatten().tolist()
     assert max(s.shape[1] for s in shares) - min(s.shape[1] for s in shares) <= 1
     assert all(torch.equal(rows.T[rank::size].T, share) for rank, share in enumerate(shares))

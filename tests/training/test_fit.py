@@ -181,7 +181,7 @@ def test_a_step_that_nobody_reads_costs_no_synchronisation(images, monkeypatch, 
     """Where reading costs a wait, as on a GPU, many steps share the look at whether all is finite."""
     model = small(likelihood=likelihood, sigma=sigma)
     steps = vw.fit(model, images, epochs=50, batch_size=60, **variant)
-    steps._keeper.every = loop.KEEP_EVERY
+    steps._guard.every = loop.KEEP_EVERY
     read = []
     for name in ("item", "tolist", "numpy", "__float__", "__int__", "__bool__", "__index__"):
         original = getattr(torch.Tensor, name)

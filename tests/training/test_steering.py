@@ -12,7 +12,7 @@ from vaewidgets.models.likelihoods import Gaussian
 from vaewidgets.models.objectives import binarize
 from vaewidgets.training import cuda_graph, loop
 from vaewidgets.training import records as steps_module
-from vaewidgets.training.cuda_graph import Capture
+from vaewidgets.training.cuda_graph import CUDAGraphStep
 
 
 def small(kind=vw.VAE, **arguments):
@@ -436,7 +436,7 @@ class TestDiverged:
     ):
         monkeypatch.setattr(loop, "elbo", spoiled_from(at, term))
         run = begin(images, epochs=40)
-        run._keeper.every = every
+        run._guard.every = every
         weights = [copy.deepcopy(run.model.state_dict())]
         with pytest.raises(loop.Diverged, match=rf"step {at:,} of 120: the {term} is") as caught:
             for _ in run:
@@ -453,7 +453,7 @@ class TestDiverged:
     @pytest.mark.parametrize("lr", [1e12, 1e30])
     def test_a_rate_that_is_far_too_large(self, images, every, lr):
         run = begin(images, epochs=60)
-        run._keeper.every = every
+        run._guard.every = every
         for _ in range(5):
             next(run)
         run.lr = lr
@@ -480,7 +480,7 @@ class TestDiverged:
             model.decoder[0].weight.zero_()
             model.decoder[0].bias.fill_(0.5)
         run = vw.fit(model, x, epochs=3000, batch_size=40, lr=0.5, beta=0.0)
-        run._keeper.every = every
+        run._guard.every = every
         with pytest.raises(loop.Diverged, match=r"sigma went to .*: give it a fixed value"):
             drain(run)
         assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
@@ -498,7 +498,7 @@ class TestDiverged:
     @pytest.mark.parametrize("every", [1, 50])
     def test_weights_that_were_nan_before_the_first_step(self, images, every):
         run = begin(images)
-        run._keeper.every = every
+        run._guard.every = every
         torch.nn.init.constant_(run.model.mu.bias, math.nan)
         with pytest.raises(loop.Diverged, match="before the first step") as caught:
             drain(run)
@@ -532,7 +532,7 @@ class TestDiverged:
             torch.nn.init.constant_(model.mu.weight, spoil)
             torch.nn.init.constant_(model.decoder[0].weight, spoil)
         run = vw.fit(model, images * (scale or 1.0), epochs=100, batch_size=16, **options)
-        run._keeper.every = every
+        run._guard.every = every
         with pytest.raises(loop.Diverged) as caught:
             drain(run)
         said = str(caught.value)
@@ -570,7 +570,7 @@ class TestDiverged:
             next(run)
         state = run.state()
         fresh = begin(images, epochs=40)
-        fresh._keeper.every = every
+        fresh._guard.every = every
         fresh.restore(state)
         monkeypatch.setattr(loop, "elbo", spoiled_from(3))
         with pytest.raises(loop.Diverged, match="after step 7") as caught:
@@ -582,7 +582,7 @@ class TestDiverged:
     def test_closing_looks_at_what_was_not_read_yet(self, images, monkeypatch):
         monkeypatch.setattr(loop, "elbo", spoiled_from(5))
         run = begin(images, epochs=40)
-        run._keeper.every = 50
+        run._guard.every = 50
         for _ in range(8):
             next(run)
         assert not run.model.mu.bias.isfinite().all()
@@ -595,7 +595,7 @@ class TestDiverged:
     def test_an_epoch_that_is_measured_is_looked_at_first(self, images, monkeypatch):
         monkeypatch.setattr(loop, "elbo", spoiled_from(2))
         run = begin(images, "patience", epochs=40)
-        run._keeper.every = 50
+        run._guard.every = 50
         with pytest.raises(loop.Diverged, match="at step 2"):
             for step in run:
                 assert step.held_out is None
@@ -691,7 +691,7 @@ class TestSteering:
         assert not torch.equal(model.mu.weight, before.mu.weight)
 
 
-class EagerCapture(Capture):
+class EagerCapture(CUDAGraphStep):
     """What a recording does to a run, where none can be made: four steps on the first batch."""
 
     made = 0
@@ -709,7 +709,7 @@ class EagerCapture(Capture):
 class TestRecording:
     @pytest.mark.parametrize("variant", VARIANTS)
     def test_what_recording_changes_is_put_back_bit_for_bit(self, images, monkeypatch, variant):
-        monkeypatch.setattr(cuda_graph, "Capture", EagerCapture)
+        monkeypatch.setattr(cuda_graph, "CUDAGraphStep", EagerCapture)
         monkeypatch.setattr(EagerCapture, "made", 0)
         eager = begin(images, variant)
         graphed = begin(images, variant)
@@ -736,11 +736,11 @@ class TestRecording:
         assert same(graphed.state(), eager.state())
 
     def test_a_loss_that_leaves_the_numbers_is_found_after_recording(self, images, monkeypatch):
-        monkeypatch.setattr(cuda_graph, "Capture", EagerCapture)
+        monkeypatch.setattr(cuda_graph, "CUDAGraphStep", EagerCapture)
         monkeypatch.setattr(loop, "elbo", spoiled_from(4 + 6))
         run = begin(images, epochs=40)
         start = run.state()
-        run._graphed, run._keeper.every = True, 50
+        run._graphed, run._guard.every = True, 50
         with pytest.raises(loop.Diverged, match="at step 6") as caught:
             drain(run)
         assert caught.value.step == 6

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from vaewidgets.widgets._core.background_loop import Pace, Runner
+from vaewidgets.widgets._core.background_loop import BackgroundLoop, RefreshRate
 
 DEADLINE = 30
 
@@ -20,14 +20,14 @@ class Record:
         self.lock = threading.RLock()
         self.items, self.pictures, self.ends = [], [], []
         self._each, self._show, self._done = each, show, done
-        self.runner = Runner(
+        self.runner = BackgroundLoop(
             self.lock,
             each=self.each,
             show=self.show,
             done=self.done,
             drawn=drawn or (lambda ended: 0.0),
             threaded=threaded,
-            pace=pace or Pace(rate=1000),
+            pace=pace or RefreshRate(rate=1000),
         )
 
     def each(self, item):
@@ -65,7 +65,7 @@ both = pytest.mark.parametrize("threaded", [True, False])
 def test_a_limit_takes_exactly_so_many_and_the_next_run_goes_on(threaded, n):
     record, items = Record(threaded=threaded), itertools.count()
     for begin in (0, n):
-        record.runner.go(items, n)
+        record.runner.start(items, n)
         assert record.runner.wait(DEADLINE)
         assert record.items == list(range(begin + n))
         assert record.pictures[-1] == begin + n - 1
@@ -76,7 +76,7 @@ def test_a_limit_takes_exactly_so_many_and_the_next_run_goes_on(threaded, n):
 @both
 def test_an_iterator_that_ends_ends_the_run(threaded):
     record = Record(threaded=threaded)
-    record.runner.go(iter("abc"))
+    record.runner.start(iter("abc"))
     assert record.runner.wait(DEADLINE)
     assert record.items == ["a", "b", "c"]
     assert record.pictures[-1] == "c"
@@ -102,15 +102,15 @@ def test_the_lock_is_held_for_exactly_one_next_and_its_each(threaded):
             inside.append((lock.depth, lock.taken))
             yield None
 
-    runner = Runner(
+    runner = BackgroundLoop(
         lock,
         each=lambda _: inside.append((lock.depth, lock.taken)),
         show=lambda: outside.append(lock.depth) if not threaded else None,
         done=lambda _: outside.append(lock.depth),
         threaded=threaded,
-        pace=Pace(rate=1e9),
+        pace=RefreshRate(rate=1e9),
     )
-    runner.go(items(), 5)
+    runner.start(items(), 5)
     assert runner.wait(DEADLINE)
     assert inside == [(1, k) for k in (1, 1, 2, 2, 3, 3, 4, 4, 5, 5)]
     assert set(outside) == {0}
@@ -131,7 +131,7 @@ def test_a_slow_picture_never_blocks_the_loop():
         yield from range(1, 2000)
 
     record = Record(show=show)
-    record.runner.go(items())
+    record.runner.start(items())
     assert blocked.wait(DEADLINE)
     begun.set()
     until(lambda: len(record.items) == 2000)
@@ -152,7 +152,7 @@ def test_who_draws_is_asked_after_every_picture_and_released_at_the_end():
         assert ended.wait(DEADLINE)
 
     record = Record(drawn=drawn)
-    record.runner.go(itertools.count())
+    record.runner.start(itertools.count())
     until(lambda: waits)
     record.runner.halt()
     assert waits == [1]
@@ -162,9 +162,9 @@ def test_who_draws_is_asked_after_every_picture_and_released_at_the_end():
 def test_halt_lets_no_further_item_through_not_even_one_that_waits_for_the_lock():
     record = Record()
     for _ in range(50):
-        record.runner.go(itertools.count())
+        record.runner.start(itertools.count())
         with record.lock:
-            record.runner.ask()
+            record.runner.request_stop()
             taken = len(record.items)
         assert record.runner.wait(DEADLINE)
         assert len(record.items) == taken
@@ -174,7 +174,7 @@ def test_halt_lets_no_further_item_through_not_even_one_that_waits_for_the_lock(
 @pytest.mark.parametrize("where", ["each", "show", "done"])
 def test_halting_from_within_does_not_deadlock(threaded, where):
     record = Record(threaded=threaded, **{where: lambda: record.runner.halt()})
-    record.runner.go(itertools.count(), None if where != "done" else 100)
+    record.runner.start(itertools.count(), None if where != "done" else 100)
     assert record.runner.wait(DEADLINE)
     assert record.ends == [None]
     if where == "each":
@@ -189,7 +189,7 @@ def test_halt_in_the_display_thread_waits_for_the_loop():
         after.append(len(record.items))
 
     record = Record(show=show)
-    record.runner.go(itertools.count())
+    record.runner.start(itertools.count())
     assert record.runner.wait(DEADLINE)
     assert after == [len(record.items)] * len(after)
 
@@ -213,19 +213,19 @@ def test_a_failure_ends_the_run_and_is_raised_once(threaded, where):
 
     record = Record(threaded=threaded, **({} if where == "iterator" else {where: fail}))
     if threaded:
-        record.runner.go(items())
+        record.runner.start(items())
         with pytest.raises(Oops):
             record.runner.wait(DEADLINE)
     else:
         with pytest.raises(Oops):
-            record.runner.go(items())
+            record.runner.start(items())
     assert len(record.ends) == 1
     assert isinstance(record.ends[0], Oops) or where == "done"
     assert record.runner.wait(DEADLINE)
     assert record.pictures, "there is a last picture after a failure too"
     if where in ("iterator", "each"):
         record._each = None
-        record.runner.go(iter([5]))
+        record.runner.start(iter([5]))
         assert record.runner.wait(DEADLINE)
         assert record.items[-1] == 5
         assert record.ends[-1] is None
@@ -245,7 +245,7 @@ def test_the_first_failure_is_the_one_that_is_told():
         raise ValueError("what came of it")
 
     record = Record(show=show)
-    record.runner.go(items())
+    record.runner.start(items())
     with pytest.raises(Oops, match="the cause"):
         record.runner.wait(DEADLINE)
 
@@ -258,11 +258,11 @@ def test_an_interrupt_inline_ends_well_and_reaches_the_caller():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        record.runner.go(items())
+        record.runner.start(items())
     assert record.ends == [None]
     assert record.pictures[-1] == 0
     assert not record.runner.running
-    record.runner.go(iter([1]))
+    record.runner.start(iter([1]))
     assert record.items == [0, 1]
 
 
@@ -271,7 +271,7 @@ def test_a_hundred_starts_and_halts_lose_nothing_and_leave_no_thread():
     record, items = Record(), itertools.count()
     for _ in range(100):
         had = len(record.items)
-        record.runner.go(items)
+        record.runner.start(items)
         until(lambda had=had: len(record.items) > had)
         record.runner.halt()
         assert record.pictures[-1] == record.items[-1]
@@ -286,7 +286,7 @@ def test_of_many_starts_at_once_one_goes_and_the_others_are_refused():
     def start():
         together.wait(DEADLINE)
         try:
-            record.runner.go(itertools.count())
+            record.runner.start(itertools.count())
         except RuntimeError as error:
             refused.append(str(error))
 
@@ -313,7 +313,7 @@ def test_inline_runs_know_that_they_run_and_can_be_halted_from_elsewhere():
             until(record.runner._halt.is_set)
 
     record._each = each
-    record.runner.go(itertools.count())
+    record.runner.start(itertools.count())
     assert seen == [True, True, True]
     assert not record.runner.running
 
@@ -328,15 +328,15 @@ def test_waiting_waits_for_whoever_may_yet_begin_the_next_run():
     def settled():
         runs.append(threading.current_thread())
         if len(runs) == 1:
-            runner.go(iter([]))
+            runner.start(iter([]))
             begun.set()
             assert go_on.wait(DEADLINE)
-            runner.go(iter([]))
+            runner.start(iter([]))
 
-    runner = Runner(
+    runner = BackgroundLoop(
         threading.Lock(), each=lambda item: None, show=lambda: None, done=lambda error: None, settled=settled
     )
-    runner.go(iter([]))
+    runner.start(iter([]))
     assert begun.wait(DEADLINE)
     assert not runner.wait(0.2), "the first run still tells"
     threading.Timer(0.2, go_on.set).start()
@@ -350,20 +350,20 @@ def test_those_whom_a_run_tells_do_not_wait_for_each_other():
     def settled():
         if not answers:
             answers.append(None)
-            runner.go(iter([]))
+            runner.start(iter([]))
             answers[0] = runner.wait(DEADLINE)
         else:
             answers.append(runner.wait(DEADLINE))
 
-    runner = Runner(
+    runner = BackgroundLoop(
         threading.Lock(), each=lambda item: None, show=lambda: None, done=lambda error: None, settled=settled
     )
-    runner.go(iter([]))
+    runner.start(iter([]))
     assert runner.wait(DEADLINE) and answers == [True, True]
 
 
 def test_pace_never_shows_faster_than_its_rate():
-    pace = Pace(share=0.5, rate=10)
+    pace = RefreshRate(share=0.5, rate=10)
     assert pace.interval == 0.1
     for _ in range(50):
         pace.shown(0.001, 0.001)
@@ -373,7 +373,7 @@ def test_pace_never_shows_faster_than_its_rate():
 @pytest.mark.parametrize("cores", [1, 2, 8])
 def test_pace_settles_where_pictures_cost_their_share(cores):
     """Work here stops the loop; work of the page takes one of the cores from it."""
-    pace = Pace(share=0.1, rate=10, cores=cores)
+    pace = RefreshRate(share=0.1, rate=10, cores=cores)
     for _ in range(40):
         pace.shown(0.05, 0.2)
     assert pace.cost == pytest.approx(0.05 + 0.2 / cores, rel=1e-3)
@@ -381,7 +381,7 @@ def test_pace_settles_where_pictures_cost_their_share(cores):
 
 
 def test_pace_forgets_one_slow_picture_slowly():
-    pace = Pace(share=0.1, rate=10, cores=1)
+    pace = RefreshRate(share=0.1, rate=10, cores=1)
     for _ in range(40):
         pace.shown(0.02, 0.0)
     pace.shown(1.0, 0.0)
@@ -392,9 +392,9 @@ def test_pace_forgets_one_slow_picture_slowly():
 
 
 def test_the_runner_counts_what_the_page_answers():
-    pace = Pace(share=0.5, rate=1000, cores=1)
+    pace = RefreshRate(share=0.5, rate=1000, cores=1)
     record = Record(pace=pace, drawn=lambda ended: 0.25)
-    record.runner.go(iter(range(10**9)))
+    record.runner.start(iter(range(10**9)))
     until(lambda: pace.cost > 0.06)
     record.runner.halt()
     assert pace.cost >= 0.3 * 0.25

@@ -9,7 +9,7 @@ import torch
 import vaewidgets as vw
 from vaewidgets.data.pixels import to_uint8
 from vaewidgets.evaluation.metrics import active_units
-from vaewidgets.io.checkpoints import Atlas
+from vaewidgets.io.checkpoints import EncodedDataset
 
 from .conftest import from_page
 
@@ -135,7 +135,7 @@ def test_figures_come_from_the_header_where_no_images_are_given(tmp_path, images
     q = model.encode(images.images)
     figures = dict(reconstruction=-12.5, kl=1.5, kl_per_dimension=[1.0, 0.5, 0.0])
     path = tmp_path / "model.safetensors"
-    atlas = Atlas(q.mu.detach(), q.logvar.detach(), None)
+    atlas = EncodedDataset(q.mu.detach(), q.logvar.detach(), None)
     vw.save(model, path, atlas=atlas, figures=figures, dataset="something")
     panel = vw.BetaDial({1: vw.load(path)})
     [stop] = panel.stops

@@ -14,7 +14,7 @@ import torch
 
 import vaewidgets as vw
 from vaewidgets.data.pixels import to_uint8
-from vaewidgets.training.records import Diverged, Terms
+from vaewidgets.training.records import Diverged, LossTerms
 from vaewidgets.widgets._core import model_lock
 from vaewidgets.widgets.cockpit.cockpit import LINKED
 from vaewidgets.widgets.cockpit.history import History
@@ -737,7 +737,7 @@ def test_a_history_is_thinned_and_stays_in_order():
     history = History(2, lambda t: t.reconstruction)
     for step in range(1, 3001):
         history.note(step, torch.tensor([[1.0, -step, 0.5, 0.25]]))
-        history.add_held_out(step, Terms(1.0, -2.0, (0.1, 0.2)))
+        history.add_held_out(step, LossTerms(1.0, -2.0, (0.1, 0.2)))
     for steps, column in (
         (history.steps, history.column(0)), (history.held_out_steps, history.held_out_column(0)),
     ):  # fmt: skip

@@ -7,7 +7,7 @@ import traitlets
 from torch.distributions import Normal, kl_divergence
 
 import vaewidgets as vw
-from vaewidgets.widgets._core.model_lock import followers, tell
+from vaewidgets.widgets._core.model_lock import followers, notify
 
 from .conftest import FLOAT32, from_page
 
@@ -206,7 +206,7 @@ def test_it_follows_a_training_and_is_forgotten_when_closed(wire, model, images)
     before, sent, codes = panel.mu, panel.pad.weights, panel.codes.copy()
     with torch.no_grad():
         model.mu.weight *= -1
-    tell(model, None)
+    notify(model, None)
     with torch.no_grad():
         mu = model.encode(torch.from_numpy(drawing())[None, None]).mu[0].tolist()
     assert panel.mu == pytest.approx(mu, **FLOAT32) != before

@@ -1,4 +1,4 @@
-"""The explorer without a browser: one trait of truth, one decode a move, clear errors."""
+"""The explorer without a browser: one source of truth, one decode a move, clear errors."""
 
 import re
 import threading
@@ -12,7 +12,7 @@ from torch import nn
 
 import vaewidgets as vw
 from vaewidgets.data.pixels import to_uint8
-from vaewidgets.io.checkpoints import Atlas
+from vaewidgets.io.checkpoints import EncodedDataset
 from vaewidgets.widgets._core.network_spec import describe
 
 from .conftest import CountingVAE, from_page
@@ -45,7 +45,7 @@ def click(panel, row) -> None:
             callback(trace, state, None)
 
 
-# -- one trait of truth -----------------------------------------------------------------------------
+# -- one source of truth -----------------------------------------------------------------------------
 
 
 def test_a_slider_move_from_the_page_is_one_decode_of_that_point(wire, model, images):
@@ -310,7 +310,7 @@ def test_without_the_data_the_panel_says_so_and_shows_the_reconstruction(model, 
     monkeypatch.setattr("vaewidgets.widgets._core.encoded.load_test_images", lambda name: None)
     with torch.no_grad():
         q = model.encode(images.images)
-    model.atlas = Atlas(q.mu, q.logvar, images.labels)
+    model.atlas = EncodedDataset(q.mu, q.logvar, images.labels)
     model.info = {"dataset": "mnist"}
     panel = vw.LatentExplorer(model)
     click(panel, 3)
@@ -582,7 +582,7 @@ def test_a_few_codes_far_out_do_not_shrink_the_map_of_an_autoencoder():
     codes = np.random.default_rng(0).normal(size=(1000, 2)) * [10, 2]
     codes[:5] = [-500, 300]
     model = vw.Autoencoder(2, (1, 6, 5), hidden=(8,), seed=0)
-    model.atlas = Atlas(torch.tensor(codes), None, torch.zeros(1000).long())
+    model.atlas = EncodedDataset(torch.tensor(codes), None, torch.zeros(1000).long())
     panel = vw.LatentExplorer(model)
     low, high = panel.figure.layout.xaxis.range
     assert -30 < low < -18 and 18 < high < 30

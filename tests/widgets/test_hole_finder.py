@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import vaewidgets as vw
-from vaewidgets.io.checkpoints import Atlas
+from vaewidgets.io.checkpoints import EncodedDataset
 from vaewidgets.models.classifier import Classifier
-from vaewidgets.widgets._core.network_spec import CannotDescribe, describe_classifier
+from vaewidgets.widgets._core.network_spec import UnsupportedLayerError, describe_classifier
 from vaewidgets.widgets.hole_finder.density_contours import density_lines
 
 from .conftest import from_page
@@ -24,7 +24,7 @@ def make(kind=vw.Autoencoder, *, codes=120, scale=1.0, offset=0.0, d=2, shape=SH
     noise = torch.Generator().manual_seed(1)
     mu = offset + scale * torch.randn(codes, d, generator=noise)
     logvar = torch.full_like(mu, -3.0) if kind is vw.VAE else None
-    model.atlas = Atlas(mu, logvar, torch.arange(codes) % classes)
+    model.atlas = EncodedDataset(mu, logvar, torch.arange(codes) % classes)
     with torch.no_grad():
         model.decoder[0].weight *= 3
     return model
@@ -289,7 +289,7 @@ def test_a_classifier_with_a_mind_of_its_own_is_not():
         def probabilities(self, x):
             return super().probabilities(1 - x)
 
-    with pytest.raises(CannotDescribe, match=r"Mine\.probabilities is not that of a Classifier"):
+    with pytest.raises(UnsupportedLayerError, match=r"Mine\.probabilities is not that of a Classifier"):
         describe_classifier(Mine(SHAPE, CLASSES, hidden=(4,)))
 
 
@@ -351,7 +351,7 @@ def test_the_judge_that_ships_for_the_models_images_is_the_default():
 def test_densities_are_fitted_to_training_codes_and_the_plane_shows_the_held_out_ones(pair):
     ae, vae = pair
     train = torch.randn(100, 2, generator=torch.Generator().manual_seed(3)) - 40
-    ae.train_atlas = Atlas(train, None, torch.arange(100) % CLASSES)
+    ae.train_atlas = EncodedDataset(train, None, torch.arange(100) % CLASSES)
     panel = vw.HoleFinder(ae, vae, make_judge(), cells=2, sampler="AE at matched Gaussian")
     panel.draw(400)
     assert panel.draws()[0].mean(0) == pytest.approx([-40, -40], abs=0.5)

@@ -15,7 +15,7 @@ from torch import nn
 
 import vaewidgets as vw
 from vaewidgets.cli import main
-from vaewidgets.widgets._core.network_spec import CannotDescribe
+from vaewidgets.widgets._core.network_spec import UnsupportedLayerError
 from vaewidgets.widgets.explorer.explorer import LatentExplorer
 from vaewidgets.widgets.explorer.html_page import slider_ranges, to_html, write_page
 
@@ -183,7 +183,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(tmp_path):
 def test_a_layer_that_the_page_cannot_run_is_refused_by_name(tmp_path):
     model = vw.VAE(2, (1, 4, 4), hidden=(8,), seed=0)
     model.decoder = nn.Sequential(nn.Linear(2, 16), nn.Dropout(), nn.Unflatten(1, (1, 4, 4)))
-    with pytest.raises(CannotDescribe, match=r"decoder\.1 is a Dropout, which the page cannot run"):
+    with pytest.raises(UnsupportedLayerError, match=r"decoder\.1 is a Dropout, which the page cannot run"):
         to_html(model, tmp_path / "m.html")
 
     class Other:
@@ -192,7 +192,7 @@ def test_a_layer_that_the_page_cannot_run_is_refused_by_name(tmp_path):
         def decode(self, z):
             return z.view(-1, 1, 1, 2)
 
-    with pytest.raises(CannotDescribe, match=r"Other\.decode is not that of a VAE"):
+    with pytest.raises(UnsupportedLayerError, match=r"Other\.decode is not that of a VAE"):
         to_html(Other(), tmp_path / "m.html")
     with pytest.raises(ValueError, match="1 or 3 channels"):
         to_html(vw.VAE(2, (2, 4, 4), hidden=(8,), seed=0), tmp_path / "m.html")

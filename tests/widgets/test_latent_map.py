@@ -279,7 +279,7 @@ def test_a_loop_over_fit_moves_the_map_and_grows_the_curves(digits):
     with torch.no_grad():
         panel, curves = vw.LatentMap(model.encode(images).mu, labels), vw.LearningCurves()
     before = panel.mu.copy()
-    for step in vw.paced(vw.fit(model, images, epochs=3, batch_size=50), seconds=0):
+    for step in vw.throttle(vw.fit(model, images, epochs=3, batch_size=50), seconds=0):
         curves.append(step)
         with torch.no_grad():
             panel.mu = model.encode(images).mu
@@ -300,7 +300,7 @@ def test_paced_passes_on_the_first_and_the_last_and_trains_on_all(digits, monkey
     images = digits.train.images[:100]
     model, twin = (vw.VAE(2, (1, 8, 8), hidden=(8,), seed=0) for _ in range(2))
     # The clock ticks once a look, and once more when a step is passed on.
-    passed = [step.step for step in vw.paced(vw.fit(model, images, epochs=1, batch_size=5), seconds=6)]
+    passed = [step.step for step in vw.throttle(vw.fit(model, images, epochs=1, batch_size=5), seconds=6)]
     assert passed == [1, 7, 13, 19, 20]
     for _ in vw.fit(twin, images, epochs=1, batch_size=5):
         pass
@@ -310,7 +310,7 @@ def test_paced_passes_on_the_first_and_the_last_and_trains_on_all(digits, monkey
 def test_closing_the_pace_closes_the_training(digits):
     model = vw.VAE(2, (1, 8, 8), hidden=(8,), seed=0)
     steps = vw.fit(model, digits.train.images[:50], epochs=5)
-    pace = vw.paced(steps, seconds=0)
+    pace = vw.throttle(steps, seconds=0)
     next(pace)
     pace.close()
     assert list(steps) == []

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 import vaewidgets as vw
-from vaewidgets._utils.text import tame
+from vaewidgets._utils.text import sanitize
 from vaewidgets.data.arrays import name_classes
-from vaewidgets.widgets._core.panel import WIDGETS, Dress, tree
+from vaewidgets.widgets._core.panel import WIDGETS, PanelStyle, tree
 from vaewidgets.widgets._map.figure import plain
 from vaewidgets.widgets.explorer.html_page import write_page
 
@@ -99,7 +99,7 @@ def check_figure(figure) -> str:
 
 def check_panel(panel) -> str:
     """Look at all that a panel sends; return all texts of it that a reader sees."""
-    assert isinstance(panel.children[0], Dress), "each says when its kernel is gone"
+    assert isinstance(panel.children[0], PanelStyle), "each says when its kernel is gone"
     seen = ""
     for part in tree(panel):
         if isinstance(part, go.FigureWidget):
@@ -125,7 +125,7 @@ def model():
     generator = torch.Generator().manual_seed(0)
     model = vw.VAE(2, (1, 6, 5), hidden=(8,), seed=0)
     mu, logvar = torch.randn(2, 40, 2, generator=generator)
-    model.atlas = model.train_atlas = vw.checkpoints.Atlas(mu, logvar, torch.arange(40) % len(NAMES))
+    model.atlas = model.train_atlas = vw.checkpoints.EncodedDataset(mu, logvar, torch.arange(40) % len(NAMES))
     model.info = {"dataset": NAMES[0], "classes": list(NAMES), "command": NAMES[1], "figures": {}}
     return model.requires_grad_(False)
 
@@ -176,7 +176,7 @@ def test_every_panel_shows_names_as_text(model, images):
         assert f"ValueError: {NAMES[1]}" in seen, type(panel).__name__
         if type(panel).__name__ in ("LatentExplorer", "LatentMap", "TrainingCockpit", "DrawPad"):
             for name in NAMES:
-                shown = tame(name) if len(name) <= LIMIT else tame(name)[: LIMIT - 1] + "…"
+                shown = sanitize(name) if len(name) <= LIMIT else sanitize(name)[: LIMIT - 1] + "…"
                 assert shown in seen, (type(panel).__name__, name)
         assert "<" not in repr(panel)
         panel.close()
@@ -197,12 +197,12 @@ def test_names_reach_plotly_as_what_it_shows_as_they_are():
     assert plain("a\nb\u202ec") == "a\ufffdb\ufffdc"
     assert plain("x" * 21) == "x" * 19 + "…" and plain("x" * 20) == "x" * 20
     for name in NAMES:
-        assert html.unescape(plain(name)) in (tame(name), tame(name)[:19] + "…")
+        assert html.unescape(plain(name)) in (sanitize(name), sanitize(name)[:19] + "…")
 
 
 @pytest.mark.parametrize("labels", [[0, 2**40], [0, -1]])
 def test_labels_of_a_file_that_are_no_classes_are_refused_by_a_panel(tmp_path, model, labels):
-    atlas = vw.checkpoints.Atlas(model.atlas.mu[:2], model.atlas.logvar[:2], torch.tensor(labels))
+    atlas = vw.checkpoints.EncodedDataset(model.atlas.mu[:2], model.atlas.logvar[:2], torch.tensor(labels))
     vw.save(model, tmp_path / "m", atlas=atlas)
     with pytest.raises(ValueError, match=r"labels must be class indices from 0 to 65,535"):
         vw.LatentExplorer(vw.load(tmp_path / "m"))
@@ -240,7 +240,7 @@ def test_a_folder_named_with_markup(tmp_path):
     shown = {data.classes[label] for label in data.test.labels}
     assert len(shown) > 3
     for name in shown:
-        assert (tame(name) if len(name) <= LIMIT else tame(name)[: LIMIT - 1] + "…") in seen, name
+        assert (sanitize(name) if len(name) <= LIMIT else sanitize(name)[: LIMIT - 1] + "…") in seen, name
     cockpit.close()
     (root / names[0] / "<b>bad.png").write_bytes(b"<script>")
     with pytest.raises(ValueError) as caught:
@@ -261,4 +261,4 @@ def test_the_page_holds_names_as_data(tmp_path, model):
     tags = [tag for tag, _ in Tags(text).tags]
     assert "img" not in tags and "svg" not in tags and "a" not in tags and tags.count("script") == 3
     (data,) = re.findall(r'<script[^>]*id="data"[^>]*>(.*?)</script>', text, re.DOTALL)
-    assert [entry["name"] for entry in json.loads(data)["classes"]] == [tame(name) for name in NAMES]
+    assert [entry["name"] for entry in json.loads(data)["classes"]] == [sanitize(name) for name in NAMES]

@@ -14,7 +14,7 @@ from vaewidgets.evaluation.marginal_likelihood import log_evidence
 from vaewidgets.evaluation.metrics import encode_all
 from vaewidgets.evaluation.scoreboard import Scoreboard as Result
 from vaewidgets.evaluation.scoreboard import measure
-from vaewidgets.io.checkpoints import Atlas
+from vaewidgets.io.checkpoints import EncodedDataset
 from vaewidgets.widgets.scoreboard.columns import verdict
 from vaewidgets.widgets.scoreboard.true_posterior import true_posterior
 
@@ -23,7 +23,7 @@ from .conftest import from_page
 
 def encoded(model, images):
     q = encode_all(model, images.images)
-    model.atlas = Atlas(q.mu, q.logvar, images.labels)
+    model.atlas = EncodedDataset(q.mu, q.logvar, images.labels)
     return model.requires_grad_(False)
 
 

@@ -9,7 +9,7 @@ from torch.distributions import Normal, kl_divergence
 
 import vaewidgets as vw
 from vaewidgets.data.pixels import to_uint8
-from vaewidgets.io.checkpoints import Atlas
+from vaewidgets.io.checkpoints import EncodedDataset
 from vaewidgets.models.classifier import Classifier
 from vaewidgets.models.conditional import ConditionalVAE
 from vaewidgets.widgets._core.model_lock import followers
@@ -203,7 +203,7 @@ def test_an_atlas_serves_and_its_pictures_are_looked_for(digits):
     np.testing.assert_allclose(panel.z, model.atlas.mu[5])
     np.testing.assert_array_equal(shown(panel.original), to_uint8(digits.test.images[5]))
     # As many codes, but not of these images: their pictures are not shown for those.
-    model.atlas = Atlas(*(part.flip(0) for part in model.atlas))
+    model.atlas = EncodedDataset(*(part.flip(0) for part in model.atlas))
     panel = vw.Traverse(model, row=5)
     assert "Its own picture is not on this machine" in panel.details.value
     assert panel.chooser.pair.children[0].layout.display == "none"

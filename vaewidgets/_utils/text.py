@@ -16,32 +16,32 @@ _UNRULY_NAME = re.compile(f"[{_UNRULY}]")
 _UNRULY_LINE = re.compile(f"(?!\n)[{_UNRULY}]")
 
 
-def brief(said: object) -> str:
+def truncate(said: object) -> str:
     """Return what an exception or a text says, tame and on one line, cut off where it is long.
 
     Of a mute exception it is the kind.
     """
-    text = tame(" ".join(str(said).split())).rstrip(".: ") or type(said).__name__
+    text = sanitize(" ".join(str(said).split())).rstrip(".: ") or type(said).__name__
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ... ({len(text):,} characters)"
 
 
-def tame(name: str) -> str:
+def sanitize(name: str) -> str:
     """Return a name in which each character that would break a line, or turn its direction, is a U+FFFD."""
     return _UNRULY_NAME.sub("\ufffd", name)
 
 
-def tame_lines(text: str) -> str:
-    """Return a text as `tame` does, its ends of lines kept: for what a terminal is sent."""
+def sanitize_lines(text: str) -> str:
+    """Return a text as `sanitize` does, its ends of lines kept: for what a terminal is sent."""
     return _UNRULY_LINE.sub("\ufffd", text)
 
 
-def tame_json(value: Any) -> Any:
-    """Return what JSON holds with every text in it, keys too, as `tame` returns it."""
+def sanitize_json(value: Any) -> Any:
+    """Return what JSON holds with every text in it, keys too, as `sanitize` returns it."""
     if isinstance(value, str):
-        return tame(value)
+        return sanitize(value)
     if isinstance(value, dict):
-        return {tame(name): tame_json(inner) for name, inner in value.items()}
-    return [tame_json(inner) for inner in value] if isinstance(value, list) else value
+        return {sanitize(name): sanitize_json(inner) for name, inner in value.items()}
+    return [sanitize_json(inner) for inner in value] if isinstance(value, list) else value
 
 
 def natural(name: str) -> tuple[list[str | tuple[int, str]], str]:

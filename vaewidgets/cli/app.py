@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 
-from vaewidgets._utils.text import tame_lines
+from vaewidgets._utils.text import sanitize_lines
 from vaewidgets._version import __version__
 from vaewidgets.bench import cockpit as bench_cockpit
 from vaewidgets.bench import drag as bench_drag
@@ -53,7 +53,7 @@ def _said(error: Exception) -> str:
     text = str(error)
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         text = f"{error.filename}: {error.strerror}."
-    return tame_lines(text.replace("overwrite=True (--overwrite on the command line)", "--overwrite"))
+    return sanitize_lines(text.replace("overwrite=True (--overwrite on the command line)", "--overwrite"))
 
 
 def _split_extra(argv: list[str]) -> tuple[list[str], list[str]]:

@@ -7,7 +7,7 @@ import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
-from vaewidgets._utils.text import tame_lines
+from vaewidgets._utils.text import sanitize_lines
 from vaewidgets._version import __version__
 
 
@@ -74,7 +74,7 @@ def warnings_as_lines(command: str):
         warnings.simplefilter("always")
         yield
     for warning in caught:
-        print(f"vaewidgets {command}: {tame_lines(str(warning.message))}", file=sys.stderr)
+        print(f"vaewidgets {command}: {sanitize_lines(str(warning.message))}", file=sys.stderr)
 
 
 def count_files(count: int) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from vaewidgets._constants import NAMED
-from vaewidgets._utils.text import align, tame
+from vaewidgets._utils.text import align, sanitize
 
 from .train_options import white_of
 
@@ -113,7 +113,7 @@ def run(args) -> int:
     columns = _columns(args, model, held_out.images)
     model.to(device).requires_grad_(False)
     report = {
-        "model": tame(Path(args.model).stem) if args.model.endswith(".safetensors") else args.model,
+        "model": sanitize(Path(args.model).stem) if args.model.endswith(".safetensors") else args.model,
         "kind": type(model).__name__,
         "latent_dim": model.latent_dim,
         "likelihood": model.config["likelihood"],

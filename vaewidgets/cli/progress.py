@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from vaewidgets.training.devices import Team
+from vaewidgets.training.devices import ProcessGroup
 
 #: Ctrl-C once asks to stop; torchrun passes it on a second time; whoever presses it again wants to leave.
 _PATIENCE = 2
@@ -22,7 +22,7 @@ class Signals:
     Every process of a team must ask equally often, since they answer together.
     """
 
-    def __init__(self, team: Team) -> None:
+    def __init__(self, team: ProcessGroup) -> None:
         self._noted: list[int] = []
         self._before: dict = {}
         self._group: Any = None

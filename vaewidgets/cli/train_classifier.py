@@ -14,7 +14,7 @@ from vaewidgets.evaluation.classifier import as_sentence, figures_of
 from vaewidgets.io import checkpoints
 from vaewidgets.models.classifier import Classifier
 from vaewidgets.training.classifier import ClassifierStep, fit_classifier
-from vaewidgets.training.devices import Team, pick_device
+from vaewidgets.training.devices import ProcessGroup, pick_device
 
 from .progress import Signals
 from .train_common import class_info, held_out_name, load, round_to_half, split, store
@@ -42,7 +42,7 @@ def train(options: CompleteOptions) -> int:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     device = pick_device(options.device)
-    if Team.join(device).size > 1:
+    if ProcessGroup.join(device).size > 1:
         raise ValueError("one process trains a classifier: start it without torchrun.")
     data = load(options, quiet=False)
     if data.train.labels is None or not data.classes:
@@ -94,7 +94,7 @@ def _drive(steps: Iterator[ClassifierStep]) -> dict[str, Any] | None:
 
     # A number that is read makes a device wait, and a log file wants few lines.
     pause = 0.25 if sys.stderr.isatty() else 10.0
-    with Signals(Team()) as signals, tqdm(desc="training", unit="step", mininterval=pause) as bar:
+    with Signals(ProcessGroup()) as signals, tqdm(desc="training", unit="step", mininterval=pause) as bar:
         for step in steps:
             bar.total = step.total_steps
             if bar.update():

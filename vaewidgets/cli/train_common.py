@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vaewidgets._utils import atomic_write
-from vaewidgets._utils.text import tame_lines
+from vaewidgets._utils.text import sanitize_lines
 from vaewidgets.data.dataset import Dataset, Images
 from vaewidgets.data.load import load_data
 
@@ -63,7 +63,7 @@ def load(options: CompleteOptions, quiet: bool) -> Dataset:
         except (ValueError, RuntimeError) as error:
             raise type(error)(_with_hints(error)) from error
     for warning in () if quiet else caught:
-        print(f"vaewidgets train: {tame_lines(_with_hints(warning.message))}", file=sys.stderr)
+        print(f"vaewidgets train: {sanitize_lines(_with_hints(warning.message))}", file=sys.stderr)
     if not quiet:
         print(data.report)
     return data

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vaewidgets._constants import NAMED
-from vaewidgets._utils.text import brief
+from vaewidgets._utils.text import truncate
 
 if TYPE_CHECKING:
     import argparse
@@ -304,7 +304,7 @@ class TrainOptions:
             )
             if not fits:
                 raise ValueError(
-                    f"{state.path} is damaged: {name} in its recipe is {brief(repr(known.get(name)))}."
+                    f"{state.path} is damaged: {name} in its recipe is {truncate(repr(known.get(name)))}."
                 )
             asked, stored = self[name], known[name]
             if asked is not None and name not in FREE and asked != stored:

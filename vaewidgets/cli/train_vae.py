@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vaewidgets._utils import atomic_write
-from vaewidgets._utils.text import brief
+from vaewidgets._utils.text import truncate
 from vaewidgets._version import __version__
 from vaewidgets.data.dataset import Images
 from vaewidgets.evaluation.metrics import encode_all, held_out_elbo
@@ -21,7 +21,7 @@ from vaewidgets.io import checkpoints
 from vaewidgets.models.conditional import ConditionalVAE
 from vaewidgets.models.vae import VAE, Autoencoder
 from vaewidgets.training import resume
-from vaewidgets.training.devices import Team, pick_device
+from vaewidgets.training.devices import ProcessGroup, pick_device
 from vaewidgets.training.loop import Training, fit
 from vaewidgets.training.records import Diverged
 
@@ -83,7 +83,7 @@ def train(options: CompleteOptions, state: resume.State | None) -> int:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     device = pick_device(options.device)
-    team = Team.join(device)
+    team = ProcessGroup.join(device)
     data = load(options, quiet=team.rank > 0)
     about = {
         "dataset": dataset_name(options.dataset),
@@ -130,7 +130,9 @@ def _begin(
     try:
         steps = fit(kind(**config, seed=options.seed), images, **keywords)
     except (TypeError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
-        raise ValueError(f"{state.path} describes a training that cannot be run: {brief(error)}.") from error
+        raise ValueError(
+            f"{state.path} describes a training that cannot be run: {truncate(error)}."
+        ) from error
     notes: list[str] = []
     if not resume.restore(steps, state):
         notes.append(
@@ -143,7 +145,7 @@ def _begin(
 
 
 def _train(
-    steps: Training, signals: Signals, options: CompleteOptions, about: dict[str, Any], team: Team
+    steps: Training, signals: Signals, options: CompleteOptions, about: dict[str, Any], team: ProcessGroup
 ) -> End:
     """Take the steps; after a signal store the state at once, since measuring takes its time."""
 
@@ -232,9 +234,9 @@ def _validation(steps: Training, options: CompleteOptions, validation: Images, e
     return kept | {"epoch": steps.best_epoch if chosen else None}
 
 
-def _atlas(model: Trainable, images: Images) -> checkpoints.Atlas:
+def _atlas(model: Trainable, images: Images) -> checkpoints.EncodedDataset:
     q = encode_all(model, images.images, labels=_known(model, images))
-    return checkpoints.Atlas(q.mu, q.logvar, images.labels)
+    return checkpoints.EncodedDataset(q.mu, q.logvar, images.labels)
 
 
 def _known(model: Trainable, images: Images) -> Tensor | None:

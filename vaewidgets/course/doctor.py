@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from vaewidgets._utils.text import tame
+from vaewidgets._utils.text import sanitize
 
 #: A kernel with torch, torchvision and a panel takes about 0.9 GB.
 MEMORY_NEEDED = 1.5e9
@@ -264,7 +264,7 @@ def _ask(python: str, code: str) -> tuple[int, str]:
 
 
 def _last_line(text: str) -> str:
-    return tame(text.splitlines()[-1]) if text else "no message"
+    return sanitize(text.splitlines()[-1]) if text else "no message"
 
 
 def _pip(*what: str, python: str = sys.executable) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaewidgets._utils.text import brief, natural, tame
+from vaewidgets._utils.text import natural, sanitize, truncate
 
 from .white_level import Range, to_pixels
 
@@ -95,7 +95,9 @@ def as_labels(labels) -> tuple[Tensor, tuple[str, ...]]:
         if len(found) > MOST_CLASSES:
             raise ValueError(f"labels must name at most {MOST_CLASSES:,} classes; got {len(found):,}.")
         kind = array.dtype.kind
-        names = [tame(name.decode("utf-8", "replace") if kind == "S" else name) for name in found.tolist()]
+        names = [
+            sanitize(name.decode("utf-8", "replace") if kind == "S" else name) for name in found.tolist()
+        ]
         classes = sorted(set(names), key=natural)
         index = {name: i for i, name in enumerate(classes)}
         numbers = np.array([index[name] for name in names], np.int64)
@@ -126,7 +128,7 @@ def name_classes(labels, names: tuple[str, ...] = ()) -> tuple[str, ...]:
         raise ValueError(
             f"labels must be class indices from 0 to {MOST_CLASSES - 1:,}; got some from {low} to {high}."
         )
-    return tuple(tame(names[c]) if c < len(names) else str(c) for c in range(high + 1))
+    return tuple(sanitize(names[c]) if c < len(names) else str(c) for c in range(high + 1))
 
 
 def _from_objects(array: np.ndarray) -> np.ndarray:
@@ -136,7 +138,7 @@ def _from_objects(array: np.ndarray) -> np.ndarray:
     for i, value in enumerate(values):
         if not isinstance(value, kind):
             said = "is missing" if _is_missing(value) else f"is no {'name' if kind is str else 'integer'}"
-            raise _no_labels(f"{array.dtype}, in which label {i} {said} ({brief(repr(value))})")
+            raise _no_labels(f"{array.dtype}, in which label {i} {said} ({truncate(repr(value))})")
     try:
         return np.array(values, np.str_ if kind is str else np.int64).reshape(array.shape)
     except OverflowError as error:

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from vaewidgets._utils.safe_open import safe_open
-from vaewidgets._utils.text import brief, natural, tame
+from vaewidgets._utils.text import natural, sanitize, truncate
 
 from .white_level import Range, check_inside, check_white
 
@@ -191,7 +191,7 @@ def read_folder(
     return Folder(
         np.stack([image for image, _ in decoded.values()]),
         np.array([file.label for file in decoded], np.int64) if classes else None,
-        tuple(map(tame, classes)),
+        tuple(map(sanitize, classes)),
         np.array([file.held_out for file in decoded]) if splits else None,
         splits,
         found,
@@ -406,7 +406,7 @@ def _open(path: Path):
     except UnidentifiedImageError as error:
         raise ValueError(f"{_quote(path)} is no {', '.join(_FORMATS)}, or its header is damaged.") from error
     except Exception as error:  # Pillow's parsers raise whatever they stumble over in a damaged file
-        raise ValueError(f"{_quote(path)} cannot be read as an image: {brief(error)}.") from error
+        raise ValueError(f"{_quote(path)} cannot be read as an image: {truncate(error)}.") from error
 
 
 def _header(path: Path) -> _Header:

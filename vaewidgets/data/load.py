@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vaewidgets._utils.safe_open import safe_open
-from vaewidgets._utils.text import brief, tame
+from vaewidgets._utils.text import sanitize, truncate
 
 from .image_folder import Folder, read_folder
 from .npz import read_npz
@@ -138,7 +138,7 @@ def load_data(
     if isinstance(given, os.PathLike) or (is_path and given.endswith(".npz")):
         images, labels, others = read_npz(given)
         with _naming(given):
-            data = _arrays(images, labels, test_fraction, seed, tame(Path(given).stem), white, others)
+            data = _arrays(images, labels, test_fraction, seed, sanitize(Path(given).stem), white, others)
     elif is_named:
         return _digits() if given == "digits" else _torchvision(given, root, download)
     elif is_path:
@@ -226,7 +226,7 @@ def _read_splits(cls, folder: Path, *training: bool) -> list[Images]:
             splits = [cls(root, train=train, download=False) for train in training]
     except Exception as error:  # torchvision raises whatever its parser meets in a damaged file
         raise RuntimeError(
-            f"{raw} is incomplete or damaged ({brief(error)}). Move it away and load again."
+            f"{raw} is incomplete or damaged ({truncate(error)}). Move it away and load again."
         ) from error
     classes = _FASHION if cls.__name__ == "FashionMNIST" else tuple("0123456789")
     return [Images(from_bytes(split.data.unsqueeze(1)), split.targets.long(), classes) for split in splits]
@@ -283,7 +283,7 @@ def _naming(path):
     try:
         yield
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{os.fspath(path)!r} cannot be used: {brief(error)}.") from error
+        raise ValueError(f"{os.fspath(path)!r} cannot be used: {truncate(error)}.") from error
 
 
 def _folder(folder, found: Folder, test_fraction: float, seed: int) -> Dataset:
@@ -307,7 +307,7 @@ def _folder(folder, found: Folder, test_fraction: float, seed: int) -> Dataset:
     )
     split = _counted(split, train, test)
     report = Report(len(found.images), found.left_out, found.pixels, split, found.classes, found.doubts)
-    return Dataset(train, test, found.classes, tame(os.path.basename(os.path.abspath(folder))), report)
+    return Dataset(train, test, found.classes, sanitize(os.path.basename(os.path.abspath(folder))), report)
 
 
 def _arrays(
@@ -331,7 +331,7 @@ def _arrays(
     train, test = map(whole.take, parts)
     left_out: tuple[str, ...] = ()
     if others:
-        names = brief(", ".join(map(repr, others)))
+        names = truncate(", ".join(map(repr, others)))
         left_out = (f"{len(others)} arrays of other names ({names})",)
         doubts += (
             f"Left out {names}: of an .npz one array of images is read (images, x or arr_0) and one of "

@@ -80,7 +80,7 @@ OF_ONE: tuple[Callable[[Tensor, torch.Generator], Tensor], ...] = (
 OF_TWO: tuple[Callable[[Tensor, Tensor, torch.Generator], Tensor], ...] = (blends, overlays, halves)
 
 
-def make_rejects(x: Tensor, labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
+def make_negatives(x: Tensor, labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Make `count` pictures of no class, of all kinds in equal parts; of what is left over chance decides.
 
     Parameters
@@ -109,3 +109,12 @@ def make_rejects(x: Tensor, labels: Tensor, count: int, generator: torch.Generat
         two = OF_TWO[kind - len(OF_ONE)](x[rows], x[others], generator)
         made.append(torch.where(differ, two, uniform(x[rows], generator)))
     return torch.cat(made)
+
+
+def __getattr__(name: str) -> object:
+    """Find what had another name in 0.1.0."""
+    if name not in ("make_rejects",):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from vaewidgets._moved import old_name
+
+    return old_name(__name__, name)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vaewidgets._utils.safe_open import safe_open, size_of
-from vaewidgets._utils.text import brief, tame
+from vaewidgets._utils.text import sanitize, truncate
 
 #: Bytes of all images together, as float32.
 LARGEST = 8 * 2**30
@@ -63,9 +63,9 @@ def read_npz(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray | Non
         except (
             ValueError, OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile,
         ) as error:  # fmt: skip
-            raise ValueError(f"{path} cannot be read as an .npz of images: {brief(error)}.") from error
+            raise ValueError(f"{path} cannot be read as an .npz of images: {truncate(error)}.") from error
         except Exception as error:  # zlib.error and struct.error share no base with the others
-            raise ValueError(f"{path} is damaged: {brief(error)}.") from error
+            raise ValueError(f"{path} is damaged: {truncate(error)}.") from error
 
 
 def _members(archive: zipfile.ZipFile) -> tuple[str | None, str | None, dict[str, str]]:
@@ -123,9 +123,9 @@ def _read(file: _Sparing, allowed: int) -> tuple[np.ndarray, np.ndarray | None, 
         images, labels, names = _members(archive)
         if images is None:
             raise ValueError(
-                f"no array called images in it, only {brief(', '.join(sorted(names)) or 'nothing')}"
+                f"no array called images in it, only {truncate(', '.join(sorted(names)) or 'nothing')}"
             )
-        others = sorted(tame(name) for name, member in names.items() if member not in (images, labels))
+        others = sorted(sanitize(name) for name, member in names.items() if member not in (images, labels))
         with _open(archive, images) as member:
             header = _read_header(archive, images, member)
             _check_images(header)
@@ -168,7 +168,7 @@ def _read_header(archive: zipfile.ZipFile, name: str, member) -> _Header:
         raise ValueError(f"{name} holds no array: shape {header.shape} of {header.dtype}")
     there = archive.getinfo(name).file_size
     if header.size > there:
-        raise ValueError(f"{name} promises {brief(header.size)} bytes; the file holds {there}")
+        raise ValueError(f"{name} promises {truncate(header.size)} bytes; the file holds {there}")
     return header
 
 

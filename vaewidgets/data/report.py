@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vaewidgets._utils.text import tame
+from vaewidgets._utils.text import sanitize
 
 from .white_level import Range
 
@@ -51,4 +51,4 @@ class Report:
         if self.doubts:
             lines.append(f"in doubt: {len(self.doubts)}, each warned of; report.doubts has them in full")
         # Names of files and folders come from anyone.
-        return "\n".join(map(tame, lines))
+        return "\n".join(map(sanitize, lines))

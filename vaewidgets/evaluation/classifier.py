@@ -9,12 +9,12 @@ import torch
 from vaewidgets.data.dataset import Images
 from vaewidgets.data.negatives import shuffled, uniform
 from vaewidgets.models.classifier import Classifier
-from vaewidgets.models.vae import looks
+from vaewidgets.models.vae import in_eval_mode
 
 from .holes import TAU, Rate, confidence_of, hole_rate
 
 
-@looks
+@in_eval_mode
 def measure(model: Classifier, images: Images, *, tau: float = TAU, seed: int = 0) -> dict[str, Rate]:
     """Measure a classifier on images that it has not seen.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from vaewidgets.models.vae import looks
+from vaewidgets.models.vae import in_eval_mode
 
 if TYPE_CHECKING:
     from vaewidgets.models.protocols import Decoder, Judge
@@ -156,7 +156,7 @@ def reject_threshold(confidence: Tensor, share: float = 0.05) -> float:
     return ordered[math.floor(share * len(ordered) + 1e-9)].item()
 
 
-@looks
+@in_eval_mode
 def confidence_of(judge: Judge, images: Tensor, *, batch_size: int = _BATCH) -> Tensor:
     """Ask a judge how sure it is of each image: Tensor of shape (n,).
 
@@ -170,7 +170,7 @@ def confidence_of(judge: Judge, images: Tensor, *, batch_size: int = _BATCH) -> 
     return torch.cat([judge.confidence(x) for x in images.split(batch_size)])
 
 
-@looks
+@in_eval_mode
 def decode_all(model: Decoder, z: Tensor, *, batch_size: int = _BATCH) -> Tensor:
     """Decode every point: Tensor of shape (n, C, H, W), for z of shape (n, d)."""
     return torch.cat([model.decode(part) for part in z.split(batch_size)])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vaewidgets.models.likelihoods import Bernoulli, ContinuousBernoulli
 from vaewidgets.models.objectives import elbo, iwae
-from vaewidgets.models.vae import looks
+from vaewidgets.models.vae import in_eval_mode
 
 from .metrics import standard_error
 
@@ -33,7 +33,7 @@ _CHUNK = 4096
 _ROW = 2**20
 
 
-class Rung(NamedTuple):
+class Bound(NamedTuple):
     """One bound on log p(x) of one image, or log p(x) itself.
 
     Attributes
@@ -49,7 +49,7 @@ class Rung(NamedTuple):
     error: float
 
 
-@looks
+@in_eval_mode
 def log_joint(model: LikelihoodDecoder, x: Tensor, z: Tensor) -> Tensor:
     """Compute log p(x, z) = log p(x|z) + log p(z) of every image at every point.
 
@@ -74,7 +74,7 @@ def log_joint(model: LikelihoodDecoder, x: Tensor, z: Tensor) -> Tensor:
     return torch.cat(parts, 1)
 
 
-@looks
+@in_eval_mode
 def log_evidence(model: VariationalModel, x: Tensor, *, tolerance: float = 0.01) -> Tensor:
     """Compute log p(x) of a model with two latent dimensions by quadrature.
 
@@ -129,10 +129,10 @@ def log_evidence(model: VariationalModel, x: Tensor, *, tolerance: float = 0.01)
     return torch.stack([_refine(model, x[i : i + 1], cells, coarse[i], tolerance) for i in range(len(x))])
 
 
-@looks
+@in_eval_mode
 def ladder(
     model: VAE, x: Tensor, ks: tuple[int, ...] = (1, 5, 50), *, repeats: int = 200, seed: int = 0
-) -> list[Rung]:
+) -> list[Bound]:
     """Measure the bounds on log p(x) of one image, from the ELBO up, and log p(x) where it can be had.
 
     Parameters
@@ -148,7 +148,7 @@ def ladder(
 
     Returns
     -------
-    list of Rung
+    list of Bound
         One for each k; with latent_dim=2 then log p(x), by quadrature.
 
     Raises
@@ -172,9 +172,9 @@ def ladder(
             else iwae(model, copies, k, generator=generator)
         )
         name = "ELBO" if k == 1 else f"IWAE_{k}"
-        rungs.append(Rung(name, values.double().mean().item(), standard_error(values)))
+        rungs.append(Bound(name, values.double().mean().item(), standard_error(values)))
     if model.latent_dim == 2:
-        rungs.append(Rung("log p(x)", log_evidence(model, x).item(), 0.0))
+        rungs.append(Bound("log p(x)", log_evidence(model, x).item(), 0.0))
     return rungs
 
 
@@ -215,3 +215,12 @@ def _refine(model: VariationalModel, x: Tensor, cells: Tensor, values: Tensor, t
 def _integral(values: Tensor, step: float) -> Tensor:
     """Log of the sum over a grid of this step, in float64."""
     return torch.logsumexp(values.double(), 0) + 2 * math.log(step)
+
+
+def __getattr__(name: str) -> object:
+    """Find what had another name in 0.1.0."""
+    if name not in ("Rung",):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from vaewidgets._moved import old_name
+
+    return old_name(__name__, name)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vaewidgets.models.conditional import ConditionalVAE, Labelled, with_labels
 from vaewidgets.models.objectives import Elbo, autoencoding, elbo, iwae
-from vaewidgets.models.vae import VAE, Autoencoder, Posterior, looks
+from vaewidgets.models.vae import VAE, Autoencoder, Posterior, in_eval_mode
 
 if TYPE_CHECKING:
     from vaewidgets.models.classifier import Classifier
@@ -61,7 +61,7 @@ class Codes(NamedTuple):
     logvar: None = None
 
 
-@looks
+@in_eval_mode
 def held_out_elbo(
     model: Trainable,
     images: Tensor,
@@ -104,7 +104,7 @@ def held_out_elbo(
     return Elbo(*(torch.cat(terms) for terms in zip(*parts, strict=True)))
 
 
-@looks
+@in_eval_mode
 def held_out_iwae(
     model: VAE | ConditionalVAE,
     images: Tensor,
@@ -208,7 +208,7 @@ def active_units(mu: Tensor, *, threshold: float = 0.01) -> ActiveUnits:
     return ActiveUnits(int((variance > threshold).sum()), variance)
 
 
-@looks
+@in_eval_mode
 def encode_all(
     model: Trainable, images: Tensor, *, labels: Tensor | None = None, batch_size: int = 1000
 ) -> Posterior | Codes:
@@ -233,7 +233,7 @@ def encode_all(
     return Posterior(*(torch.cat(terms) for terms in zip(*posteriors, strict=True)))
 
 
-@looks
+@in_eval_mode
 def reconstruction_error(model: VAE | Autoencoder, images: Tensor, *, batch_size: int = 1000) -> Tensor:
     """Mean squared error per pixel of each reconstruction, from mu or the code: Tensor of shape (N,).
 
@@ -249,7 +249,7 @@ def reconstruction_error(model: VAE | Autoencoder, images: Tensor, *, batch_size
     return torch.cat(parts)
 
 
-@looks
+@in_eval_mode
 def features_of(judge: Classifier, images: Tensor, *, batch_size: int = 1000) -> Tensor:
     """Compute what a judge's last layer is fed: Tensor of shape (N, features).
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from vaewidgets.io.checkpoints import Atlas, get_info
+from vaewidgets.io.checkpoints import EncodedDataset, get_info
 from vaewidgets.models.likelihoods import Bernoulli
 from vaewidgets.models.objectives import binarize
 from vaewidgets.models.vae import VAE, Autoencoder
@@ -130,7 +130,7 @@ class Figures(NamedTuple):
     at_training: dict[str, Any]
 
 
-class Subject:
+class ModelReport:
     """A model under measurement: its codes, and what they decode to.
 
     Parameters
@@ -158,7 +158,7 @@ class Subject:
         self.name, self.model, self.judge, self.draws, self.seed = name, model, judge, draws, seed
         self.images = None if images is None else images[:draws]
         self.held_out = _held_out(name, model, self.images, labels, draws)
-        train: Atlas | None = getattr(model, "train_atlas", None)
+        train: EncodedDataset | None = getattr(model, "train_atlas", None)
         n = len(self.held_out.mu)
         if train is None:
             first, second = halves(n, seed)
@@ -280,13 +280,13 @@ class Subject:
 
 def _held_out(
     name: str, model: VAE | Autoencoder, images: Tensor | None, labels: Tensor | None, draws: int
-) -> Atlas:
+) -> EncodedDataset:
     """Return the codes of images, or of those that the model's atlas holds."""
     if images is not None:
         q = encode_all(model, images)
-        atlas = Atlas(q.mu, q.logvar, labels)
+        atlas = EncodedDataset(q.mu, q.logvar, labels)
     else:
-        own: Atlas | None = getattr(model, "atlas", None)
+        own: EncodedDataset | None = getattr(model, "atlas", None)
         if own is None:
             raise ValueError(f"{name} has no atlas, so no codes of held-out images: give measure images.")
         atlas = own
@@ -298,6 +298,8 @@ def _held_out(
     return atlas
 
 
-def _first(atlas: Atlas, n: int) -> Atlas:
+def _first(atlas: EncodedDataset, n: int) -> EncodedDataset:
     mu, logvar, labels = atlas
-    return Atlas(mu[:n], None if logvar is None else logvar[:n], None if labels is None else labels[:n])
+    return EncodedDataset(
+        mu[:n], None if logvar is None else logvar[:n], None if labels is None else labels[:n]
+    )

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from vaewidgets.models.vae import unwraps
+from vaewidgets.models.vae import unwrap_arguments
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from vaewidgets.io.checkpoints import Atlas
+    from vaewidgets.io.checkpoints import EncodedDataset
     from vaewidgets.models.protocols import Decoder
 
 #: Numbers of components that `mixture` tries.
@@ -163,8 +163,8 @@ def aggregate_posterior(mu: Tensor, logvar: Tensor) -> Sampler:
     return Sampler("aggregate posterior", mu.shape[1], f"q(z|x) of {len(mu):,} images", sample)
 
 
-@unwraps
-def samplers_for(model: Decoder, atlas: Atlas | None = None, *, seed: int = 0) -> list[Sampler]:
+@unwrap_arguments
+def samplers_for(model: Decoder, atlas: EncodedDataset | None = None, *, seed: int = 0) -> list[Sampler]:
     """Build the samplers that a table compares for one model.
 
     Parameters
@@ -201,8 +201,8 @@ def samplers_for(model: Decoder, atlas: Atlas | None = None, *, seed: int = 0) -
     ]
 
 
-@unwraps
-def fitted_atlas(model: Decoder) -> Atlas:
+@unwrap_arguments
+def fitted_atlas(model: Decoder) -> EncodedDataset:
     """Return the atlas whose codes densities are fitted to: of training images if the model has it.
 
     Raises
@@ -210,7 +210,7 @@ def fitted_atlas(model: Decoder) -> Atlas:
     ValueError
         The model has neither, or codes of another dimension.
     """
-    atlas: Atlas | None = getattr(model, "train_atlas", None) or getattr(model, "atlas", None)
+    atlas: EncodedDataset | None = getattr(model, "train_atlas", None) or getattr(model, "atlas", None)
     if atlas is None:
         raise ValueError(
             f"this {type(model).__name__} has no atlas, so no codes to fit a sampler to: encode images and "

@@ -11,11 +11,11 @@ from torch import Tensor
 from vaewidgets._constants import NAMED
 from vaewidgets.data import negatives
 from vaewidgets.io.checkpoints import get_info, same_classes, stated_classes, stated_dataset
-from vaewidgets.models.vae import unwrap, unwraps
+from vaewidgets.models.vae import unwrap, unwrap_arguments
 
 from .holes import confidence_of, hole_rate
 from .metrics import features_of
-from .model_report import Figures, Row, Subject
+from .model_report import Figures, ModelReport, Row
 from .probes import Grouping, baselines
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Scoreboard(NamedTuple):
         return as_dict(self)
 
 
-@unwraps
+@unwrap_arguments
 def measure(
     models: Mapping[str, Subjects] | Sequence[Subjects],
     judge: Classifier,
@@ -119,7 +119,7 @@ def measure(
     rows, figures = [], []
     for name, (model, *others) in named.items():
         meter.next(f"{name}: its codes")
-        subject = Subject(name, model, judge, images, labels, draws, seed)
+        subject = ModelReport(name, model, judge, images, labels, draws, seed)
         found = []
         for sampler in subject.samplers:
             meter.next(f"{name}: {sampler.name}")
@@ -132,7 +132,7 @@ def measure(
             pictures.append(subject.reconstructions)
         for other in others:
             meter.next(f"{name}, another seed: its codes")
-            twin = Subject(name, other, judge, images, labels, draws, seed)
+            twin = ModelReport(name, other, judge, images, labels, draws, seed)
             for i, sampler in enumerate(twin.samplers):
                 meter.next(f"{name}, another seed: {sampler.name}")
                 found[i] = found[i]._replace(seeds=(*found[i].seeds, twin.holes(sampler).share))

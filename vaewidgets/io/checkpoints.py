@@ -19,22 +19,22 @@ from torch.overrides import TorchFunctionMode
 
 from vaewidgets._utils.atomic_write import write
 from vaewidgets._utils.safe_open import safe_open, size_of
-from vaewidgets._utils.text import brief, tame
+from vaewidgets._utils.text import sanitize, truncate
 from vaewidgets.models.classifier import Classifier
 from vaewidgets.models.conditional import ConditionalVAE
-from vaewidgets.models.vae import VAE, Autoencoder, unwraps
+from vaewidgets.models.vae import VAE, Autoencoder, unwrap_arguments
 
 FORMAT = 1
 KINDS = {cls.__name__: cls for cls in (VAE, Autoencoder, ConditionalVAE, Classifier)}
 Model = VAE | Autoencoder | ConditionalVAE | Classifier
 _HEADER_LIMIT = 2**20
 _WEIGHTS = "model."
-#: The attributes of a model that hold an `Atlas`, and the beginnings of its tensors' names in the file.
+#: The attributes of a model that hold an `EncodedDataset`, and the prefix of its tensors' names in the file.
 _ATLASES = {"atlas": "atlas.", "train_atlas": "train_atlas."}
 _DTYPES = {"F16", "BF16", "F32", "F64"}
 
 
-class Atlas(NamedTuple):
+class EncodedDataset(NamedTuple):
     """Where a model put a set of images: what the map shows when the images are not at hand.
 
     ``model.atlas`` is of images that were held out, ``model.train_atlas`` of those it was trained on.
@@ -55,8 +55,8 @@ def save(
     model: Model,
     path: str | os.PathLike[str],
     *,
-    atlas: Atlas | None = None,
-    train_atlas: Atlas | None = None,
+    atlas: EncodedDataset | None = None,
+    train_atlas: EncodedDataset | None = None,
     half: bool = False,
     **info: Any,
 ) -> None:
@@ -87,13 +87,13 @@ def save(
     write({Path(path): data})
 
 
-@unwraps
+@unwrap_arguments
 def serialise(
     model: Model,
     path: str | os.PathLike[str],
     *,
-    atlas: Atlas | None,
-    train_atlas: Atlas | None,
+    atlas: EncodedDataset | None,
+    train_atlas: EncodedDataset | None,
     half: bool,
     **info: Any,
 ) -> bytes:
@@ -177,15 +177,15 @@ def _load(path: Path, file: BinaryIO) -> Model:
         )
     if header["format"] > FORMAT:
         raise ValueError(
-            f"{path} has checkpoint format {brief(header['format'])}; this vaewidgets reads up to {FORMAT}: "
-            "update it."
+            f"{path} has checkpoint format {truncate(header['format'])}; this vaewidgets reads up to "
+            f"{FORMAT}: update it."
         )
     model = empty_model(path, header, len(tensors))
     expected = {_WEIGHTS + name: list(t.shape) for name, t in model.state_dict().items()}
     atlases = tuple(_ATLASES.values())
     found = {name: t["shape"] for name, t in tensors.items() if not name.startswith(atlases)}
     if found != expected:
-        raise misfit(path, "description", found, expected)
+        raise shape_mismatch_error(path, "description", found, expected)
     parts = _check_atlases(path, tensors, model)
     read = read_tensors(path, file, tensors, text)
     _set_weights(model, {name.removeprefix(_WEIGHTS): read[name].to(torch.float32) for name in expected})
@@ -199,7 +199,7 @@ def _load(path: Path, file: BinaryIO) -> Model:
     model.info = header["info"]
     for attribute, atlas in read_atlases.items():
         if atlas:
-            setattr(model, attribute, Atlas(atlas["mu"], atlas.get("logvar"), atlas.get("labels")))
+            setattr(model, attribute, EncodedDataset(atlas["mu"], atlas.get("logvar"), atlas.get("labels")))
     return model
 
 
@@ -260,14 +260,14 @@ def stated_classes(model: object) -> tuple[str, ...]:
     """Return the names of the classes that a model's info states; () if it states none."""
     names = get_info(model).get("classes")
     if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
-        return tuple(map(tame, names))
+        return tuple(map(sanitize, names))
     return ()
 
 
 def stated_dataset(model: object) -> str | None:
     """Return the name of the dataset that a model's info states; None if it states none."""
     name = get_info(model).get("dataset")
-    return tame(name) if isinstance(name, str) else None
+    return sanitize(name) if isinstance(name, str) else None
 
 
 def same_classes(one: object, other: object) -> bool:
@@ -300,7 +300,7 @@ def read_header(path: Path, file: BinaryIO) -> tuple[dict[str, Any], Any, bytes]
                 raise ValueError(f"tensor {name} has dtype {entry['dtype']}")
         return tensors, json.loads(metadata.get("vaewidgets", "null")), start + text
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} has a header that cannot be read: {brief(error)}.") from error
+        raise ValueError(f"{path} has a header that cannot be read: {truncate(error)}.") from error
 
 
 def read_tensors(path: Path, file: BinaryIO, entries: dict[str, Any], header: bytes) -> dict[str, Tensor]:
@@ -325,7 +325,7 @@ def read_tensors(path: Path, file: BinaryIO, entries: dict[str, Any], header: by
     try:
         tensors = from_bytes(header + file.read())
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or cut short: {brief(error)}.") from error
+        raise ValueError(f"{path} is damaged or cut short: {truncate(error)}.") from error
     except MemoryError as error:
         raise OSError(f"{path} does not fit into memory: it has {size_of(file):,} bytes.") from error
     # Of a name that is there twice, each parser may have taken another one.
@@ -380,7 +380,8 @@ def empty_model(path: Path, header: dict[str, Any], tensors: int) -> Model:
     known = KINDS.get(kind) if isinstance(kind, str) else None
     if known is None or not isinstance(config, dict) or not isinstance(header.get("info"), dict):
         raise ValueError(
-            f"{path} describes no model known here: kind {brief(repr(kind))}; known are {', '.join(KINDS)}."
+            f"{path} describes no model known here: kind {truncate(repr(kind))}; "
+            f"known are {', '.join(KINDS)}."
         )
     # Even without weights a layer takes time and memory, and every layer has a tensor.
     if any(isinstance(value, list) and len(value) > tensors for value in config.values()):
@@ -388,15 +389,17 @@ def empty_model(path: Path, header: dict[str, Any], tensors: int) -> Model:
     try:
         return _without_weights(known, config)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise ValueError(f"{path} describes a model that cannot be built: {brief(error)}.") from error
+        raise ValueError(f"{path} describes a model that cannot be built: {truncate(error)}.") from error
 
 
-def misfit(path: Path, what: str, found: dict[str, Any], expected: dict[str, Any]) -> ValueError:
+def shape_mismatch_error(
+    path: Path, what: str, found: dict[str, Any], expected: dict[str, Any]
+) -> ValueError:
     """Make the error that names the first tensor whose shape the file's own `what` does not ask for."""
     name = next(n for n in sorted({*found, *expected}) if found.get(n) != expected.get(n))
     return ValueError(
-        f"{path} does not fit its own {what}: {brief(name)} should have shape "
-        f"{expected.get(name, '(absent)')}, the file has {brief(found.get(name, '(absent)'))}."
+        f"{path} does not fit its own {what}: {truncate(name)} should have shape "
+        f"{expected.get(name, '(absent)')}, the file has {truncate(found.get(name, '(absent)'))}."
     )
 
 
@@ -424,7 +427,16 @@ def _check_atlas(
             del wanted["labels"]
         if shapes != wanted:
             raise ValueError(
-                f"{path} has an atlas that does not fit: {prefix.rstrip('.')} {brief(shapes)}; "
-                f"expected {brief(wanted)}."
+                f"{path} has an atlas that does not fit: {prefix.rstrip('.')} {truncate(shapes)}; "
+                f"expected {truncate(wanted)}."
             )
     return list(shapes)
+
+
+def __getattr__(name: str) -> object:
+    """Find what had another name in 0.1.0."""
+    if name not in ("Atlas", "misfit"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from vaewidgets._moved import old_name
+
+    return old_name(__name__, name)

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from vaewidgets._utils.private_apis import has_forward_hooks
-from vaewidgets.models.vae import looking
+from vaewidgets.models.vae import eval_mode
 
 
-class CannotDescribe(ValueError):
+class UnsupportedLayerError(ValueError):
     """A format cannot hold this model; the message names the part and the reason."""
 
 
@@ -63,7 +63,7 @@ def walk(
 
     Raises
     ------
-    CannotDescribe
+    UnsupportedLayerError
         A layer that is not known, that does not take this shape, or that has hooks, which nobody else runs.
     """
     like = next(module.parameters(), torch.empty(0))
@@ -74,14 +74,14 @@ def walk(
         if forward_of(layer) not in known:
             raise cannot(place, layer, "", refusal)
         try:
-            with looking(layer):
+            with eval_mode(layer):
                 y = layer(x)
         except (RuntimeError, ValueError, IndexError) as error:
-            raise CannotDescribe(
+            raise UnsupportedLayerError(
                 f"{place}, a {kind}, does not take shape {tuple(x.shape[1:])}: {error}"
             ) from error
         if len(y) != len(x):
-            raise CannotDescribe(f"{place}, a {kind}, changes the batch axis.")
+            raise UnsupportedLayerError(f"{place}, a {kind}, changes the batch axis.")
         yield Layer(place, layer, x.shape[1:], y.shape[1:])
         x = y
 
@@ -91,15 +91,15 @@ def forward_of(layer: object) -> Callable[..., object] | None:
     return getattr(getattr(layer, "forward", None), "__func__", None)
 
 
-def cannot(path: str, layer: nn.Module, why: str, refusal: str) -> CannotDescribe:
+def cannot(path: str, layer: nn.Module, why: str, refusal: str) -> UnsupportedLayerError:
     """Make the exception that names a layer; `why` follows its kind."""
     kind = f"{type(layer).__name__} {why}".strip()
-    return CannotDescribe(f"{path} is a {kind}, {refusal}.")
+    return UnsupportedLayerError(f"{path} is a {kind}, {refusal}.")
 
 
 def _leaves(module: nn.Module, path: str, refusal: str) -> Iterator[tuple[str, nn.Module]]:
     if has_forward_hooks(module):
-        raise CannotDescribe(f"{path}, a {type(module).__name__}, has forward hooks, {refusal}.")
+        raise UnsupportedLayerError(f"{path}, a {type(module).__name__}, has forward hooks, {refusal}.")
     if forward_of(module) is nn.Sequential.forward:
         # Not named_children(): that leaves out the second use of a shared layer.
         for name, child in module.named_modules(remove_duplicate=False):

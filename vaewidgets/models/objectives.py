@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .likelihoods import Bernoulli
 from .vae import kl as kl
-from .vae import unwraps
+from .vae import unwrap_arguments
 
 if TYPE_CHECKING:
     from .protocols import CodingModel, LikelihoodDecoder, VariationalModel
@@ -47,7 +47,7 @@ class Elbo(NamedTuple):
     total: Tensor
 
 
-@unwraps
+@unwrap_arguments
 def elbo(
     model: VariationalModel,
     x: Tensor,
@@ -82,7 +82,7 @@ def elbo(
     return Elbo(reconstruction, kl_per_dimension, reconstruction - beta * kl_per_dimension.sum(1))
 
 
-@unwraps
+@unwrap_arguments
 def autoencoding(model: CodingModel, x: Tensor) -> Elbo:
     """Compute log p(x|z) at the code of each image: what an `Autoencoder` maximises.
 
@@ -101,7 +101,7 @@ def autoencoding(model: CodingModel, x: Tensor) -> Elbo:
     return Elbo(reconstruction, reconstruction.new_zeros(len(x), 0), reconstruction)
 
 
-@unwraps
+@unwrap_arguments
 def importance_weighted(
     model: VariationalModel,
     x: Tensor,
@@ -165,7 +165,7 @@ def floor_kl(kl: Tensor, free_bits: float, mean: Tensor | None = None) -> Tensor
     return torch.where(mean > free_bits, kl, torch.full_like(kl, free_bits))
 
 
-@unwraps
+@unwrap_arguments
 def iwae(model: VariationalModel, x: Tensor, k: int, *, generator: torch.Generator | None = None) -> Tensor:
     """Estimate the importance-weighted bound L_k = log (1/k) sum_i p(x, z_i) / q(z_i|x).
 

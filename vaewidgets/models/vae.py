@@ -1,8 +1,8 @@
 """The autoencoder, and the variational one whose encoder answers with a Gaussian.
 
 Everything here maps tensors to tensors. Nothing samples unless asked, and nothing depends on
-``model.training``: there is no dropout and no batch norm. Models of others may have both, so `looking` and
-`teaching` set the mode of any module, and set it back.
+``model.training``: there is no dropout and no batch norm. Models of others may have both, so `eval_mode` and
+`train_mode` set the mode of any module, and set it back.
 """
 
 from __future__ import annotations
@@ -417,7 +417,7 @@ def unwrap(value: Any) -> Any:
 
 
 @contextmanager
-def looking(*models: object) -> Iterator[None]:
+def eval_mode(*models: object) -> Iterator[None]:
     """Have models answer as they do after training, however they were left, and leave them so again.
 
     Batch normalisation uses its running statistics and does not update them, dropout drops nothing, and no
@@ -441,7 +441,7 @@ def looking(*models: object) -> Iterator[None]:
 
 
 @contextmanager
-def teaching(model: nn.Module) -> Iterator[None]:
+def train_mode(model: nn.Module) -> Iterator[None]:
     """Have a model learn: with gradients, and in training mode unless it is there, then as it was.
 
     A model in training mode of which parts are not keeps those so: somebody has frozen them.
@@ -459,7 +459,7 @@ def teaching(model: nn.Module) -> Iterator[None]:
                 module.training = training
 
 
-def unwraps(function: Callable[_P, _R]) -> Callable[_P, _R]:
+def unwrap_arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Have a function take the models inside what torch puts around them: see `unwrap`."""
 
     # A `ParamSpec` knows only the arguments as they came.
@@ -472,13 +472,13 @@ def unwraps(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return wrapped
 
 
-def looks(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Have a function look at the models among its arguments: see `looking` and `unwrap`."""
+def in_eval_mode(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Have a function look at the models among its arguments: see `eval_mode` and `unwrap`."""
 
-    @unwraps
+    @unwrap_arguments
     @functools.wraps(function)
     def wrapped(*args: _P.args, **keywords: _P.kwargs) -> _R:
-        with looking(*args, *keywords.values()):
+        with eval_mode(*args, *keywords.values()):
             return function(*args, **keywords)
 
     return wrapped

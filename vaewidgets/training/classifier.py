@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from vaewidgets.data.dataset import check_images
-from vaewidgets.data.negatives import make_rejects
+from vaewidgets.data.negatives import make_negatives
 from vaewidgets.models.classifier import Classifier
-from vaewidgets.models.vae import unwraps
+from vaewidgets.models.vae import unwrap_arguments
 
-from .run_state import set_rate
-from .validation import check_count, check_knob, check_seed
+from .run_state import set_learning_rate
+from .validation import check_count, check_nonnegative, check_seed
 
 #: A real image is moved by its size over this at most: MNIST's digits, with a margin of 4 pixels, by 2.
 REACH = 14
@@ -47,7 +47,7 @@ class ClassifierStep:
         return self.number.item()
 
 
-@unwraps
+@unwrap_arguments
 def fit_classifier(
     model: Classifier,
     images: Tensor,
@@ -63,7 +63,7 @@ def fit_classifier(
     """Train `model` in place by cross-entropy, one `ClassifierStep` per batch.
 
     Real images are moved by a few pixels and some are blurred a little; pictures of no class are made of
-    each batch anew (`negatives.make_rejects`). The learning rate falls to zero along half a cosine.
+    each batch anew (`negatives.make_negatives`). The learning rate falls to zero along half a cosine.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def fit_classifier(
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         check_count(name, value)
     for name, number in (("lr", lr), ("weight_decay", weight_decay), ("reject", reject)):
-        check_knob(name, number)
+        check_nonnegative(name, number)
     check_seed(seed)
     check_images(images, model.image_shape)
     if labels.shape != (len(images),) or labels.min() < 0 or labels.max() >= model.classes:
@@ -121,10 +121,10 @@ def _steps(
     for epoch in range(1, epochs + 1):
         for index in torch.randperm(len(images), generator=generator).split(batch_size):
             x, y = images[index], labels[index]
-            none = make_rejects(x, y, round(reject * len(x)), generator)
-            pictures = torch.cat([vary(x, generator), none]).to(device)
+            none = make_negatives(x, y, round(reject * len(x)), generator)
+            pictures = torch.cat([augment(x, generator), none]).to(device)
             target = torch.cat([y, y.new_full((len(none),), model.classes)]).to(device)
-            set_rate(optimizer, lr * 0.5 * (1 + math.cos(math.pi * step / total_steps)))
+            set_learning_rate(optimizer, lr * 0.5 * (1 + math.cos(math.pi * step / total_steps)))
             loss = functional.cross_entropy(model(pictures), target)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -133,7 +133,7 @@ def _steps(
             yield ClassifierStep(epoch, step, total_steps, loss.detach())
 
 
-def vary(x: Tensor, generator: torch.Generator) -> Tensor:
+def augment(x: Tensor, generator: torch.Generator) -> Tensor:
     """Move images (B, C, H, W) by a few pixels each way, and blur some a little: what remains a digit."""
     count, _, height, width = x.shape
     reach = max(1, min(height, width) // REACH)
@@ -148,7 +148,9 @@ def vary(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def __getattr__(name: str) -> object:
-    """Find what stood here in 0.1.0 and is elsewhere now: `measure`."""
+    """Find what stood here in 0.1.0 and is elsewhere now, or has another name."""
+    if name not in ("measure", "vary"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from vaewidgets._moved import old_name
 
     return old_name(__name__, name)

@@ -11,7 +11,7 @@ from torch import Tensor
 _WARM_UP = 3
 
 
-class Capture:
+class CUDAGraphStep:
     """A step recorded once and replayed for every later batch of the same size.
 
     Parameters

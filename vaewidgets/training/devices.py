@@ -43,7 +43,7 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(f"cuda:{number}" if number else kind)
 
 
-class Team(NamedTuple):
+class ProcessGroup(NamedTuple):
     """The processes that train one model together; alone it is one of one.
 
     Attributes
@@ -56,7 +56,7 @@ class Team(NamedTuple):
     size: int = 1
 
     @classmethod
-    def join(cls, device: torch.device) -> Team:
+    def join(cls, device: torch.device) -> ProcessGroup:
         """Meet the other processes that ``torchrun`` started; alone if it did not start this one."""
         import torch.distributed as dist
 
@@ -70,13 +70,13 @@ class Team(NamedTuple):
             atexit.register(dist.destroy_process_group)
         return cls(dist.get_rank(), dist.get_world_size())
 
-    def share(self, rows: Tensor, dim: int = 0) -> Tensor:
+    def shard(self, rows: Tensor, dim: int = 0) -> Tensor:
         """Take this process's part of a batch: every `size`-th row from its rank on."""
         if self.size == 1:
             return rows
         return rows[(slice(None),) * dim + (slice(self.rank, None, self.size),)]
 
-    def add(self, tensors: Iterable[Tensor | None]) -> None:
+    def all_reduce(self, tensors: Iterable[Tensor | None]) -> None:
         """Replace each tensor, in place, by its sum over the processes: one exchange for all.
 
         None, the gradient of a weight that takes no part, is passed over; it must be so in every process.
@@ -91,7 +91,7 @@ class Team(NamedTuple):
         for tensor, part in zip(present, flat.split([t.numel() for t in present]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
-    def follow(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Replace each tensor, in place, by that of rank 0."""
         if self.size == 1:
             return

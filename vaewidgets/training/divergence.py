@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 KEEP_EVERY = 50
 
 
-class Keeper:
+class DivergenceGuard:
     """Copies of a run's weights, and an eye on its losses.
 
     Parameters
@@ -36,7 +36,7 @@ class Keeper:
         self._unread: list[Tensor] = []
 
     @torch.no_grad()
-    def keep(self, step: int) -> None:
+    def snapshot(self, step: int) -> None:
         """Copy the weights after `step` if it is time; two copies, since the later one may be the bad one."""
         if self._copies and step % KEEP_EVERY:
             return
@@ -55,7 +55,7 @@ class Keeper:
         """The largest absolute value of the weights before the first step, infinite if one is none."""
         return largest(self._began)
 
-    def look(
+    def check(
         self, step: int, numbers: Tensor | None = None, *, now: bool = False
     ) -> tuple[int, str, float] | None:
         """Take in the numbers of `step`; every so many steps, or `now`, read those not yet read.
@@ -77,7 +77,7 @@ class Keeper:
         return None
 
     @torch.no_grad()
-    def go_back(self, at: int) -> int:
+    def rollback(self, at: int) -> int:
         """Put back weights seen to give a finite loss, that of step `at` being none; return their step."""
         # The loss of a step is that of the weights before it: the last good ones are those after at - 2.
         step, copy = next((kept for kept in reversed(self._copies) if kept[0] < at - 1), self._copies[0])
@@ -90,7 +90,7 @@ def _copy_each(to: list[Tensor], source: list[Tensor]) -> None:
         tensor.copy_(other)
 
 
-class Suspects(NamedTuple):
+class Diagnosis(NamedTuple):
     """What a run was asked for and given, as far as it can take a loss out of the numbers.
 
     Attributes
@@ -113,7 +113,7 @@ class Suspects(NamedTuple):
     weights: float
 
     @classmethod
-    def of(cls, likelihood: Likelihood, images: Tensor, weights: float, **knobs: float) -> Suspects:
+    def of(cls, likelihood: Likelihood, images: Tensor, weights: float, **knobs: float) -> Diagnosis:
         """Take in a run whose weights have just been put back to some that gave a number."""
         sigma = getattr(likelihood, "sigma", None)
         learned = isinstance(getattr(likelihood, "log_sigma", None), torch.nn.Parameter)

@@ -16,21 +16,21 @@ from vaewidgets.data.dataset import Images
 from vaewidgets.models.conditional import ConditionalVAE, Labelled, with_labels
 from vaewidgets.models.likelihoods import Gaussian
 from vaewidgets.models.objectives import Elbo, autoencoding, binarize, elbo, floor_kl, importance_weighted
-from vaewidgets.models.vae import VAE, Autoencoder, looking, teaching, unwraps
+from vaewidgets.models.vae import VAE, Autoencoder, eval_mode, train_mode, unwrap_arguments
 
-from .devices import Team, pick_device
-from .divergence import KEEP_EVERY, Keeper, Suspects
-from .records import Diverged, Snapshot, Step, Terms, summarise
-from .run_state import Best, Order, copy_into, make_adam, set_rate
-from .validation import check_knob, check_labels, check_seed, check_training
+from .devices import ProcessGroup, pick_device
+from .divergence import KEEP_EVERY, Diagnosis, DivergenceGuard
+from .records import Diverged, LossTerms, Snapshot, Step, summarise
+from .run_state import BatchSampler, EarlyStopping, copy_into, make_adam, set_learning_rate
+from .validation import check_labels, check_nonnegative, check_seed, check_training
 
 if TYPE_CHECKING:
     from vaewidgets.models.protocols import Trainable
 
-    from .cuda_graph import Capture
+    from .cuda_graph import CUDAGraphStep
 
 
-@unwraps
+@unwrap_arguments
 def fit(
     model: Trainable,
     images: Tensor,
@@ -148,35 +148,35 @@ class Training(Iterator[Step]):
         self._s = s = SimpleNamespace(**settings)
         weight = next(model.parameters())
         self._device = weight.device if device is None else pick_device(device)
-        self._team = Team.join(self._device)
+        self._group = ProcessGroup.join(self._device)
         self.model = model.to(self._device)
         # Live: training changes these very tensors.
         self._model_state = model.state_dict()
         seed = torch.tensor(s.seed, device=self._device)
-        self._team.follow([*self._model_state.values(), seed])
+        self._group.broadcast([*self._model_state.values(), seed])
         s.seed = seed.item()
         self._images, self._labels = self._place(train[0], weight.dtype), self._place(train[1], torch.int64)
         self._validation = self._place(validation[0], weight.dtype)
         self._validation_labels = self._place(validation[1], torch.int64)
-        self._order = Order(len(self._images), s.batch_size, self._device, s.seed)
+        self._order = BatchSampler(len(self._images), s.batch_size, self._device, s.seed)
         self._noise = torch.Generator(self._device).manual_seed(s.seed)
         self._lr, self._beta = float(s.lr), float(s.beta)
-        self._graphed = self._device.type == "cuda" and self._team.size == 1
+        self._graphed = self._device.type == "cuda" and self._group.size == 1
         self._weight_of_kl = torch.full((), self._beta, device=self._device, dtype=weight.dtype)
         self._knobs: tuple[float, float] | None = None
         self._weights = list(model.parameters())
         self._optimizer = make_adam(self._weights, self._lr, s.weight_decay, self._graphed)
-        self._replay: Capture | None = None
+        self._replay: CUDAGraphStep | None = None
 
         self.batches = self._order.batches
         self.step, self.finished = 0, False
         self.total_steps: int = s.epochs * self.batches
         self._seen = 0
         self._busy = 0.0
-        self._best = Best(self._model_state, s.patience)
+        self._early_stopping = EarlyStopping(self._model_state, s.patience)
         # Reading a number makes a GPU wait, so there many steps are looked at together.
         every = 1 if self._device.type == "cpu" else KEEP_EVERY
-        self._keeper = Keeper(list(self._model_state.values()), every)
+        self._guard = DivergenceGuard(list(self._model_state.values()), every)
 
     @overload
     def _place(self, tensor: Tensor, dtype: torch.dtype) -> Tensor: ...
@@ -191,10 +191,10 @@ class Training(Iterator[Step]):
         if self.finished:
             raise StopIteration
         started = time.perf_counter()
-        self._keeper.keep(self.step)
+        self._guard.snapshot(self.step)
         index = self._order.batch(self.step)
         beta, lr = self._set_knobs()
-        with teaching(self.model):
+        with train_mode(self.model):
             numbers = self._run(index)
         self.step += 1
         validation = self._validation if self.step % self.batches == 0 else None
@@ -214,13 +214,13 @@ class Training(Iterator[Step]):
         terms = self._objective(*self._draw(self._images, self._labels, index, self._noise))
         if self._s.free_bits:
             mean = terms.kl.detach().sum(0) / len(index)
-            self._team.add([mean])
+            self._group.all_reduce([mean])
             cost = floor_kl(terms.kl, self._s.free_bits, mean).sum(1)
             terms = terms._replace(total=terms.reconstruction - self._weight_of_kl * cost)
         self._optimizer.zero_grad(set_to_none=True)
         (-terms.total.sum() / len(index)).backward()
         numbers = summarise(terms, len(index))
-        self._team.add([*(weight.grad for weight in self._weights), numbers])
+        self._group.all_reduce([*(weight.grad for weight in self._weights), numbers])
         self._optimizer.step()
         likelihood = self.model.likelihood
         if isinstance(likelihood, Gaussian) and likelihood.optimal:
@@ -234,18 +234,18 @@ class Training(Iterator[Step]):
 
         That is drawn for the whole batch, so that a team sees what one would; None for an autoencoder.
         """
-        rows = self._team.share(index)
+        rows = self._group.shard(index)
         x, model = images[rows], with_labels(self.model, None if labels is None else labels[rows])
         options: dict[str, Any] = {"generator": noise, "device": x.device, "dtype": x.dtype}
         if self._s.binarize:
             uniform = torch.rand(len(index), *x.shape[1:], **options)
-            x = binarize(x, uniform=self._team.share(uniform))
+            x = binarize(x, uniform=self._group.shard(uniform))
         if isinstance(self.model, Autoencoder):
             return model, x, None
         if self._s.iwae is None:
-            return model, x, self._team.share(torch.randn(len(index), self.model.latent_dim, **options))
+            return model, x, self._group.shard(torch.randn(len(index), self.model.latent_dim, **options))
         epsilon = torch.randn(self._s.iwae, len(index), self.model.latent_dim, **options)
-        return model, x, self._team.share(epsilon, dim=1)
+        return model, x, self._group.shard(epsilon, dim=1)
 
     def _objective(
         self,
@@ -270,11 +270,11 @@ class Training(Iterator[Step]):
         if not self._graphed or len(index) < self._s.batch_size:
             return self._learn(index)
         if self._replay is None:
-            from .cuda_graph import Capture  # which nobody needs without a GPU
+            from .cuda_graph import CUDAGraphStep  # which nobody needs without a GPU
 
             before = {name: tensor.clone() for name, tensor in self._tensors().items()}
             noise = self._noise.get_state()
-            self._replay = Capture(self._learn, index, self._noise)
+            self._replay = CUDAGraphStep(self._learn, index, self._noise)
             self._put_back(before, noise)
         return self._replay(index)
 
@@ -287,14 +287,14 @@ class Training(Iterator[Step]):
         if (beta, lr) != self._knobs:
             self._knobs = beta, lr
             self._weight_of_kl.fill_(beta)
-            set_rate(self._optimizer, lr)
+            set_learning_rate(self._optimizer, lr)
         return beta, lr
 
-    def _end_epoch(self, validation: Tensor) -> Terms:
-        with looking(self.model):
-            held_out = Terms.read(self._measure(validation, self._validation_labels))
-        self._best.offer(held_out.loss)
-        if self._best.exhausted:
+    def _end_epoch(self, validation: Tensor) -> LossTerms:
+        with eval_mode(self.model):
+            held_out = LossTerms.read(self._measure(validation, self._validation_labels))
+        self._early_stopping.update(held_out.loss)
+        if self._early_stopping.exhausted:
             self.close()
         return held_out
 
@@ -309,18 +309,18 @@ class Training(Iterator[Step]):
             terms = self._objective(model, x, epsilon, beta=1.0)
             parts.append(summarise(terms, len(images)))
         total = torch.stack(parts).sum(0)
-        self._team.add([total])
+        self._group.all_reduce([total])
         return total
 
     def _check(self, numbers: Tensor | None = None, now: bool = False) -> None:
-        bad = self._keeper.look(self.step, numbers, now=now)
+        bad = self._guard.check(self.step, numbers, now=now)
         if bad is None:
             return
         at, term, loss = bad
         self.finished = True
-        kept = self._keeper.go_back(at)
-        cause = Suspects.of(
-            self.model.likelihood, self._images, self._keeper.began,
+        kept = self._guard.rollback(at)
+        cause = Diagnosis.of(
+            self.model.likelihood, self._images, self._guard.began,
             lr=self._lr, weight_decay=self._s.weight_decay, beta=self._beta if self.model.has_prior else 0.0,
         ).explain(at)  # fmt: skip
         raise Diverged(
@@ -341,7 +341,7 @@ class Training(Iterator[Step]):
     def beta(self, value: float) -> None:
         if self._s.iwae is not None:
             raise ValueError("the importance-weighted bound has no beta: its KL is not a term apart.")
-        check_knob("beta", value)
+        check_nonnegative("beta", value)
         self._beta = float(value)
 
     @property
@@ -351,7 +351,7 @@ class Training(Iterator[Step]):
 
     @lr.setter
     def lr(self, value: float) -> None:
-        check_knob("lr", value)
+        check_nonnegative("lr", value)
         self._lr = float(value)
 
     @property
@@ -362,7 +362,7 @@ class Training(Iterator[Step]):
     @property
     def best_epoch(self) -> int | None:
         """The epoch of the least held-out loss: its weights are what a `patience` keeps. None before any."""
-        return self.step // self.batches - self._best.stale if self._best.known else None
+        return self.step // self.batches - self._early_stopping.stale if self._early_stopping.known else None
 
     def reseed(self, seed: int) -> None:
         """Draw the noise of the steps to come from another seed; the order stays."""
@@ -381,7 +381,7 @@ class Training(Iterator[Step]):
             return
         self._check(now=True)
         self.finished = True
-        self._best.put_back()
+        self._early_stopping.restore_best()
 
     def state(self) -> Snapshot:
         """Copy all that the next step depends on, to the processor's memory.
@@ -413,15 +413,15 @@ class Training(Iterator[Step]):
         self._order.restore(tensors["order"])
         self.step, self._seen, self._busy = int(numbers["step"]), int(numbers["seen"]), numbers["busy"]
         self._beta, self._lr = numbers["beta"], numbers["lr"]
-        self._best.loss, self._best.stale = numbers["best_loss"], int(numbers["stale"])
-        self._keeper.forget()
-        self.finished = self._best.exhausted or self.step == self.total_steps
+        self._early_stopping.loss, self._early_stopping.stale = numbers["best_loss"], int(numbers["stale"])
+        self._guard.forget()
+        self.finished = self._early_stopping.exhausted or self.step == self.total_steps
 
     def _live_state(self) -> Snapshot:
         """What `state` copies: tensors that training goes on to change."""
         numbers = {
             "step": self.step, "seen": self._seen, "busy": self._busy, "beta": self._beta, "lr": self._lr,
-            "best_loss": self._best.loss, "stale": self._best.stale,
+            "best_loss": self._early_stopping.loss, "stale": self._early_stopping.stale,
         }  # fmt: skip
         generators = {"order": self._order.state(self.step), "noise": self._noise.get_state()}
         asked = {name: value for name, value in vars(self._s).items() if name not in ("beta", "lr")}
@@ -433,7 +433,7 @@ class Training(Iterator[Step]):
         tensors = {f"model.{name}": tensor for name, tensor in self._model_state.items()}
         for i, weight in enumerate(self._weights):
             tensors |= {f"adam.{i}.{name}": t for name, t in self._optimizer.state[weight].items()}
-        return tensors | {f"best.{name}": tensor for name, tensor in self._best.tensors.items()}
+        return tensors | {f"best.{name}": tensor for name, tensor in self._early_stopping.tensors.items()}
 
     def _put_back(self, tensors: dict[str, Tensor], noise: Tensor) -> None:
         # In place: the page, a recorded graph and the optimizer all hold on to these very tensors.

@@ -1,4 +1,4 @@
-"""What a training run says of itself: a `Step` per batch, its `Terms`, and the end of a bad run."""
+"""What a training run says of itself: a `Step` per batch, its `LossTerms`, and the end of a bad run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from vaewidgets.models.objectives import Elbo
 
 
-class Terms(NamedTuple):
+class LossTerms(NamedTuple):
     """Means over a batch, read from the device, in nats per image.
 
     Attributes
@@ -38,7 +38,7 @@ class Terms(NamedTuple):
         return math.fsum(self.kl_per_dimension)
 
     @classmethod
-    def read(cls, numbers: Tensor) -> Terms:
+    def read(cls, numbers: Tensor) -> LossTerms:
         """Make the terms of what `summarise` put into one tensor."""
         loss, reconstruction, *kl = numbers.tolist()
         return cls(loss, reconstruction, tuple(kl))
@@ -77,12 +77,12 @@ class Step:
     lr: float = field(repr=False)
     images_per_second: float = field(repr=False)
     numbers: Tensor = field(repr=False)
-    held_out: Terms | None = field(repr=False, default=None)
+    held_out: LossTerms | None = field(repr=False, default=None)
 
     @cached_property
-    def terms(self) -> Terms:
+    def terms(self) -> LossTerms:
         """All numbers of the batch, nats per image."""
-        return Terms.read(self.numbers)
+        return LossTerms.read(self.numbers)
 
     @property
     def loss(self) -> float:
@@ -186,8 +186,10 @@ class ClosableSteps(Iterator[Step], Protocol):
         ...
 
 
-def paced(steps: ClosableSteps, seconds: float = 0.5) -> Generator[Step, None, None]:
+def throttle(steps: ClosableSteps, seconds: float = 0.5) -> Generator[Step, None, None]:
     """Pass on a step at most every `seconds`, and always the first and the last; the others still train.
+
+    Its name in 0.1.0, paced, goes on working until 0.3.
 
     Parameters
     ----------
@@ -213,3 +215,12 @@ def paced(steps: ClosableSteps, seconds: float = 0.5) -> Generator[Step, None, N
             yield step
     finally:
         steps.close()
+
+
+def __getattr__(name: str) -> object:
+    """Find what had another name in 0.1.0."""
+    if name not in ("Terms", "paced"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from vaewidgets._moved import old_name
+
+    return old_name(__name__, name)

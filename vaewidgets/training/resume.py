@@ -15,8 +15,8 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from vaewidgets._utils.safe_open import safe_open
-from vaewidgets._utils.text import brief, tame_json
-from vaewidgets.io.checkpoints import empty_model, misfit, read_header, read_tensors
+from vaewidgets._utils.text import sanitize_json, truncate
+from vaewidgets.io.checkpoints import empty_model, read_header, read_tensors, shape_mismatch_error
 
 from .records import Snapshot
 
@@ -84,7 +84,7 @@ def read(path: Path) -> State:
         entries, header, text = read_header(path, file)
         numbers = _check_header(path, header)
         tensors = read_tensors(path, file, entries, text)
-    return State(path, {name: tame_json(header[name]) for name in _ABOUT}, numbers, tensors)
+    return State(path, {name: sanitize_json(header[name]) for name in _ABOUT}, numbers, tensors)
 
 
 def _check_header(path: Path, header: Any) -> dict[str, Any]:
@@ -95,13 +95,13 @@ def _check_header(path: Path, header: Any) -> dict[str, Any]:
         )
     if header["format"] != FORMAT:
         raise ValueError(
-            f"{path} has state format {brief(header['format'])}; this vaewidgets reads {FORMAT}: finish it "
-            "with the version that began it."
+            f"{path} has state format {truncate(header['format'])}; this vaewidgets reads {FORMAT}: "
+            "finish it with the version that began it."
         )
     numbers = header.get("numbers")
     if not isinstance(numbers, dict) or not all(_is_number(n, v) for n, v in numbers.items()):
         raise ValueError(
-            f"{path} is damaged: expected finite numbers of where training is; got {brief(repr(numbers))}."
+            f"{path} is damaged: expected finite numbers of where training is; got {truncate(repr(numbers))}."
         )
     for name, kind in _ABOUT.items():
         if not isinstance(header.get(name), kind):
@@ -122,7 +122,7 @@ def check_size(state: State, kind: str, config: dict[str, Any]) -> None:
     expected = {f"model.{name}": list(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: list(t.shape) for name, t in state.tensors.items() if name.startswith("model.")}
     if found != expected:
-        raise misfit(state.path, "recipe", found, expected)
+        raise shape_mismatch_error(state.path, "recipe", found, expected)
 
 
 def restore(training: Training, state: State) -> bool:
@@ -149,7 +149,7 @@ def restore(training: Training, state: State) -> bool:
         # Whatever else a snapshot holds is what was asked for, which is the same: the recipe was.
         training.restore(own._replace(tensors=tensors, numbers=numbers))
     except (RuntimeError, TypeError, KeyError, ValueError) as error:
-        raise ValueError(f"{state.path} is damaged or of another training: {brief(error)}.") from error
+        raise ValueError(f"{state.path} is damaged or of another training: {truncate(error)}.") from error
     return same
 
 

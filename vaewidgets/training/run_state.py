@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 
-class Order:
+class BatchSampler:
     """Batches of row numbers, epoch after epoch; the last batch of an epoch may be short.
 
     Parameters
@@ -83,7 +83,7 @@ def make_adam(weights: Sequence[Tensor], lr: float, weight_decay: float, graphed
     return adam
 
 
-def set_rate(adam: torch.optim.AdamW, lr: float) -> None:
+def set_learning_rate(adam: torch.optim.AdamW, lr: float) -> None:
     """Set the learning rate of the steps to come, in place where a graph reads it."""
     group = adam.param_groups[0]
     if isinstance(group["lr"], Tensor):
@@ -92,7 +92,7 @@ def set_rate(adam: torch.optim.AdamW, lr: float) -> None:
         group["lr"] = lr
 
 
-class Best:
+class EarlyStopping:
     """The least held-out loss so far, and a copy of the weights that had it.
 
     Parameters
@@ -127,7 +127,7 @@ class Best:
         """Whether there is a best epoch yet."""
         return self.loss < math.inf
 
-    def offer(self, loss: float) -> None:
+    def update(self, loss: float) -> None:
         """Keep the weights of now if their loss is the least; without a patience nothing happens."""
         if self._patience is None:
             return
@@ -137,7 +137,7 @@ class Best:
         else:
             self.stale += 1
 
-    def put_back(self) -> None:
+    def restore_best(self) -> None:
         """Give the model the best weights, if there are any."""
         if self.known:
             copy_into(self._weights, self.tensors)

@@ -43,7 +43,7 @@ def check_training(
         if asked[name] is not None:
             check_count(name, asked[name])
     for name in ("lr", "beta", "weight_decay", "kl_warmup", "free_bits"):
-        check_knob(name, asked[name])
+        check_nonnegative(name, asked[name])
     check_seed(asked["seed"])
     _check_choice("schedule", asked["schedule"], SCHEDULES)
     _check_choice("precision", asked["precision"], PRECISIONS)
@@ -90,7 +90,7 @@ def check_count(name: str, value: object) -> None:
         raise ValueError(f"{name} must be a whole number, at least 1; got {value!r}.")
 
 
-def check_knob(name: str, value: Any) -> None:
+def check_nonnegative(name: str, value: Any) -> None:
     """Raise unless `value` is a finite number from 0 up that float32 holds, for "lr" above 0."""
     try:
         fits = not isinstance(value, bool) and math.isfinite(value) and value >= 0

@@ -13,10 +13,10 @@ from vaewidgets._utils.threads import available_cpus
 _END = object()
 #: Seconds that the end of the process waits for the step and the picture under way.
 _PATIENCE = 10.0
-_living: weakref.WeakSet[Runner] = weakref.WeakSet()
+_living: weakref.WeakSet[BackgroundLoop] = weakref.WeakSet()
 
 
-class Pace:
+class RefreshRate:
     """How long to wait between two pictures of a running loop, so that showing costs it little.
 
     Parameters
@@ -54,7 +54,7 @@ class Pace:
         return max(1 / self.rate, self.cost / self.share)
 
 
-class Runner:
+class BackgroundLoop:
     """Take steps of an iterator in a daemon thread, or inline, until told to halt.
 
     Parameters
@@ -87,10 +87,10 @@ class Runner:
         settled: Callable[[], None] = lambda: None,
         drawn: Callable[[threading.Event], float] = lambda ended: 0.0,
         threaded: bool = True,
-        pace: Pace | None = None,
+        pace: RefreshRate | None = None,
     ) -> None:
         self._lock, self._each, self._show, self._done, self._drawn = lock, each, show, done, drawn
-        self._settled, self._threaded, self.pace = settled, threaded, pace or Pace()
+        self._settled, self._threaded, self.pace = settled, threaded, pace or RefreshRate()
         self._limit: int | None = None
         self._taken = 0
         self._guard = threading.Lock()
@@ -121,7 +121,7 @@ class Runner:
         own = self._caller, self._looping, self._showing
         return self.running and threading.current_thread() in own
 
-    def go(self, items: Iterator, limit: int | None = None) -> None:
+    def start(self, items: Iterator, limit: int | None = None) -> None:
         """Take `limit` items, or all, or as many as there are before `halt`.
 
         Raises
@@ -169,7 +169,7 @@ class Runner:
             self._limit = None if limit is None else self._taken + limit
             return True
 
-    def ask(self) -> None:
+    def request_stop(self) -> None:
         """Have the loop stop after the present step; do not wait for it."""
         self._halt.set()
 
@@ -178,7 +178,7 @@ class Runner:
         self._halt.set()
         self.wait_for_threads(None)
 
-    def rest(self) -> None:
+    def stop(self) -> None:
         """As `halt`, but do not wait for what `settled` does."""
         self._halt.set()
         if not self.here:
@@ -321,6 +321,6 @@ def _end_all() -> None:
     # A thread that the interpreter ends within torch aborts the process.
     running = [runner for runner in _living if runner.running]
     for runner in running:
-        runner.ask()
+        runner.request_stop()
     for runner in running:
         runner.wait_for_threads(_PATIENCE)

@@ -9,7 +9,7 @@ import anywidget
 import torch
 import traitlets
 
-from .network_spec import CannotDescribe, describe
+from .network_spec import UnsupportedLayerError, describe
 
 
 class PageNetwork(anywidget.AnyWidget):
@@ -49,7 +49,7 @@ class PageNetwork(anywidget.AnyWidget):
         try:
             description = describe(self._model, encoder=self._encoder)
             self.reason = ""
-        except CannotDescribe as error:
+        except UnsupportedLayerError as error:
             description, self.reason = None, str(error)
         with self.hold_sync():
             self.spec = description.spec if description else {}

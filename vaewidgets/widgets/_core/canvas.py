@@ -9,7 +9,7 @@ import traitlets
 from .panel import bundle
 
 
-class Picture(anywidget.AnyWidget):
+class ImageCanvas(anywidget.AnyWidget):
     """Pixels on a canvas, crisp when enlarged.
 
     The element carries ``data-vw="picture"`` and ``data-vw-frame``, the count of pictures it has shown.
@@ -52,7 +52,7 @@ class Picture(anywidget.AnyWidget):
         self.display_width = max(1, int(columns * (int(factor) if factor >= 1 else factor)))
 
 
-class PlanePicture(Picture):
+class PlaneCanvas(ImageCanvas):
     """The manifold grid, decoded by the kernel.
 
     Attributes
@@ -71,7 +71,7 @@ class PlanePicture(Picture):
     cursor = traitlets.List(traitlets.Float())
 
 
-class GridPicture(anywidget.AnyWidget):
+class GridCanvas(anywidget.AnyWidget):
     """The manifold grid, decoded in the page by a worker: coarse first, then every tile.
 
     Attributes
@@ -91,4 +91,4 @@ class GridPicture(anywidget.AnyWidget):
     display_width = traitlets.Int(420).tag(sync=True)
     cursor = traitlets.List(traitlets.Float())
 
-    fit = Picture.fit
+    fit = ImageCanvas.fit

@@ -15,7 +15,7 @@ from vaewidgets.data.load import load_test_images
 from vaewidgets.evaluation.metrics import encode_all
 from vaewidgets.io.checkpoints import stated_classes, stated_dataset
 from vaewidgets.models.conditional import ConditionalVAE
-from vaewidgets.models.vae import looking
+from vaewidgets.models.vae import eval_mode
 
 from .model_lock import model_lock
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from vaewidgets.io.checkpoints import Atlas
+    from vaewidgets.io.checkpoints import EncodedDataset
     from vaewidgets.models.protocols import Decoder, Trainable
 
 
@@ -72,7 +72,7 @@ def decode_points(
     z, weight = np.asarray(z), _weight_of(model)
     points = torch.as_tensor(z, dtype=torch.float32).to(weight)
     device = weight.device
-    with model_lock(model), looking(model):
+    with model_lock(model), eval_mode(model):
         x = model.decode(points, *(() if labels is None else (torch.as_tensor(labels, device=device),)))
     if not isinstance(x, Tensor) or x.dim() != 4 or len(x) != len(z):
         raise ValueError(
@@ -113,7 +113,9 @@ class Encoded:
     classes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, model: Decoder, images: Images | Tensor | None, atlas: Atlas | None = None) -> Encoded:
+    def of(
+        cls, model: Decoder, images: Images | Tensor | None, atlas: EncodedDataset | None = None
+    ) -> Encoded:
         """Encode the images if there are any, else take the codes of the atlas.
 
         Raises

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vaewidgets.data.pixels import to_uint8
 
-from .canvas import Picture
+from .canvas import ImageCanvas
 from .panel import note_html
 
 
@@ -27,7 +27,7 @@ class ImagePair(widgets.HBox):
     """
 
     def __init__(self, shape: tuple[int, int], side: int) -> None:
-        self.original, self.reconstruction = Picture(), Picture()
+        self.original, self.reconstruction = ImageCanvas(), ImageCanvas()
         for picture in (self.original, self.reconstruction):
             picture.fit(shape[1], shape[0], side)
         self._whole = widgets.VBox([widgets.HTML(note_html("the image")), self.original])

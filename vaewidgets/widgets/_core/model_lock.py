@@ -38,20 +38,20 @@ def followers(model) -> list:
         return list(_followers.get(model, ()))
 
 
-def tell(model, teller) -> None:
-    """Tell the panels that follow `model`, but for `teller`, that its weights have changed.
+def notify(model, sender) -> None:
+    """Tell the panels that follow `model`, but for `sender`, that its weights have changed.
 
     A panel that fails shows it in its own error line: the others, and the training, go on.
     """
     for panel in followers(model):
-        if panel is not teller:
+        if panel is not sender:
             try:
                 panel.weights_changed()
             except Exception as error:
                 panel.show_error(error)
 
 
-def claim(model, panel) -> None:
+def acquire(model, panel) -> None:
     """Give `panel` alone the right to change the weights of `model`.
 
     Raises
@@ -75,9 +75,9 @@ def release(model, panel) -> None:
 
 
 @contextmanager
-def alone(model, panel):
+def exclusive(model, panel):
     """Change the weights of `model` while no other panel does, and none looks at them."""
-    claim(model, panel)
+    acquire(model, panel)
     try:
         with model_lock(model):
             yield

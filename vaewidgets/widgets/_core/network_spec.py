@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vaewidgets.io.layers import CannotDescribe, cannot, forward_of, walk
+from vaewidgets.io.layers import UnsupportedLayerError, cannot, forward_of, walk
 from vaewidgets.models.classifier import Classifier
 from vaewidgets.models.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
 from vaewidgets.models.vae import LOGVAR_BOUND, VAE, Autoencoder, Constant
@@ -57,7 +57,7 @@ def describe(model, *, encoder: bool = False, half: bool = False) -> Description
 
     Raises
     ------
-    CannotDescribe
+    UnsupportedLayerError
         A layer the page does not know, or an option of it; weights that are not finite; methods or hooks
         that the page would skip.
     """
@@ -89,7 +89,7 @@ def describe_classifier(judge) -> Description:
 
     Raises
     ------
-    CannotDescribe
+    UnsupportedLayerError
         As `describe` does.
     """
     check_own_methods(judge, "probabilities", of=(Classifier,))
@@ -114,7 +114,7 @@ def check_own_methods(model, *names: str, of: tuple[type, ...] = (VAE, Autoencod
         method = getattr(model, name, None)
         # Compared on the instance, so that one patched by hand is noticed too.
         if not any(_is(method, cls, name) for cls in of):
-            raise CannotDescribe(
+            raise UnsupportedLayerError(
                 f"{type(model).__name__}.{name} is not that of a {' or '.join(c.__name__ for c in of)}: "
                 "the page runs layers, and would skip what it does."
             )
@@ -132,14 +132,16 @@ def _describe_mean(likelihood) -> list[dict]:
     for cls, kind in ((Bernoulli, "sigmoid"), (ContinuousBernoulli, "continuous_bernoulli_mean")):
         if _is(mean, cls, "mean"):
             return [{"kind": kind}]
-    raise CannotDescribe(f"likelihood is a {type(likelihood).__name__}, whose mean the page does not know.")
+    raise UnsupportedLayerError(
+        f"likelihood is a {type(likelihood).__name__}, whose mean the page does not know."
+    )
 
 
 def _describe_encoder(model, writer: _Writer) -> dict:
     check_own_methods(model, "encode")
     trunk, h = _layers(writer, model.encoder, "encoder", model.image_shape)
     if len(h) != 1:
-        raise CannotDescribe(f"encoder ends in shape {tuple(h)}; its heads take a vector.")
+        raise UnsupportedLayerError(f"encoder ends in shape {tuple(h)}; its heads take a vector.")
     heads = {}
     for name in ("mu", "logvar") if _is(model.encode, VAE, "encode") else ("code",):
         heads[name], out = _layers(writer, getattr(model, name), name, h)
@@ -156,7 +158,7 @@ def _describe_encoder(model, writer: _Writer) -> dict:
 
 def _check_size(name: str, shape: tuple[int, ...], size: int) -> None:
     if math.prod(shape) != size:
-        raise CannotDescribe(f"{name} gives shape {tuple(shape)} where {size} values are needed.")
+        raise UnsupportedLayerError(f"{name} gives shape {tuple(shape)} where {size} values are needed.")
 
 
 class _Writer:
@@ -172,11 +174,11 @@ class _Writer:
             return -1
         values = tensor.detach().to("cpu", torch.float32).numpy()
         if not np.isfinite(values).all():
-            raise CannotDescribe(f"{name} has values that are not finite (NaN or infinite).")
+            raise UnsupportedLayerError(f"{name} has values that are not finite (NaN or infinite).")
         with np.errstate(over="ignore"):
             values = values.astype(np.dtype(self.dtype).newbyteorder("<"))
         if not np.isfinite(values).all():
-            raise CannotDescribe(f"{name} has values too large for {self.dtype.__name__}.")
+            raise UnsupportedLayerError(f"{name} has values too large for {self.dtype.__name__}.")
         self.parts.append(values.tobytes())
         start, self.size = self.size, self.size + values.size
         return start
@@ -191,7 +193,7 @@ def _layers(writer: _Writer, module: nn.Module, path: str, shape: tuple) -> tupl
     return [entry for entry in entries if entry is not None], shape
 
 
-def _option(path: str, layer: nn.Module, why: str) -> CannotDescribe:
+def _option(path: str, layer: nn.Module, why: str) -> UnsupportedLayerError:
     return cannot(path, layer, why, _REFUSAL)
 
 

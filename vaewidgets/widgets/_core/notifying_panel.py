@@ -12,16 +12,17 @@ from typing import Any
 from .panel import Panel
 
 
-class TellingPanel(Panel):
+class NotifyingPanel(Panel):
     """A panel whose observers may ask for the next run, stop this one, or raise, and leave it usable.
 
     Attributes
     ----------
-    told_later : tuple of str
-        Traits whose observers hear of changes made under `_keeping_quiet` when `_tell_observers` is called.
+    notified_later : tuple of str
+        Traits whose observers hear of changes made under `_hold_notifications` once `_notify_held` is
+        called.
     """
 
-    told_later: tuple[str, ...] = ("status",)
+    notified_later: tuple[str, ...] = ("status",)
 
     def __init__(self, *args, **keywords) -> None:
         self._quiet = threading.local()
@@ -29,7 +30,7 @@ class TellingPanel(Panel):
         super().__init__(*args, **keywords)
 
     @contextmanager
-    def _keeping_quiet(self):
+    def _hold_notifications(self):
         self._quiet.depth = int(getattr(self._quiet, "depth", 0)) + 1
         try:
             yield
@@ -39,12 +40,12 @@ class TellingPanel(Panel):
     def notify_change(self, change) -> None:
         """Tell observers of a change, but never in the middle of one: they may ask for the next."""
         quiet = getattr(self, "_quiet", None)
-        if quiet is not None and getattr(quiet, "depth", None) and change["name"] in self.told_later:
+        if quiet is not None and getattr(quiet, "depth", None) and change["name"] in self.notified_later:
             self._untold.append(change)
         else:
             super().notify_change(change)
 
-    def _tell_observers(self) -> None:
+    def _notify_held(self) -> None:
         while self._untold:
             try:
                 super().notify_change(self._untold.popleft())

@@ -19,14 +19,14 @@ from contextvars import ContextVar
 from ipywidgets import Widget
 
 from vaewidgets._utils.private_apis import construction_callback, living_widgets, model_id_asked_for
-from vaewidgets.models.vae import unwraps
+from vaewidgets.models.vae import unwrap_arguments
 
 _living = living_widgets(Widget)
 #: The panels that are being built here, the outermost first. Other threads build theirs.
 _building: ContextVar[tuple] = ContextVar("building", default=())
 
 
-def note_made(init: Callable) -> Callable:
+def record_widgets(init: Callable) -> Callable:
     """Have a panel's ``__init__`` note every widget that it makes, and tell the page of them at its end.
 
     It is given the models inside what torch puts around them (`unwrap`).
@@ -34,7 +34,7 @@ def note_made(init: Callable) -> Callable:
     If it raises, they are closed, and the page has never heard of them.
     """
 
-    @unwraps
+    @unwrap_arguments
     @functools.wraps(init)
     def wrapped(self, *args, **keywords) -> None:
         building = _building.get()
@@ -50,7 +50,7 @@ def note_made(init: Callable) -> Callable:
                 for widget in self._to_close:
                     _tell_of(widget)
         except BaseException:
-            close_made(self)
+            close_widgets(self)
             Widget.close(self)
             raise
         finally:
@@ -59,7 +59,7 @@ def note_made(init: Callable) -> Callable:
     return wrapped
 
 
-def close_made(panel) -> None:
+def close_widgets(panel) -> None:
     """Close what `panel` has made, but for layouts and styles that widgets of others have taken over."""
     made, panel._to_close = getattr(panel, "_to_close", []), []
     own = {id(widget) for widget in made}

@@ -17,7 +17,7 @@ from vaewidgets._utils.private_apis import is_from_page, page_knows
 
 from .bundle import WIDGETS, bundle
 from .model_lock import unfollow
-from .owned_widgets import close_made, note_made
+from .owned_widgets import close_widgets, record_widgets
 
 
 def read_styles(*names: str) -> str:
@@ -25,7 +25,7 @@ def read_styles(*names: str) -> str:
     return "\n".join((WIDGETS / name).read_text("utf-8") for name in names)
 
 
-class Dress(anywidget.AnyWidget):
+class PanelStyle(anywidget.AnyWidget):
     """The panel's stylesheet, and what ipywidgets' controls and anywidget's models lack in the page.
 
     Attributes
@@ -41,7 +41,7 @@ class Dress(anywidget.AnyWidget):
 
 
 class Panel(widgets.VBox):
-    """A stateful panel: one public trait of truth, controls that write it, one observer that renders it.
+    """A stateful panel: one public source of truth, controls that write it, one observer that renders it.
 
     Subclasses build their children as plainly named attributes, hand them to ``super().__init__``,
     and connect them with `listen`, so that no failure is silent. What they make until ``__init__`` returns
@@ -51,9 +51,9 @@ class Panel(widgets.VBox):
     def __init_subclass__(cls, **keywords) -> None:
         super().__init_subclass__(**keywords)
         if "__init__" in vars(cls):
-            setattr(cls, "__init__", note_made(cls.__init__))  # noqa: B010 - mypy allows no other form
+            setattr(cls, "__init__", record_widgets(cls.__init__))  # noqa: B010 - mypy allows no other form
 
-    @note_made
+    @record_widgets
     def __init__(self, children, **layout) -> None:
         self.error_line = widgets.HTML()
         parts = [
@@ -64,7 +64,7 @@ class Panel(widgets.VBox):
         ]
         own = uuid.uuid4().hex
         # Below the controls, which come first: at the end of a tall panel nobody sees it.
-        dress = Dress(parts=[*parts, own], model_id=own)
+        dress = PanelStyle(parts=[*parts, own], model_id=own)
         super().__init__([dress, *children[:1], self.error_line, *children[1:]], **layout)
         self.add_class("vw-panel")
 
@@ -107,7 +107,7 @@ class Panel(widgets.VBox):
     def close(self) -> None:
         """Close the panel and all that it has made: nothing of it goes on in the page or in the kernel."""
         unfollow(self)
-        close_made(self)
+        close_widgets(self)
         super().close()
 
     @contextmanager

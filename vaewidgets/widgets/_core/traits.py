@@ -61,7 +61,7 @@ class Sigma(Latent):
         return sigma
 
 
-class Within(traitlets.TraitType):
+class Bounded(traitlets.TraitType):
     """A finite number from `low` to `high`, both included; an int if both ends are ints."""
 
     info_text = "a number within a range"

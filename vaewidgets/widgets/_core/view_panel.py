@@ -9,7 +9,7 @@ from vaewidgets._utils.private_apis import is_from_page
 from .panel import Panel
 
 
-class HeldPanel(Panel):
+class ViewPanel(Panel):
     """A panel that keeps its traits equal to those of its one view, an anywidget, whoever changes them.
 
     Subclasses have `hold` make the view before ``super().__init__``.

@@ -6,7 +6,7 @@ import html
 
 import numpy as np
 
-from vaewidgets._utils.text import tame
+from vaewidgets._utils.text import sanitize
 from vaewidgets.widgets._core.plane import REACH
 from vaewidgets.widgets._core.plotly import go
 
@@ -107,7 +107,7 @@ def name_size(names) -> int:
 
 def plain(name: str) -> str:
     """Write a name so that tags, entities, templates and mathematics are text to Plotly; cut a long one."""
-    text = tame(name)
+    text = sanitize(name)
     text = text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
     return html.escape(text, quote=False).replace("$", "&#36;").replace("%", "&#37;")
 

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from vaewidgets.data.pixels import tile, to_uint8
-from vaewidgets.widgets._core.canvas import GridPicture, PlanePicture
+from vaewidgets.widgets._core.canvas import GridCanvas, PlaneCanvas
 from vaewidgets.widgets._core.latent_state import PageLatent
 from vaewidgets.widgets._core.panel import note_html, title
 from vaewidgets.widgets._core.plane import REACH, spread_out
@@ -45,10 +45,10 @@ class ManifoldGrid(widgets.VBox):
         # One picture of at most about 900 pixels a side, whatever the size of an image.
         self.tiles = int(np.clip(900 // max(tile_shape), 5, 30))
         if latent is not None and not latent.reason:
-            self.picture = GridPicture(prior=prior, key=latent.key)
+            self.picture = GridCanvas(prior=prior, key=latent.key)
         else:
             key = latent.key if latent is not None else ""
-            self.picture = PlanePicture(key_step=1 / self.tiles, key=key)
+            self.picture = PlaneCanvas(key_step=1 / self.tiles, key=key)
         self.picture.fit(self.tiles * tile_shape[1], self.tiles * tile_shape[0], 420, 560)
         self.spacing = widgets.ToggleButtons(
             options=["equal prior mass", "even steps"],
@@ -69,7 +69,7 @@ class ManifoldGrid(widgets.VBox):
     def draw(self) -> None:
         """Decode every tile anew, or let the page do it."""
         n = self.tiles
-        if isinstance(self.picture, PlanePicture):
+        if isinstance(self.picture, PlaneCanvas):
             middle = (np.arange(n) + 0.5) / n
             u, v = np.meshgrid(middle, middle)
             images = self._decode(self.to_plane(np.stack([u.ravel(), v.ravel()], 1)))

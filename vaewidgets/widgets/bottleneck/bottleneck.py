@@ -11,8 +11,8 @@ import traitlets
 
 from vaewidgets.data.dataset import Images, check_images
 from vaewidgets.data.pixels import to_uint8
-from vaewidgets.models.vae import looking
-from vaewidgets.widgets._core.canvas import Picture
+from vaewidgets.models.vae import eval_mode
+from vaewidgets.widgets._core.canvas import ImageCanvas
 from vaewidgets.widgets._core.encoded import name_of
 from vaewidgets.widgets._core.model_lock import model_lock
 from vaewidgets.widgets._core.panel import Panel, format_point, note_html
@@ -36,7 +36,7 @@ class Bottleneck(Panel):
     Attributes
     ----------
     row : int
-        The trait of truth: which image is shown.
+        The source of truth: which image is shown.
     error : float
         Mean squared error per pixel of its reconstruction.
     ratio : float
@@ -60,8 +60,8 @@ class Bottleneck(Panel):
         self._pixels = math.prod(model.image_shape)
         self.ratio = self._pixels / model.latent_dim
 
-        self.image, self.reconstruction = Picture(), Picture()
-        self.pixels_in, self.pixels_out = Picture(display_width=480), Picture(display_width=480)
+        self.image, self.reconstruction = ImageCanvas(), ImageCanvas()
+        self.pixels_in, self.pixels_out = ImageCanvas(display_width=480), ImageCanvas(display_width=480)
         _, height, width = model.image_shape
         for picture in (self.image, self.reconstruction):
             picture.fit(width, height, 144)
@@ -111,7 +111,7 @@ class Bottleneck(Panel):
     def _on_row(self, _=None) -> None:
         with self.report(from_page=False), self._lock:
             x = self.images.images[self.row]
-            with looking(self.model):
+            with eval_mode(self.model):
                 q = self.model.encode(x[None])
                 z = (q if isinstance(q, torch.Tensor) else q.mu)[0]
                 y = self.model.decode(z[None])[0]

@@ -18,27 +18,27 @@ import traitlets
 from vaewidgets.data.dataset import Dataset, check_images
 from vaewidgets.models.conditional import ConditionalVAE
 from vaewidgets.training.loop import Training, fit
-from vaewidgets.training.records import Diverged, Terms
-from vaewidgets.training.validation import check_count, check_knob, check_seed
-from vaewidgets.widgets._core.background_loop import Runner
+from vaewidgets.training.records import Diverged, LossTerms
+from vaewidgets.training.validation import check_count, check_nonnegative, check_seed
+from vaewidgets.widgets._core.background_loop import BackgroundLoop
 from vaewidgets.widgets._core.model_lock import (
-    alone,
-    claim,
+    acquire,
+    exclusive,
     follow,
     followers,
     model_lock,
+    notify,
     release,
-    tell,
     unfollow,
 )
-from vaewidgets.widgets._core.notifying_panel import TellingPanel
+from vaewidgets.widgets._core.notifying_panel import NotifyingPanel
 from vaewidgets.widgets._core.panel import title
 
 from .controls import Controls
 from .live_figures import LiveCurves
-from .paint_probe import Pulse
+from .paint_probe import PaintProbe
 from .run import Run
-from .snapshot_view import Scene
+from .snapshot_view import TrainingView
 
 if TYPE_CHECKING:
     from vaewidgets.models.vae import VAE, Autoencoder
@@ -55,7 +55,7 @@ _FIT = {
 }
 
 
-class TrainingCockpit(TellingPanel):
+class TrainingCockpit(NotifyingPanel):
     """Start, pause, step, stop and rewind the training of a model, and see what it does to the latent space.
 
     Training runs beside the notebook: other cells run meanwhile. What is shown costs it little: the
@@ -111,7 +111,7 @@ class TrainingCockpit(TellingPanel):
     lr = traitlets.Float(1e-3)
     noise_seed = traitlets.Int(0)
     status = traitlets.Unicode("ready", read_only=True)
-    told_later = ("status", *KNOBS)
+    notified_later = ("status", *KNOBS)
 
     def __init__(
         self,
@@ -153,15 +153,15 @@ class TrainingCockpit(TellingPanel):
         self._told_at = 0.0
         self._turn_of_curves = True
         self._run = run = Run(model, data, _FIT | options)
-        self.pulse = Pulse()
-        self._runner = Runner(
+        self.pulse = PaintProbe()
+        self._runner = BackgroundLoop(
             self._lock, each=run.keep, show=self._show, done=self._done, settled=self._settled,
             drawn=self.pulse.wait, threaded=threaded,
         )  # fmt: skip
         knobs = run.training.beta, run.training.lr, run.seed
         self.controls = Controls(*knobs, steerable_beta=run.steerable_beta)
         with self._lock:
-            self.scene = Scene(model, data.test.take(slice(points)), data.classes)
+            self.scene = TrainingView(model, data.test.take(slice(points)), data.classes)
         self._live_curves = LiveCurves(model.latent_dim, run.bound_name, model.has_prior)
         self.figure, self.curves = self.scene.figure, self._live_curves.figure
         heading = title("The loss and its terms: training, and dotted, held out")
@@ -233,7 +233,7 @@ class TrainingCockpit(TellingPanel):
         with self._taking_turn():
             if self.status in ("finished", "stopped", "failed"):
                 return
-            with alone(self.model, self):
+            with exclusive(self.model, self):
                 try:
                     self.training.close()
                 except Diverged as error:
@@ -247,7 +247,7 @@ class TrainingCockpit(TellingPanel):
         if self._postpone(self.restart):
             return
         with self._taking_turn():
-            with alone(self.model, self):
+            with exclusive(self.model, self):
                 self._run.renew(from_start=True)
             self._begin()
             self._after_jump()
@@ -269,7 +269,7 @@ class TrainingCockpit(TellingPanel):
             if step not in self.snapshots:
                 kept = ", ".join(map(str, self.snapshots))
                 raise ValueError(f"step must be one whose state was kept: {kept}; got {step!r}.")
-            with self._edit, alone(self.model, self):
+            with self._edit, exclusive(self.model, self):
                 self._run.rewind(step, keep=self.status != "failed")
                 self.controls.list_states(self.snapshots)
             knobs = self.training.beta, self.training.lr, self._run.seed
@@ -291,7 +291,7 @@ class TrainingCockpit(TellingPanel):
         return self._run.snapshots
 
     @property
-    def last(self) -> Terms | None:
+    def last(self) -> LossTerms | None:
         """The terms last shown, nats per image: means over the last batches."""
         return self._run.last
 
@@ -330,11 +330,11 @@ class TrainingCockpit(TellingPanel):
             if self._postpone(lambda: self._go(batches, epochs)):
                 return
             if self._runner.running:
-                self._runner.rest()
+                self._runner.stop()
                 if self.status == "failed":
                     # It failed only now: that has to be seen first.
                     return
-            claim(self.model, self)
+            acquire(self.model, self)
             try:
                 self._make_ready()
                 self._runner.prepare(self._limit(batches, epochs))
@@ -368,7 +368,7 @@ class TrainingCockpit(TellingPanel):
 
     def _done(self, error: BaseException | None) -> None:
         release(self.model, self)
-        with self._keeping_quiet():
+        with self._hold_notifications():
             if error is not None:
                 self._fail(error)
             else:
@@ -378,7 +378,7 @@ class TrainingCockpit(TellingPanel):
     def _settled(self) -> None:
         """Do what had to wait for the end of the run: others are told, and what they asked for is done."""
         self._tell()
-        self._tell_observers()
+        self._notify_held()
         while self._postponed:
             try:
                 self._postponed.popleft()()
@@ -404,23 +404,23 @@ class TrainingCockpit(TellingPanel):
         if self._closed:
             raise RuntimeError("this cockpit is closed: run its cell again for a new one.")
         with self._bookkeeping():
-            self._runner.rest()
+            self._runner.stop()
             yield
 
     @contextmanager
     def _bookkeeping(self):
         try:
-            with self._turn, self._keeping_quiet():
+            with self._turn, self._hold_notifications():
                 yield
         finally:
             if not getattr(self._quiet, "depth", 0):
-                self._tell_observers()
+                self._notify_held()
 
     def _postpone(self, ask: Callable[[], None]) -> bool:
         """Have what the run itself asks for, in an observer, done at its end; return whether it is so."""
         if not self._runner.here:
             return False
-        self._runner.ask()
+        self._runner.request_stop()
         self._postponed.append(ask)
         return True
 
@@ -439,7 +439,7 @@ class TrainingCockpit(TellingPanel):
         c = self.controls
         for button, handler in (
             # In the page's name nobody waits for the picture under way.
-            (c.pause, self._runner.ask),
+            (c.pause, self._runner.request_stop),
             (c.start, self.start),
             (c.batch, self.step),
             (c.epoch, lambda: self.step(epochs=1)),
@@ -463,7 +463,7 @@ class TrainingCockpit(TellingPanel):
         if name == "noise_seed":
             check_seed(value)
         else:
-            check_knob(name, value)
+            check_nonnegative(name, value)
         if name == "beta" and not self._run.steerable_beta and value != self.training.beta:
             raise ValueError(
                 f"beta cannot be set, it is {self.training.beta:g} here: this model is trained without a "
@@ -513,7 +513,7 @@ class TrainingCockpit(TellingPanel):
         """Show the model of this moment, and what was noted since the last time."""
         with self._edit:
             with self._lock:
-                look = self.scene.look() if scene else None
+                look = self.scene.frame() if scene else None
                 kept = self._run.take()
             self._run.note(kept)
             if look is not None:
@@ -530,7 +530,7 @@ class TrainingCockpit(TellingPanel):
     def _tell(self) -> None:
         """Have linked panels decode with the weights of this moment."""
         self._told_at = time.monotonic()
-        tell(self.model, self)
+        notify(self.model, self)
 
     def _draw_state(self) -> None:
         share = self.training.step / self.training.total_steps

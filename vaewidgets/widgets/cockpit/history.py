@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vaewidgets.training.records import Terms
+from vaewidgets.training.records import LossTerms
 
 
 class History:
@@ -22,7 +22,7 @@ class History:
     ----------
     latent_dim : int
     bound : callable
-        The third curve's value of some `Terms`.
+        The third curve's value of some `LossTerms`.
 
     Attributes
     ----------
@@ -58,8 +58,8 @@ class History:
                 self._sums = [a + b for a, b in zip(self._sums[::2], self._sums[1::2], strict=True)]
                 self.width *= 2
 
-    def add_held_out(self, step: int, terms: Terms) -> None:
-        """Add the `Terms` of the held-out images after `step`."""
+    def add_held_out(self, step: int, terms: LossTerms) -> None:
+        """Add the `LossTerms` of the held-out images after `step`."""
         if len(self.held_out_steps) >= self.MOST:
             self.held_out_steps, self._held_out = self.held_out_steps[1::2], self._held_out[1::2]
         self.held_out_steps.append(step)
@@ -103,9 +103,9 @@ class History:
         return [(step, ", ".join(own.values())) for step, own in groups]
 
     @property
-    def recent(self) -> Terms | None:
+    def recent(self) -> LossTerms | None:
         """Means over the last batches."""
-        return Terms.read(np.mean(self._recent, axis=0)) if self._recent else None
+        return LossTerms.read(np.mean(self._recent, axis=0)) if self._recent else None
 
     @property
     def kl_per_dimension(self) -> list[float]:
@@ -123,7 +123,7 @@ class History:
         means = [total / self.width for total in self._sums]
         if self._count:
             means.append(self._begun / self._count)
-        return [self._row(Terms.read(mean))[i] for mean in means]
+        return [self._row(LossTerms.read(mean))[i] for mean in means]
 
     def held_out_column(self, i: int) -> list[float]:
         """Held-out values, as `column`."""

@@ -31,7 +31,7 @@ class LearningCurves(Panel):
     >>> data = vw.load_data("digits")
     >>> model = vw.VAE(2, (1, 8, 8), hidden=(32,), seed=0)
     >>> curves = vw.LearningCurves()
-    >>> for step in vw.paced(vw.fit(model, data.train.images, epochs=1), seconds=0.5):
+    >>> for step in vw.throttle(vw.fit(model, data.train.images, epochs=1), seconds=0.5):
     ...     curves.append(step)
     """
 

@@ -14,7 +14,7 @@ from vaewidgets.widgets._core.panel import bundle
 PATIENCE = 2.0
 
 
-class Pulse(anywidget.AnyWidget):
+class PaintProbe(anywidget.AnyWidget):
     """Counts beats; a page that shows the panel answers each when it has drawn what came before it."""
 
     _esm = bundle("cockpit/paint_probe.js")

@@ -8,7 +8,7 @@ import torch
 
 from vaewidgets.data.dataset import Dataset
 from vaewidgets.training.loop import fit
-from vaewidgets.training.records import Snapshot, Step, Terms
+from vaewidgets.training.records import LossTerms, Snapshot, Step
 from vaewidgets.widgets._core.model_lock import model_lock
 
 from .history import History
@@ -91,9 +91,9 @@ class Run:
         # The history at each state: it is noted later than the state is kept.
         self._histories = {0: self.history.copy()}
         self._fresh: list[torch.Tensor] = []
-        self._held_out: list[tuple[int, Terms]] = []
+        self._held_out: list[tuple[int, LossTerms]] = []
         self._step: Step | None = None
-        self.last: Terms | None = None
+        self.last: LossTerms | None = None
 
     def turn(self, knobs: dict) -> None:
         """Give the run what the knobs say, and mark what is new to it."""
@@ -192,7 +192,7 @@ class Run:
             return f" The next start, batch or epoch goes on after step {self.snapshots[-1]:,}, before that."
         return ""
 
-    def _describe_terms(self, terms: Terms) -> str:
+    def _describe_terms(self, terms: LossTerms) -> str:
         text = f"reconstruction {terms.reconstruction:.2f}"
         if self._model.has_prior:
             text += f", KL {terms.kl:.2f}, {self.bound_name} {self.history.bound(terms):.2f}"

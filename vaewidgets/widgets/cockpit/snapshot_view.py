@@ -11,8 +11,8 @@ import torch
 from vaewidgets.data.dataset import Images
 from vaewidgets.data.pixels import tile, to_uint8
 from vaewidgets.evaluation.metrics import encode_all
-from vaewidgets.models.vae import looking
-from vaewidgets.widgets._core.canvas import Picture
+from vaewidgets.models.vae import eval_mode
+from vaewidgets.widgets._core.canvas import ImageCanvas
 from vaewidgets.widgets._core.panel import title
 from vaewidgets.widgets._core.plane import REACH, Plane, plane_points
 from vaewidgets.widgets._map.figure import code_range
@@ -23,7 +23,7 @@ from .live_figures import LiveMap
 CHOSEN, TILES = 8, 12
 
 
-class Look(NamedTuple):
+class Frame(NamedTuple):
     """What was seen of the model at one moment.
 
     Attributes
@@ -41,7 +41,7 @@ class Look(NamedTuple):
     tiles: np.ndarray
 
 
-class Scene:
+class TrainingView:
     """The map of a sample, a few images of it and their reconstructions, and the plane decoded.
 
     Parameters
@@ -71,7 +71,7 @@ class Scene:
         self.figure = self._map.figure
         self._build_boxes()
 
-    def look(self) -> Look:
+    def frame(self) -> Frame:
         """See the model as it is: nobody may change its weights meanwhile.
 
         Raises
@@ -90,21 +90,21 @@ class Scene:
         if q.logvar is not None:
             sigmas = torch.exp(q.logvar[self._chosen].cpu().double() / 2).numpy()
             covariances = np.stack([self._plane.covariance(sigma) for sigma in sigmas])
-        with looking(self._model):
+        with eval_mode(self._model):
             reconstructions = self._model.decode(codes)
             tiles = self._model.decode(self._places(points).to(codes))
-        return Look(
+        return Frame(
             points, covariances, to_uint8(tile(reconstructions, len(codes))), to_uint8(tile(tiles, TILES))
         )
 
-    def draw(self, look: Look) -> None:
+    def draw(self, frame: Frame) -> None:
         """Show it."""
-        self._map.move(look.points, look.covariances)
-        self.reconstructions.show(look.reconstructions, "reconstructions of the chosen test images")
-        self.grid.show(look.tiles, f"{TILES} by {TILES} decoded pictures of the plane")
+        self._map.move(frame.points, frame.covariances)
+        self.reconstructions.show(frame.reconstructions, "reconstructions of the chosen test images")
+        self.grid.show(frame.tiles, f"{TILES} by {TILES} decoded pictures of the plane")
 
     def turn(self) -> None:
-        """Show the plane that the dropdowns ask for; `look` again and draw it.
+        """Show the plane that the dropdowns ask for; `frame` again and draw it.
 
         Raises
         ------
@@ -142,7 +142,7 @@ class Scene:
         )
         if d > 2:
             self.map_box.children = (*self.map_box.children, widgets.HBox([self.across, self.up]))
-        self.grid, self.originals, self.reconstructions = Picture(), Picture(), Picture()
+        self.grid, self.originals, self.reconstructions = ImageCanvas(), ImageCanvas(), ImageCanvas()
         self.grid.fit(TILES * width, TILES * height, 340, 450)
         for strip in (self.originals, self.reconstructions):
             strip.fit(len(self._chosen) * width, height, 450, 130)

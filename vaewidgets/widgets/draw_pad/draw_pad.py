@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import traitlets
 
-from vaewidgets.models.vae import looks
+from vaewidgets.models.vae import in_eval_mode
 from vaewidgets.widgets._core.browser_network import PageNetwork
 from vaewidgets.widgets._core.drawing import Drawing, frame_of
 from vaewidgets.widgets._core.encoded import Encoded, device_of
@@ -98,7 +98,7 @@ class DrawPad(Panel):
     Attributes
     ----------
     image : ndarray of shape (H, W), float32 in [0, 1], or None
-        The trait of truth: what was drawn, None where nothing is. Assign an array, a tensor or bytes;
+        The source of truth: what was drawn, None where nothing is. Assign an array, a tensor or bytes;
         ``traitlets.link((pad, "image"), (other, "image"))`` links it.
     mu, sigma : tuple of d floats, or None
         The posterior of the image. Of an autoencoder mu is its code, and there is no sigma.
@@ -268,7 +268,7 @@ class DrawPad(Panel):
             if self.zoom.value:
                 self._draw_axes()
 
-    @looks
+    @in_eval_mode
     def _read(self) -> list[float] | None:
         """Encode and decode the image; return logvar."""
         if self.image is None:

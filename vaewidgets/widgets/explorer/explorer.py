@@ -13,7 +13,7 @@ import traitlets
 from vaewidgets._utils.private_apis import is_from_page
 from vaewidgets.data.pixels import to_uint8
 from vaewidgets.models.vae import Posterior
-from vaewidgets.widgets._core.canvas import Picture
+from vaewidgets.widgets._core.canvas import ImageCanvas
 from vaewidgets.widgets._core.encoded import Encoded, check_decodes, decode_points
 from vaewidgets.widgets._core.image_pair import ImagePair
 from vaewidgets.widgets._core.latent_state import PageLatent
@@ -59,7 +59,7 @@ class LatentExplorer(Panel):
     Attributes
     ----------
     z : tuple of d floats
-        The trait of truth. Assign a list, array or tensor; observe it; link it to another panel's.
+        The source of truth. Assign a list, array or tensor; observe it; link it to another panel's.
     selected : int or None
         Row of the chosen image on the map: its ellipse, reconstruction and picture are shown.
     image : ndarray of shape (H, W) or (H, W, 3), uint8
@@ -152,7 +152,7 @@ class LatentExplorer(Panel):
     # -- building -------------------------------------------------------------------------------
 
     def _build_controls(self) -> None:
-        self.canvas = Picture()
+        self.canvas = ImageCanvas()
         self.canvas.fit(self._shape[1], self._shape[0], 256)
         self._coordinates = Coordinates(self.z, slider_ranges(self.mu, self._has_prior, self.latent_dim))
         self.sliders, self.boxes = self._coordinates.sliders, self._coordinates.boxes

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from vaewidgets._utils.atomic_write import check_free, write
-from vaewidgets._utils.text import tame
+from vaewidgets._utils.text import sanitize
 from vaewidgets.io.checkpoints import stated_classes, stated_dataset
 from vaewidgets.io.onnx import check_finite
 from vaewidgets.widgets._core.drawing import frame_of
 from vaewidgets.widgets._core.model_lock import model_lock
-from vaewidgets.widgets._core.network_spec import CannotDescribe, Description, describe
+from vaewidgets.widgets._core.network_spec import Description, UnsupportedLayerError, describe
 from vaewidgets.widgets._core.panel import WIDGETS, bundle, read_styles
 from vaewidgets.widgets._core.plane import REACH
 from vaewidgets.widgets._map.figure import PALETTE, code_range
@@ -60,7 +60,7 @@ def to_html(
         The file is there; nothing is written.
     ValueError
         Another ending; weights or codes that are not finite, or a layer that the page cannot run
-        (`CannotDescribe`), which is named.
+        (`UnsupportedLayerError`), which is named.
 
     Examples
     --------
@@ -176,7 +176,7 @@ def _describe(model) -> Description:
         check_finite(model)
     try:
         description = describe(model, encoder=True, half=True)
-    except CannotDescribe:
+    except UnsupportedLayerError:
         # The page itself only decodes: an encoder of one's own is no reason to refuse it.
         description = describe(model, half=True)
     channels, height, width = description.spec["imageShape"]
@@ -221,7 +221,7 @@ def _classes(labels, classes: Sequence[str], n: int) -> tuple[np.ndarray | None,
         raise ValueError(f"labels name {len(present):,} classes; the page holds {2**16:,}.")
     return indices, [
         {
-            "name": tame(str(classes[c])) if c < len(classes) else str(c),
+            "name": sanitize(str(classes[c])) if c < len(classes) else str(c),
             "colour": PALETTE[c % len(PALETTE)],
         }
         for c in present.tolist()

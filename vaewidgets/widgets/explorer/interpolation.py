@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from vaewidgets.data.pixels import tile, to_uint8
-from vaewidgets.widgets._core.canvas import Picture
+from vaewidgets.widgets._core.canvas import ImageCanvas
 from vaewidgets.widgets._core.panel import format_point, note_html, title
 
 #: Pictures of the film.
@@ -48,7 +48,7 @@ class Interpolation(widgets.VBox):
             0, min=0, max=1, step=0.01, description="t", disabled=True, readout_format=".2f",
             layout=dict(width="330px"), style=dict(description_width="28px"),
         )  # fmt: skip
-        self.film = Picture()
+        self.film = ImageCanvas()
         self.film.fit(FILM * shape[1], shape[0], 350, 130)
         self._film_box = widgets.VBox([self.film], layout=dict(display="none"))
         buttons = widgets.HBox([self.set_a, self.set_b])

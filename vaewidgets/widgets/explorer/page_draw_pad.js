@@ -54,7 +54,7 @@ export function makeDrawing({ section, network, frame, prior, codes, map, axes, 
   zoom.addEventListener("click", () => {
     if (!reading) return;
     const { sigma } = reading, [u, v] = onPlane(reading.mu);
-    map.look(u, v, sigma ? 6 * Math.max(...onPlane(sigma)) : 0);
+    map.setView(u, v, sigma ? 6 * Math.max(...onPlane(sigma)) : 0);
   });
   go.addEventListener("click", () => { if (reading) onGo(Array.from(reading.mu)); });
   map.follow(place);

@@ -51,7 +51,7 @@ export function makeMap({
   }
 
   /** @type {(to: View) => void} */
-  function look(to) {
+  function setView(to) {
     // Closer than this, doubles would run out; farther, nothing is to be seen.
     const reach = clamp(to.reach, [1e-4 * home().reach, 20 * home().reach]);
     Object.assign(view, to, { reach });
@@ -62,7 +62,7 @@ export function makeMap({
 
   /** @type {(factor: number, at: number[]) => void} */
   function zoom(factor, [u, v]) {
-    look({ x: u + (view.x - u) * factor, y: v + (view.y - v) * factor, reach: view.reach * factor });
+    setView({ x: u + (view.x - u) * factor, y: v + (view.y - v) * factor, reach: view.reach * factor });
   }
 
   function redraw() {
@@ -337,7 +337,7 @@ export function makeMap({
     onMove(here[0] + right * step, up < 0 ? 0 : here[1] + above * step);
   }, {
     others: {
-      Enter: choose, "+": closer, "=": closer, "-": () => zoom(1.25, here), 0: () => look(home()),
+      Enter: choose, "+": closer, "=": closer, "-": () => zoom(1.25, here), 0: () => setView(home()),
     },
   });
   new ResizeObserver(() => {
@@ -354,16 +354,16 @@ export function makeMap({
     /** @type {(row: number) => void} */
     select(row) { selected = row; redraw(); },
     /** @type {(i: number, j: number) => void} */
-    setAxes(i, j) { [across, up] = [i, j]; look(home()); },
+    setAxes(i, j) { [across, up] = [i, j]; setView(home()); },
     /** @type {(k: number, on: boolean) => void} */
     show(k, on) { shown[k] = on; redraw(); },
     /** @type {(factor: number) => void} */
     zoom: (factor) => zoom(factor, here),
-    reset: () => look(home()),
+    reset: () => setView(home()),
     zoomToCloud() {
       if (selected === null) return;
       const widest = Math.max(sigma(selected, across), sigma(selected, up));
-      look({ x: x(selected), y: y(selected), reach: 6 * widest });
+      setView({ x: x(selected), y: y(selected), reach: 6 * widest });
     },
     // For what is laid over the plot: the layer, where it has a point of the plane, and word of every change.
     layer: plot,
@@ -373,7 +373,7 @@ export function makeMap({
     follow(listener) { follow = listener; },
     // Without a reach as close as ten times nearer than the whole map.
     /** @type {(u: number, v: number, reach: number) => void} */
-    look: (u, v, reach) => look({ x: u, y: v, reach: reach || home().reach / 10 }),
+    setView: (u, v, reach) => setView({ x: u, y: v, reach: reach || home().reach / 10 }),
     start() { Object.assign(view, home()); resize(); },
   };
 }

@@ -12,8 +12,8 @@ import traitlets
 from vaewidgets.io.checkpoints import stated_dataset
 from vaewidgets.models.linear_gaussian import water_filling
 from vaewidgets.widgets._core.panel import bundle, read_styles
-from vaewidgets.widgets._core.traits import Within
-from vaewidgets.widgets._core.view_panel import HeldPanel
+from vaewidgets.widgets._core.traits import Bounded
+from vaewidgets.widgets._core.view_panel import ViewPanel
 
 from .beta_stops import Stop, draw_pictures, make_stops
 
@@ -63,7 +63,7 @@ class BetaView(anywidget.AnyWidget):
     asked: traitlets.List[Any] = traitlets.List().tag(sync=True)
 
 
-class BetaDial(HeldPanel):
+class BetaDial(ViewPanel):
     """Turn beta, and watch dimensions drown: in a linear model that is solved, and in trained VAEs.
 
     Left, the best linear beta-VAE for data with the variances 9, 4, 1, .25, .25, .25: water stands at
@@ -108,11 +108,11 @@ class BetaDial(HeldPanel):
         A row that is not there.
     """
 
-    beta = Within(1.0, 2.0**-10, 2.0**10)
-    noise = Within(0.25, 2.0**-10, 2.0**10)
+    beta = Bounded(1.0, 2.0**-10, 2.0**10)
+    noise = Bounded(0.25, 2.0**-10, 2.0**10)
     linked = traitlets.Bool(False)
     row = traitlets.Int(0)
-    seed = Within(0, 0, 2**31 - 1)
+    seed = Bounded(0, 0, 2**31 - 1)
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from vaewidgets.data.pixels import tile, to_uint8
 from vaewidgets.evaluation.metrics import active_units, encode_all, held_out_elbo
 from vaewidgets.io.checkpoints import pretrained, stated_dataset
 from vaewidgets.models.likelihoods import Bernoulli
-from vaewidgets.models.vae import VAE, looks, unwrap
+from vaewidgets.models.vae import VAE, in_eval_mode, unwrap
 from vaewidgets.widgets._core.model_lock import model_lock
 
 #: What ships with the package: the same VAE of ten latents, trained on MNIST with each of these.
@@ -76,7 +76,7 @@ def make_stops(models: Mapping | None, images) -> tuple[list[Stop], Images | Non
     return [_measured(beta, models[beta], images) for beta in sorted(models)], images
 
 
-@looks
+@in_eval_mode
 def draw_pictures(stop: Stop, originals: Tensor | None, rows: range, noise: Tensor, seed: int) -> np.ndarray:
     """Decode what the dial shows of one stop: rows of pictures, one under the other.
 

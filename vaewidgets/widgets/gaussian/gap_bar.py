@@ -21,8 +21,8 @@ from vaewidgets.models.linear_gaussian import (
     shortfall,
 )
 from vaewidgets.widgets._core.panel import bundle, read_styles
-from vaewidgets.widgets._core.traits import Pair, Within
-from vaewidgets.widgets._core.view_panel import HeldPanel
+from vaewidgets.widgets._core.traits import Bounded, Pair
+from vaewidgets.widgets._core.view_panel import ViewPanel
 
 from .counter_noise import normals
 
@@ -47,7 +47,7 @@ class GapView(anywidget.AnyWidget):
     seed = traitlets.Int(0).tag(sync=True)
 
 
-class GapBar(HeldPanel):
+class GapBar(ViewPanel):
     """Deform q over the exact posterior of a linear model and see how far its ELBO falls short of log p(x).
 
     The model is p(z) = N(0, I), p(x|z) = N(W z, s^2 I) with W = diag(2, .5) R(theta) and s^2 = .5: all is
@@ -94,12 +94,12 @@ class GapBar(HeldPanel):
 
     mean = Pair((0.0, 0.0), -3.5, 3.5)
     sigma = Pair((0.6, 0.6), 0.05, 2.0)
-    angle = Within(0.0, -180.0, 180.0)
+    angle = Bounded(0.0, -180.0, 180.0)
     full = traitlets.Bool(False)
-    theta = Within(30.0, 0.0, 90.0)
+    theta = Bounded(30.0, 0.0, 90.0)
     x = Pair((1.0, 0.5), -3.0, 3.0)
-    k = Within(1, 1, LARGEST_K)
-    seed = Within(0, 0, 2**31 - 1)
+    k = Bounded(1, 1, LARGEST_K)
+    seed = Bounded(0, 0, 2**31 - 1)
 
     def __init__(self, **traits: Any) -> None:
         self.check_keywords(traits)

@@ -23,7 +23,7 @@ import { setAttributes } from "../_core/svg.js";
 /** @typedef {(values: { mu?: number[], sigma?: number[] }) => void} Change */
 /** @typedef {{ width: number, label: string, change: Change }} CloudOptions */
 
-// What a slider reaches, and what may be typed: sigma as CloudPanel has it.
+// What a slider reaches, and what may be typed: sigma as GaussianPanel has it.
 const MU_RANGE = [-5, 5], MU_DOMAIN = [-1e6, 1e6];
 const SIGMA_RANGE = [0.001, 100], SIGMA_DOMAIN = [1e-6, 1e6];
 

@@ -16,14 +16,14 @@ from vaewidgets.widgets._core.model_lock import follow, model_lock
 from vaewidgets.widgets._core.panel import read_styles
 from vaewidgets.widgets._core.plane import REACH
 from vaewidgets.widgets._core.traits import Latent, Sigma
-from vaewidgets.widgets._core.view_panel import HeldPanel
+from vaewidgets.widgets._core.view_panel import ViewPanel
 
 if TYPE_CHECKING:
     from vaewidgets.models.protocols import EncoderDecoder
 
 
-class CloudView(PageNetwork):
-    """The page's side of a `CloudPanel`: it draws the cloud, and a hand moves it there.
+class GaussianView(PageNetwork):
+    """The page's side of a `GaussianPanel`: it draws the cloud, and a hand moves it there.
 
     Attributes
     ----------
@@ -45,10 +45,10 @@ class CloudView(PageNetwork):
     reach = traitlets.Float(REACH).tag(sync=True)
 
 
-class CloudPanel(HeldPanel):
+class GaussianPanel(ViewPanel):
     """A panel whose truth is one cloud, held the same in the kernel and in the page.
 
-    Subclasses hand a `CloudView` to `hold` before ``super().__init__``, and call `begin` after it.
+    Subclasses hand a `GaussianView` to `hold` before ``super().__init__``, and call `begin` after it.
     """
 
     latent_dim = 2

@@ -12,12 +12,12 @@ import traitlets
 
 from vaewidgets.data.pixels import to_uint8
 from vaewidgets.io.checkpoints import stated_dataset
-from vaewidgets.widgets._core.canvas import Picture
+from vaewidgets.widgets._core.canvas import ImageCanvas
 from vaewidgets.widgets._core.encoded import Encoded
 from vaewidgets.widgets._core.panel import bundle, format_point, note_html, read_styles
 from vaewidgets.widgets._core.plane import REACH
 
-from .gaussian_view import CloudPanel, CloudView, button
+from .gaussian_view import GaussianPanel, GaussianView, button
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def areas(mu: float, sigma: float) -> tuple[float, float]:
     return positive, negative
 
 
-class KLView(CloudView):
+class KLView(GaussianView):
     """The page's side of a `KLLab`."""
 
     _esm = bundle("gaussian/kl_lab.js")
@@ -62,7 +62,7 @@ class KLView(CloudView):
     axis = traitlets.Unicode("z1").tag(sync=True)
 
 
-class KLLab(CloudPanel):
+class KLLab(GaussianPanel):
     """Move and stretch a cloud q = N(mu, diag(sigma^2)) and read what it pays against the prior N(0, I).
 
     Drag mu, and sigma by the rings on the ellipse, or use the sliders: everything is worked out in the
@@ -225,7 +225,7 @@ class KLLab(CloudPanel):
         self.listen(self.number, lambda row: self.set_trait("row", row))
         self.press(self.another, lambda: self._take_next(1))
         self.press(self.nearest, self._take_nearest)
-        self.original = Picture(display_width=56)
+        self.original = ImageCanvas(display_width=56)
         self.pays = widgets.HTML()
         controls = [self.label, self.number, self.another, self.nearest]
         self.picker = widgets.HBox(

@@ -10,10 +10,10 @@ import numpy as np
 import traitlets
 
 from vaewidgets.widgets._core.panel import bundle, format_point, read_styles
-from vaewidgets.widgets._core.traits import Latent, Within
+from vaewidgets.widgets._core.traits import Bounded, Latent
 
 from .counter_noise import normals
-from .gaussian_view import CloudPanel, CloudView
+from .gaussian_view import GaussianPanel, GaussianView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +90,7 @@ def exact_gradient(phi: float) -> Exact:
 _NAMES = ("mu", "sigma", "epsilon", "frozen", "redraws", "phi", "draws", "seed")
 
 
-class NoiseView(CloudView):
+class NoiseView(GaussianView):
     """The page's side of a `NoiseKnob`."""
 
     _esm = bundle("gaussian/noise_knob.js")
@@ -104,7 +104,7 @@ class NoiseView(CloudView):
     most_draws = traitlets.Int(MOST_DRAWS).tag(sync=True)
 
 
-class NoiseKnob(CloudPanel):
+class NoiseKnob(GaussianPanel):
     """Freeze the noise and move q, or redraw it: z = mu + sigma * epsilon as an arrow, and decoded.
 
     Below it the gradient of E f(z), f(z) = z^2 + sin z, z ~ N(phi^3, e^(2 phi)), estimated draw by draw in
@@ -164,10 +164,10 @@ class NoiseKnob(CloudPanel):
 
     epsilon = Latent((0.0, 0.0))
     frozen = traitlets.Bool(True)
-    redraws = Within(0, 0, MOST_DRAWS)
-    seed = Within(0, 0, 2**31 - 1)
-    phi = Within(0.5, -1.0, 1.0)
-    draws = Within(0, 0, MOST_DRAWS)
+    redraws = Bounded(0, 0, MOST_DRAWS)
+    seed = Bounded(0, 0, 2**31 - 1)
+    phi = Bounded(0.5, -1.0, 1.0)
+    draws = Bounded(0, 0, MOST_DRAWS)
 
     def __init__(
         self,

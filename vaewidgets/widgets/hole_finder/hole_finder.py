@@ -18,10 +18,10 @@ from vaewidgets.evaluation.scoreboard import check_judge
 from vaewidgets.io.checkpoints import stated_classes
 from vaewidgets.widgets._core.panel import Panel, format_point, note_html
 from vaewidgets.widgets._core.plane import REACH
-from vaewidgets.widgets._core.traits import Latent, Within
+from vaewidgets.widgets._core.traits import Bounded, Latent
 
 from .model_pair import check_pair, find_judge, sources
-from .model_plane import Frame, Nearest, Side
+from .model_plane import Frame, ModelPlane, Nearest
 from .twin_planes import TwinPlanes
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class HoleFinder(Panel):
     Attributes
     ----------
     z : tuple of 2 floats
-        The trait of truth: the cursor, on the VAE's plane. `z_ae` is where that is on the other.
+        The source of truth: the cursor, on the VAE's plane. `z_ae` is where that is on the other.
     sampler : str
         Whose draws are shown, and drawn next.
     tau : float
@@ -94,7 +94,7 @@ class HoleFinder(Panel):
 
     z = Latent()
     sampler = traitlets.Unicode()
-    tau = Within(TAU, 0.01, 0.99)
+    tau = Bounded(TAU, 0.01, 0.99)
     zoom = traitlets.Bool(False)
 
     def __init__(
@@ -118,7 +118,7 @@ class HoleFinder(Panel):
         for name, model in (("ae", ae), ("vae", vae)):
             check_judge(self.judge, model, name)
         self._lock = threading.RLock()
-        self._sides = [Side(name, m, self.judge, cells) for name, m in (("AE", ae), ("VAE", vae))]
+        self._sides = [ModelPlane(name, m, self.judge, cells) for name, m in (("AE", ae), ("VAE", vae))]
         self._sources = sources(ae, vae, seed)
         self.samplers = tuple(self._sources)
         self._seed = seed
@@ -298,7 +298,7 @@ class HoleFinder(Panel):
                     )
                     for side, frame in pairs
                 ]
-                self.planes.grounds = [_bytes(side.ground(frame)) for side, frame in pairs]
+                self.planes.grounds = [_bytes(side.confidence_map(frame)) for side, frame in pairs]
             self._on_z()
             self._on_count()
 

@@ -9,7 +9,7 @@ import torch
 
 from vaewidgets.evaluation.holes import confidence_of, decode_all
 from vaewidgets.evaluation.samplers import code_spread, fitted_atlas
-from vaewidgets.models.vae import looking
+from vaewidgets.models.vae import eval_mode
 from vaewidgets.widgets._core.model_lock import model_lock
 from vaewidgets.widgets._core.plane import REACH
 from vaewidgets.widgets._map.figure import class_rows, span
@@ -43,7 +43,7 @@ class Nearest(NamedTuple):
     distance: float
 
 
-class Side:
+class ModelPlane:
     """A model and its codes, as one plane of the panel shows them.
 
     Parameters
@@ -85,7 +85,7 @@ class Side:
     def probabilities(self, point) -> tuple[torch.Tensor, np.ndarray]:
         """Decode one point: its image (C, H, W), and the judge's probabilities, the last "none of these"."""
         image = self.decode([point])
-        with looking(self.judge):
+        with eval_mode(self.judge):
             return image[0], self.judge.probabilities(image)[0].numpy()
 
     def nearest(self, point) -> Nearest:
@@ -94,7 +94,7 @@ class Side:
         row = int(distances.argmin())
         return Nearest(row, None if self.labels is None else int(self.labels[row]), float(distances[row]))
 
-    def ground(self, frame: Frame) -> np.ndarray:
+    def confidence_map(self, frame: Frame) -> np.ndarray:
         """How sure the judge is over a frame: ndarray (cells, cells), float32, the top row first.
 
         Each value is that of the middle of its cell; computed once for each frame.

@@ -7,7 +7,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from vaewidgets.widgets._core.network_spec import CannotDescribe, describe, describe_classifier
+from vaewidgets.widgets._core.network_spec import UnsupportedLayerError, describe, describe_classifier
 from vaewidgets.widgets._core.panel import bundle, read_styles
 
 
@@ -58,6 +58,6 @@ class TwinPlanes(anywidget.AnyWidget):
                 name: {"spec": part.spec, "weights": part.weights}
                 for name, part in zip(("first", "second", "judge"), parts, strict=True)
             }
-        except CannotDescribe as error:
+        except UnsupportedLayerError as error:
             networks, self.reason = {}, str(error)
         super().__init__(networks=networks, **state)

@@ -8,13 +8,13 @@ import ipywidgets as widgets
 
 from vaewidgets.widgets._core.panel import note_html, title
 
-from .selection import Haul
+from .selection import LassoResult
 
 _WIDTH = "296px"
 _COLUMNS = ("lasso", "class", "right", "wrong", "purity", "found")
 
 
-class Game(widgets.VBox):
+class LassoGame(widgets.VBox):
     """What the game is played with, and what it says. It knows nothing of the points.
 
     Parameters
@@ -80,7 +80,7 @@ class Game(widgets.VBox):
             layout=dict(width="306px"),
         )
 
-    def show(self, taken: int, haul: Haul | None, hauls: list[Haul]) -> None:
+    def show(self, taken: int, haul: LassoResult | None, hauls: list[LassoResult]) -> None:
         """Say how many points are taken, what they turned out to be, and list the lassos before."""
         self.reveal.disabled = not taken or self.guess.disabled
         # What is to be done next stands out.
@@ -92,7 +92,7 @@ class Game(widgets.VBox):
         """Name a class."""
         return self._classes[c] if c < len(self._classes) else str(c)
 
-    def _sentence(self, taken: int, haul: Haul | None, number: int) -> str:
+    def _sentence(self, taken: int, haul: LassoResult | None, number: int) -> str:
         if not taken:
             return "Nothing is taken yet."
         points = f"{taken:,} point{'s' if taken > 1 else ''} taken"
@@ -105,7 +105,7 @@ class Game(widgets.VBox):
             f"Of all points of class {self.name(haul.meant)}, {_percent(haul.found)} are here."
         )
 
-    def _tabulate(self, hauls: list[Haul]) -> str:
+    def _tabulate(self, hauls: list[LassoResult]) -> str:
         rows = [
             (i, self.name(h.meant), f"{h.right:,}", f"{h.wrong:,}", _percent(h.purity), _percent(h.found))
             for i, h in enumerate(hauls, 1)

@@ -8,7 +8,7 @@ import ipywidgets as widgets
 import numpy as np
 import traitlets
 
-from vaewidgets._utils.text import tame
+from vaewidgets._utils.text import sanitize
 from vaewidgets.data.arrays import name_classes
 from vaewidgets.widgets._core.panel import Panel, format_point, note_html
 from vaewidgets.widgets._core.plane import REACH
@@ -26,8 +26,8 @@ from vaewidgets.widgets._map.figure import (
 )
 
 from .lasso import MapLasso
-from .lasso_game import Game
-from .selection import Haul, Polygon, Rows, circle, tally, within
+from .lasso_game import LassoGame
+from .selection import LassoResult, Polygon, Rows, circle, tally, within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ class LatentMap(Panel):
     Attributes
     ----------
     mu : ndarray of shape (N, d)
-        The trait of truth. Assigning moves every point in place; the number of points is fixed.
+        The source of truth. Assigning moves every point in place; the number of points is fixed.
     z : tuple of d floats
         Where the cursor is: link it to an explorer's with ``traitlets.link((map_, "z"), (explorer, "z"))``.
     labels_hidden : bool
@@ -68,7 +68,7 @@ class LatentMap(Panel):
         Rows of the points taken. They may be set too; then there is no lasso.
     guess : int or None
         The class that they are said to be; None stands for the one that most of them carry.
-    hauls : list of Haul
+    hauls : list of LassoResult
         What has been revealed so far, one for each lasso.
     figure : FigureWidget
         An ordinary Plotly figure, to restyle with Plotly's own API.
@@ -101,7 +101,7 @@ class LatentMap(Panel):
         self.mu = mu
         self.latent_dim = self.mu.shape[1]
         self._labels = labels = self._check_labels(labels)
-        classes = name_classes(labels) if classes is None else tuple(map(tame, classes))
+        classes = name_classes(labels) if classes is None else tuple(map(sanitize, classes))
         points = self._points()
         self._frame = span(points, np.zeros(2) if prior else None)
         circles = prior_circles(np.zeros(2)) if prior else []
@@ -111,10 +111,10 @@ class LatentMap(Panel):
             self._colours.append(trace.marker.color)
             trace.on_click(self._on_click)
         self.cursor, self.overlay = MapCursor(key_step=0.05 * self._frame[1] / REACH), MapLasso()
-        self.game = Game(classes, self._frame[1], labelled=labels is not None)
+        self.game = LassoGame(classes, self._frame[1], labelled=labels is not None)
         self.hide = self.game.hide
-        self.hauls: list[Haul] = []
-        self._haul: Haul | None = None
+        self.hauls: list[LassoResult] = []
+        self._haul: LassoResult | None = None
         self.state = widgets.HTML()
         self._connect()
         super().__init__(
@@ -161,7 +161,7 @@ class LatentMap(Panel):
             raise ValueError(f"radius must be positive, in axis units; got {radius!r}.")
         self.lasso = circle([*self.z, 0.0][:2], radius)
 
-    def reveal(self) -> Haul:
+    def reveal(self) -> LassoResult:
         """See what the points taken are, and note it in `hauls`; a second look at them is not noted again.
 
         Raises

@@ -50,7 +50,7 @@ class Rows(traitlets.TraitType):
         return np.unique(rows)
 
 
-class Haul(NamedTuple):
+class LassoResult(NamedTuple):
     """What was taken, once the labels are seen.
 
     Attributes
@@ -83,14 +83,14 @@ class Haul(NamedTuple):
         return self.most if self.guess is None else self.guess
 
 
-def tally(labels: np.ndarray, rows: np.ndarray, guess: int | None) -> Haul:
+def tally(labels: np.ndarray, rows: np.ndarray, guess: int | None) -> LassoResult:
     """Count what the points of `rows`, at least one, turned out to be."""
     own = labels[rows]
     most = int(np.bincount(own).argmax())
     meant = most if guess is None else guess
     right, of_class = int((own == meant).sum()), int((labels == meant).sum())
     found = right / of_class if of_class else 0.0
-    return Haul(len(rows), guess, most, right, len(rows) - right, right / len(rows), found)
+    return LassoResult(len(rows), guess, most, right, len(rows) - right, right / len(rows), found)
 
 
 def within(points: np.ndarray, corners) -> np.ndarray:

@@ -7,10 +7,10 @@ import { svgElement } from "../_core/svg.js";
 
 /** @import { Axis } from "../_core/chart.js" */
 /** @import { Context } from "../_core/model.js" */
-/** @typedef {{ name: string, value: number, error: number }} Rung */
+/** @typedef {{ name: string, value: number, error: number }} Bound */
 /**
  * @typedef {{
- *   rungs: Rung[], centre: number[], reach: number, mu: number[], sigma: number[], side: number,
+ *   rungs: Bound[], centre: number[], reach: number, mu: number[], sigma: number[], side: number,
  * }} Seen
  */
 /** @typedef {{ density: DataView, seen: Seen | { rungs?: undefined } }} Traits */
@@ -33,7 +33,7 @@ function render({ model, el }) {
   box.append(ladder.svg, plane.svg);
   ladder.svg.dataset.vwFrame = "0";
 
-  /** @type {(rungs: Rung[]) => void} */
+  /** @type {(rungs: Bound[]) => void} */
   const drawLadder = (rungs) => {
     rungAxis.ticks = rungs.map(({ name }, i) => ({ value: i, text: name }));
     const ends = rungs.flatMap(({ value, error }) => [value - 2 * error, value + 2 * error]);

@@ -10,7 +10,7 @@ from vaewidgets.widgets._core.panel import bundle, read_styles
 
 
 class LadderView(anywidget.AnyWidget):
-    """Charts of `Rung`s with two standard errors, and of a `TruePosterior`.
+    """Charts of `Bound`s with two standard errors, and of a `TruePosterior`.
 
     Attributes
     ----------

@@ -14,17 +14,17 @@ import traitlets
 from vaewidgets.data.dataset import Dataset, Images, check_images
 from vaewidgets.data.pixels import to_uint8
 from vaewidgets.evaluation import scoreboard
-from vaewidgets.evaluation.marginal_likelihood import Rung, ladder
+from vaewidgets.evaluation.marginal_likelihood import Bound, ladder
 from vaewidgets.models.likelihoods import Bernoulli
 from vaewidgets.models.objectives import binarize
-from vaewidgets.models.vae import VAE, looking
-from vaewidgets.widgets._core.background_loop import Runner
-from vaewidgets.widgets._core.canvas import Picture
+from vaewidgets.models.vae import VAE, eval_mode
+from vaewidgets.widgets._core.background_loop import BackgroundLoop
+from vaewidgets.widgets._core.canvas import ImageCanvas
 from vaewidgets.widgets._core.encoded import name_of
 from vaewidgets.widgets._core.model_lock import model_lock
-from vaewidgets.widgets._core.notifying_panel import TellingPanel
+from vaewidgets.widgets._core.notifying_panel import NotifyingPanel
 from vaewidgets.widgets._core.panel import format_point, note_html, title
-from vaewidgets.widgets._core.traits import Within
+from vaewidgets.widgets._core.traits import Bounded
 
 from .bound_ladder import LadderView
 from .columns import model_table, sampler_table, verdict
@@ -43,7 +43,7 @@ KS = (1, 5, 50)
 _ROW = dict(grid_gap="10px", flex_flow="row wrap", align_items="center")
 
 
-class Scoreboard(TellingPanel):
+class Scoreboard(NotifyingPanel):
     """Measure models beside each other, and one image's bounds beside its log p(x).
 
     Measuring runs beside the notebook, on copies of the models: other cells run meanwhile, and a training
@@ -71,7 +71,7 @@ class Scoreboard(TellingPanel):
         The column that the table of samplers is sorted by, and which way; "" for the order of measuring.
     model, row : str, int
         Whose ladder is shown, and of which image.
-    rungs : list of Rung
+    rungs : list of Bound
         Of that image: ELBO, IWAE_5, IWAE_50 and, with two latent dimensions, log p(x); nats.
     gap : float or None
         log p(x) - ELBO, nats, both by quadrature: the KL from the encoder's answer to the true posterior.
@@ -86,15 +86,15 @@ class Scoreboard(TellingPanel):
         misspelled keyword.
     """
 
-    draws = Within(10_000, scoreboard.FEWEST_DRAWS, 10_000_000)
-    seed = Within(0, 0, 2**31 - 1)
+    draws = Bounded(10_000, scoreboard.FEWEST_DRAWS, 10_000_000)
+    seed = Bounded(0, 0, 2**31 - 1)
     result = traitlets.Instance(scoreboard.Scoreboard, allow_none=True)
     sort = traitlets.Unicode("")
     descending = traitlets.Bool(False)
     model = traitlets.Unicode("")
     row = traitlets.Int(0)
     status = traitlets.Unicode("ready", read_only=True)
-    told_later = ("status", "result")
+    notified_later = ("status", "result")
 
     def __init__(
         self,
@@ -114,11 +114,11 @@ class Scoreboard(TellingPanel):
         firsts = {name: seeds[0] for name, seeds in self.models.items() if seeds[0].has_prior}
         self._vaes = cast(dict[str, VAE], firsts)
         self._stop, self._note, self._closed = threading.Event(), (0.0, ""), False
-        self._runner = Runner(
+        self._runner = BackgroundLoop(
             contextlib.nullcontext(), each=self._each, show=self._show_progress, done=self._done,
-            settled=self._tell_observers, threaded=threaded,
+            settled=self._notify_held, threaded=threaded,
         )  # fmt: skip
-        self.rungs: list[Rung] = []
+        self.rungs: list[Bound] = []
         self.gap: float | None = None
         self.posterior: TruePosterior | None = None
         self._measured = None
@@ -155,9 +155,9 @@ class Scoreboard(TellingPanel):
             self._stop.clear()
             self._note = (0.0, "")
             self.error_line.value = ""
-            with self._keeping_quiet():
+            with self._hold_notifications():
                 self.set_trait("status", "running")
-            self._tell_observers()
+            self._notify_held()
         finally:
             # An observer of "running" that is interrupted must not leave it so without a loop.
             self._runner.launch(self._work())
@@ -213,7 +213,7 @@ class Scoreboard(TellingPanel):
 
     def _done(self, error: BaseException | None) -> None:
         result, self._measured = self._measured, None
-        with self._keeping_quiet():
+        with self._hold_notifications():
             if error is not None:
                 self.set_trait("status", "failed")
                 self.show_error(error)
@@ -249,7 +249,7 @@ class Scoreboard(TellingPanel):
             0, min=0, max=count - 1, description="image", continuous_update=False,
             style=dict(description_width="44px"), layout=dict(width="380px"),
         )  # fmt: skip
-        self.picture, self.ladder, self.story = Picture(), LadderView(), widgets.HTML()
+        self.picture, self.ladder, self.story = ImageCanvas(), LadderView(), widgets.HTML()
         _, height, width = self.judge.image_shape
         self.picture.fit(width, height, 96)
         self.ladder_box = widgets.VBox([title("One image: from the ELBO to log p(x)"), self.story])
@@ -342,7 +342,7 @@ class Scoreboard(TellingPanel):
             model, x = self._vaes[self.model], self.images.images[self.row][None]
             if isinstance(model.likelihood, Bernoulli):
                 x = binarize(x, torch.Generator().manual_seed(self.seed))
-            with model_lock(model), looking(model):
+            with model_lock(model), eval_mode(model):
                 self.rungs = ladder(model, x, KS, seed=self.seed)
                 q = model.encode(x)
                 flat = model.latent_dim == 2

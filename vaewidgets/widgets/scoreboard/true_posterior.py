@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vaewidgets.evaluation.marginal_likelihood import log_joint
-from vaewidgets.models.vae import looks
+from vaewidgets.models.vae import in_eval_mode
 
 #: Points along a side of each grid; looks at most, each closer; nats under the best point that count as none.
 _POINTS, _LOOKS, _DEPTH = 121, 6, 8.0
@@ -43,7 +43,7 @@ class TruePosterior(NamedTuple):
     elbo: float
 
 
-@looks
+@in_eval_mode
 def true_posterior(model, x: Tensor, mu: Tensor, sigma: Tensor) -> TruePosterior:
     """Compute the posterior of one image, on a square that holds it and N(mu, sigma^2) to 2.6 sigma.
 

@@ -86,7 +86,7 @@ class Surprises(Panel):
     Attributes
     ----------
     rank : int
-        The trait of truth: which image is shown, 0 being the most surprising.
+        The source of truth: which image is shown, 0 being the most surprising.
     index : int
         Its row in the set.
     nats : ndarray of shape (N,)

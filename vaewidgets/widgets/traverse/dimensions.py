@@ -61,7 +61,7 @@ class Dimensions:
         return cls(mean_kl, worth, order, np.flatnonzero(dead).tolist(), centre, spread)
 
     def describe(self) -> list[dict]:
-        """List in order what the page shows of each, see `Traversal`."""
+        """List in order what the page shows of each, see `TraversalView`."""
         unit = "spread {:.2f}" if self.kl is None else "{:.2f} nats"
         longest = max(self.worth.max(), 1e-12)
         return [

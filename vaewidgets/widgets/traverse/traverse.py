@@ -18,11 +18,11 @@ from vaewidgets.models.vae import Posterior
 from vaewidgets.widgets._core.encoded import Encoded, check_decodes, decode_points
 from vaewidgets.widgets._core.model_lock import follow, model_lock
 from vaewidgets.widgets._core.panel import Panel, note_html
-from vaewidgets.widgets._core.traits import Latent, Within
+from vaewidgets.widgets._core.traits import Bounded, Latent
 
 from .dimensions import Dimensions
 from .image_chooser import ImageChooser, next_row
-from .traverse_view import FILM, KINDS, POINTS, STRIP, Traversal
+from .traverse_view import FILM, KINDS, POINTS, STRIP, TraversalView
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -88,7 +88,7 @@ class Traverse(Panel):
     dimension = traitlets.Int(0)
     a = Latent()
     b = Latent()
-    t = Within(0.5, 0.0, 1.0)
+    t = Bounded(0.5, 0.0, 1.0)
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Traverse(Panel):
                 setattr(self, name, traits.pop(name))
 
         self._build_chooser()
-        self.view = Traversal(
+        self.view = TraversalView(
             model, self._names, judge,
             dimensions=self._dimensions.describe(), prior=self._has_prior,
         )  # fmt: skip

@@ -11,8 +11,8 @@ import traitlets
 from vaewidgets.evaluation.holes import TAU
 from vaewidgets.models.conditional import ConditionalVAE
 from vaewidgets.widgets._core.network_spec import (
-    CannotDescribe,
     Description,
+    UnsupportedLayerError,
     check_own_methods,
     describe,
     describe_classifier,
@@ -26,7 +26,7 @@ POINTS, FILM = 41, 11
 KINDS = ("line", "great-circle")
 
 
-class Traversal(anywidget.AnyWidget):
+class TraversalView(anywidget.AnyWidget):
     """What moves under the hand, decoded in the page where the page can.
 
     Attributes
@@ -92,7 +92,7 @@ class Traversal(anywidget.AnyWidget):
         try:
             description, at, values = describe_given(model, len(self.classes))
             self.reason = ""
-        except CannotDescribe as error:
+        except UnsupportedLayerError as error:
             description, at, values = Description({}, b""), 0, b""
             self.reason = str(error)
         with self.hold_sync():
@@ -102,7 +102,7 @@ class Traversal(anywidget.AnyWidget):
     def _send_judge(self, judge) -> None:
         try:
             description = describe_classifier(judge)
-        except CannotDescribe as error:
+        except UnsupportedLayerError as error:
             self.judge_reason = str(error)
         else:
             with self.hold_sync():
@@ -123,7 +123,7 @@ def describe_given(model, classes: int) -> tuple[Description, int, bytes]:
 
     Raises
     ------
-    CannotDescribe
+    UnsupportedLayerError
     """
     if not classes:
         return describe(model), 0, b""

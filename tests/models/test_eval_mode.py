@@ -10,7 +10,7 @@ from torch import nn
 import vaewidgets as vw
 from vaewidgets.evaluation import metrics
 from vaewidgets.evaluation.marginal_likelihood import log_joint
-from vaewidgets.models.vae import looking, teaching, unwrap
+from vaewidgets.models.vae import eval_mode, train_mode, unwrap
 from vaewidgets.widgets._core.encoded import decode_points
 
 LAYERS = {
@@ -72,11 +72,11 @@ def test_looking_changes_nothing_and_hangs_on_no_flag(name, look, data):
 
 def test_the_flags_come_back_where_the_model_raises():
     model = own("Dropout")
-    with pytest.raises(ValueError), looking(model):
+    with pytest.raises(ValueError), eval_mode(model):
         assert not model.training and not torch.is_grad_enabled()
         raise ValueError
     assert all(module.training for module in model.modules())
-    with pytest.raises(ValueError), torch.no_grad(), teaching(model.eval()):
+    with pytest.raises(ValueError), torch.no_grad(), train_mode(model.eval()):
         assert model.training and torch.is_grad_enabled()
         raise ValueError
     assert not any(module.training for module in model.modules())
