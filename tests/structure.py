@@ -16,9 +16,9 @@ TESTS = Path(__file__).resolve().parent
 PACKAGE = TESTS.parent / "vaewidgets"
 
 #: Who may import whom. Each room may use those below it in this list of floors, and none beside or above it;
-#: `_version`, `_constants` and `_moved` import nothing (of `_moved` what its callers ask for, by name).
+#: `_version` and `_constants` import nothing.
 FLOORS = (
-    ("_version", "_constants", "_moved"),
+    ("_version", "_constants"),
     ("_utils",),
     ("models", "data"),
     ("io",),

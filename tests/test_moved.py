@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 
 import vaewidgets as vw
-from vaewidgets import _moved
+from vaewidgets._utils import moved
 
 #: Modules of 0.1.0 whose path is that of a package now, or of the same module.
 STAYED = [
@@ -95,7 +95,6 @@ NAMES = {
     ("training", "Training"): "training.loop",
     ("training", "fit"): "training.loop",
     ("widgets._describe", "CannotDescribe"): "io.layers",
-    ("widgets._panel", "STATIC"): "widgets._core.bundle",
     ("widgets.cockpit", "TrainingCockpit"): "widgets.cockpit.cockpit",
     ("widgets.explorer", "LatentExplorer"): "widgets.explorer.explorer",
     ("widgets.map", "LatentMap"): "widgets.latent_map.latent_map",
@@ -108,7 +107,7 @@ NAMES = {
 @pytest.fixture
 def fresh():
     """Old paths and names as a new process sees them: nobody has asked for one."""
-    for old in (*_moved.MODULES, *(f"check.{name}" for name in CHECKS)):
+    for old in (*moved.MODULES, *(f"check.{name}" for name in CHECKS)):
         sys.modules.pop(f"vaewidgets.{old}", None)
     for old, name in NAMES:
         module = sys.modules.get(f"vaewidgets.{old}")
@@ -120,9 +119,9 @@ def of_moves(caught) -> list[str]:
     return [str(w.message) for w in caught if issubclass(w.category, DeprecationWarning)]
 
 
-@pytest.mark.parametrize("old", sorted([*_moved.MODULES, *(f"check.{name}" for name in CHECKS)]))
+@pytest.mark.parametrize("old", sorted([*moved.MODULES, *(f"check.{name}" for name in CHECKS)]))
 def test_a_module_s_old_path_gives_the_module_itself(fresh, old):
-    new = f"vaewidgets.{_moved.MODULES.get(old, f'course.{old}')}"
+    new = f"vaewidgets.{moved.MODULES.get(old, f'course.{old}')}"
     there = import_module(new)
     name, spec = there.__name__, there.__spec__
     with warnings.catch_warnings(record=True) as caught:
@@ -150,13 +149,13 @@ def test_a_name_is_found_in_its_old_module(fresh, old, name):
         for _ in range(2):
             space = {}
             exec(f"from vaewidgets.{old} import {name}", space)
-            assert space[name] is getattr(home, _moved.RENAMED.get(name, name))
+            assert space[name] is getattr(home, moved.RENAMED.get(name, name))
     said = of_moves(caught)
     assert 1 <= len(said) <= 2 and len(set(said)) == len(said)
     if old in STAYED:
         assert said == [
             f"vaewidgets.{old}.{name} is now vaewidgets.{NAMES[old, name]}."
-            f"{_moved.RENAMED.get(name, name)}. The old name goes in version 0.3."
+            f"{moved.RENAMED.get(name, name)}. The old name goes in version 0.3."
         ]
         assert caught[0].filename == "<string>", "it points at the line that imports"
 
@@ -191,7 +190,7 @@ def test_public_names_of_modules_old_and_new_are_the_same_modules():
 
 def test_nothing_of_it_is_loaded_until_it_is_needed():
     code = "import sys, vaewidgets as vw; vw.fit, vw.VAE, vw.metrics, vw.load_data\n"
-    code += "assert 'vaewidgets._moved' not in sys.modules\n"
+    code += "assert 'vaewidgets._utils.moved' not in sys.modules\n"
     code += "import vaewidgets.steps; assert vaewidgets.steps is vw.steps"
     subprocess.check_call([sys.executable, "-c", code])
 

@@ -111,7 +111,7 @@ class _ModulesOf010:
     def find_spec(name: str, path: object = None, target: object = None):
         if not name.startswith(f"{__name__}."):
             return None
-        from ._moved import find_spec
+        from ._utils.moved import find_spec
 
         return find_spec(name)
 

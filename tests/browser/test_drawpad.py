@@ -21,7 +21,8 @@ class Mine(vw.VAE):
         return super().encode(1 - x)
 mine = vw.DrawPad(Mine(3, (1, 14, 20), hidden=(16,), seed=0))
 messages = []
-def count(panel, set_state=vw.widgets.drawpad.Pad.set_state):
+from vaewidgets.widgets.draw_pad.draw_pad import Pad
+def count(panel, set_state=Pad.set_state):
     panel.pad.set_state = lambda state: (messages.append(sorted(state)), set_state(panel.pad, state))
 for panel in (pad, mine):
     count(panel)

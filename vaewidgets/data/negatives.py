@@ -115,6 +115,6 @@ def __getattr__(name: str) -> object:
     """Find what had another name in 0.1.0."""
     if name not in ("make_rejects",):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from vaewidgets._moved import old_name
+    from vaewidgets._utils.moved import old_name
 
     return old_name(__name__, name)

@@ -151,6 +151,6 @@ def __getattr__(name: str) -> object:
     """Find what stood here in 0.1.0 and is elsewhere now, or has another name."""
     if name not in ("measure", "vary"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from vaewidgets._moved import old_name
+    from vaewidgets._utils.moved import old_name
 
     return old_name(__name__, name)
