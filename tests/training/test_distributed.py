@@ -54,7 +54,7 @@ def make(name, rank=0):
 def results(name, rank=0):
     run = make(name, rank)
     steps = [(s.numbers.tolist(), s.beta, s.lr, s.held_out and tuple(s.held_out)) for s in run]
-    return {"steps": steps, "weights": run.model.state_dict(), "size": run._team.size}
+    return {"steps": steps, "weights": run.model.state_dict(), "size": run._group.size}
 
 
 def work(folder):
