@@ -1,4 +1,4 @@
-"""What comes from outside, as it may stand in a sentence: short, on one line, and from left to right."""
+"""Make text from outside safe to print: short, on one line, without control characters."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-#: Characters.
+#: Characters that `truncate` keeps.
 LONGEST = 400
 
-# Control characters, those that turn the direction of whatever follows, and halves of characters, which no
-# terminal and no file takes.
+# Control characters, bidirectional overrides (they reverse the text that follows), and lone surrogates, which
+# no terminal and no file accepts.
 _UNRULY = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
 _UNRULY_NAME = re.compile(f"[{_UNRULY}]")
 _UNRULY_LINE = re.compile(f"(?!\n)[{_UNRULY}]")
 
 
 def truncate(said: object) -> str:
-    """Return what an exception or a text says, tame and on one line, cut off where it is long.
+    """Return the message of an exception, or a text: sanitized, on one line, at most `LONGEST` characters.
 
-    Of a mute exception it is the kind.
+    An exception without a message becomes the name of its class.
     """
     text = sanitize(" ".join(str(said).split())).rstrip(".: ") or type(said).__name__
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ... ({len(text):,} characters)"
 
 
 def sanitize(name: str) -> str:
-    """Return a name in which each character that would break a line, or turn its direction, is a U+FFFD."""
+    """Return a name with U+FFFD in place of each control or bidirectional character."""
     return _UNRULY_NAME.sub("\ufffd", name)
 
 
 def sanitize_lines(text: str) -> str:
-    """Return a text as `sanitize` does, its ends of lines kept: for what a terminal is sent."""
+    """Return a text for a terminal: as `sanitize` does, but line ends stay."""
     return _UNRULY_LINE.sub("\ufffd", text)
 
 
 def sanitize_json(value: Any) -> Any:
-    """Return what JSON holds with every text in it, keys too, as `sanitize` returns it."""
+    """Return a JSON value with every string in it sanitized, keys too."""
     if isinstance(value, str):
         return sanitize(value)
     if isinstance(value, dict):

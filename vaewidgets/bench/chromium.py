@@ -1,4 +1,4 @@
-"""Chromium that a program drives: what it is started with, and one page of it with a hand and an eye.
+"""Drive Chromium: its command-line arguments, and one page that can be clicked, dragged and read.
 
 Every wait is for a condition, with one generous limit: the machine may be busy.
 """

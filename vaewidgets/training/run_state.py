@@ -93,14 +93,14 @@ def set_learning_rate(adam: torch.optim.AdamW, lr: float) -> None:
 
 
 class EarlyStopping:
-    """The least held-out loss so far, and a copy of the weights that had it.
+    """The smallest held-out loss so far, and a copy of the weights that had it.
 
     Parameters
     ----------
     weights : dict of str to Tensor
         The model's own, that training changes.
     patience : int or None
-        Epochs without a lesser loss that are waited for; None keeps nothing and waits for ever.
+        Epochs to wait for a smaller loss; None copies nothing and never stops.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class EarlyStopping:
     loss : float
         Infinite before the first epoch has been measured.
     stale : int
-        Epochs since then.
+        Epochs since the smallest loss.
     """
 
     def __init__(self, weights: dict[str, Tensor], patience: int | None) -> None:
@@ -119,7 +119,7 @@ class EarlyStopping:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the patience is at its end."""
+        """Whether the loss has not fallen for `patience` epochs."""
         return self._patience is not None and self.stale >= self._patience
 
     @property
@@ -128,7 +128,7 @@ class EarlyStopping:
         return self.loss < math.inf
 
     def update(self, loss: float) -> None:
-        """Keep the weights of now if their loss is the least; without a patience nothing happens."""
+        """Copy the present weights if `loss` is the smallest so far; does nothing without a patience."""
         if self._patience is None:
             return
         if loss < self.loss:

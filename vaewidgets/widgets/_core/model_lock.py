@@ -1,4 +1,4 @@
-"""What panels that use one model share: its lock, word that its weights change, the right to change them."""
+"""What panels of one model share: its lock, notice of new weights, the exclusive right to train it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def follow(model, panel) -> None:
 
 
 def unfollow(panel) -> None:
-    """Let `panel` hear no more of any model."""
+    """Stop notifying `panel` of any model."""
     with _guard:
         for panels in list(_followers.values()):
             panels.discard(panel)
@@ -39,9 +39,9 @@ def followers(model) -> list:
 
 
 def notify(model, sender) -> None:
-    """Tell the panels that follow `model`, but for `sender`, that its weights have changed.
+    """Notify the panels that follow `model`, except `sender`, that its weights have changed.
 
-    A panel that fails shows it in its own error line: the others, and the training, go on.
+    A panel that raises shows the error in its own error line; the other panels and the training go on.
     """
     for panel in followers(model):
         if panel is not sender:
