@@ -6,6 +6,7 @@ of the packages that were modules in 0.1.0.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import warnings
 from importlib import import_module
@@ -230,7 +231,10 @@ RENAMED: dict[str, str] = {
 
 
 def _warn(old: str, new: str, stacklevel: int) -> None:
-    if sys._getframe(stacklevel).f_globals.get("__name__") == _PACKAGE:
+    frame = inspect.currentframe()
+    for _ in range(stacklevel):
+        frame = frame and frame.f_back
+    if frame and frame.f_globals.get("__name__") == _PACKAGE:
         stacklevel += 1  # `vw.name`: who asked is one frame further out
     warnings.warn(
         f"{old} is now {new}. The old name goes in version 0.3.", DeprecationWarning, stacklevel + 1
