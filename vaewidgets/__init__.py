@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Pyth
     from .models.vae import VAE, Autoencoder, Posterior
     from .training.loop import Training, fit
     from .training.records import Step, throttle
+    from .training.records import throttle as paced
     from .widgets import (
         BetaDial,
         Bottleneck,
