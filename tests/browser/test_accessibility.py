@@ -24,8 +24,8 @@ codes = torch.randn(36, 2)
 model.info = dict(dataset="d", classes=["a", "b", "c"])
 for each in (ae, judge):
     each.info = model.info
-model.atlas = model.train_atlas = vw.checkpoints.Atlas(codes, codes, labels)
-ae.atlas = ae.train_atlas = vw.checkpoints.Atlas(codes, None, labels)
+model.atlas = model.train_atlas = vw.checkpoints.EncodedDataset(codes, codes, labels)
+ae.atlas = ae.train_atlas = vw.checkpoints.EncodedDataset(codes, None, labels)
 data = vw.Dataset(images, images, ("a", "b", "c"), "d")
 explorer = vw.LatentExplorer(model, images)
 panels = [

@@ -31,8 +31,8 @@ judge = vw.Classifier((1, 8, 8), 6, hidden=(2,), seed=0)
 codes = torch.randn(36, 2)
 for each in (model, ae, cvae, judge):
     each.info = dict(dataset=names[0], classes=list(names))
-model.atlas = model.train_atlas = vw.checkpoints.Atlas(codes, codes, labels)
-ae.atlas = ae.train_atlas = vw.checkpoints.Atlas(codes, None, labels)
+model.atlas = model.train_atlas = vw.checkpoints.EncodedDataset(codes, codes, labels)
+ae.atlas = ae.train_atlas = vw.checkpoints.EncodedDataset(codes, None, labels)
 data = vw.Dataset(images, images, names, names[0])
 """
 PANELS = """

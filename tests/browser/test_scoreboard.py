@@ -9,14 +9,14 @@ from .harness import expect
 
 SETUP = """
 import torch, vaewidgets as vw
-from vaewidgets.io.checkpoints import Atlas
+from vaewidgets.io.checkpoints import EncodedDataset
 noise = torch.Generator().manual_seed(0)
 data = vw.Images(torch.rand(80, 1, 4, 4, generator=noise), torch.arange(80) % 3)
 def made(kind, seed):
     model = kind(2, (1, 4, 4), hidden=(16,), seed=seed).requires_grad_(False)
     model.decoder[0].weight *= 20
     q = vw.metrics.encode_all(model, data.images)
-    model.atlas = Atlas(q.mu, q.logvar, data.labels)
+    model.atlas = EncodedDataset(q.mu, q.logvar, data.labels)
     return model
 judge = vw.Classifier((1, 4, 4), 3, hidden=(8,), seed=0).requires_grad_(False)
 with torch.no_grad():

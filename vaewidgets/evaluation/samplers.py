@@ -171,7 +171,7 @@ def samplers_for(model: Decoder, atlas: EncodedDataset | None = None, *, seed: i
     ----------
     model : VAE or Autoencoder
         With a ``train_atlas``, to whose codes the densities are fitted, or else an ``atlas``.
-    atlas : Atlas, optional
+    atlas : EncodedDataset, optional
         In place of the model's own.
     seed : int
         Of the mixture's fit.
@@ -214,7 +214,7 @@ def fitted_atlas(model: Decoder) -> EncodedDataset:
     if atlas is None:
         raise ValueError(
             f"this {type(model).__name__} has no atlas, so no codes to fit a sampler to: encode images and "
-            "set model.atlas = vw.checkpoints.Atlas(mu, logvar, labels)."
+            "set model.atlas = vw.checkpoints.EncodedDataset(mu, logvar, labels)."
         )
     if atlas.mu.shape[1] != model.latent_dim:
         raise ValueError(

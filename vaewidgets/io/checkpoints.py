@@ -67,7 +67,7 @@ def save(
     model : VAE, Autoencoder, ConditionalVAE or Classifier
         Its atlases and info, if it has them, are written too.
     path : path
-    atlas, train_atlas : Atlas, optional
+    atlas, train_atlas : EncodedDataset, optional
         In place of the model's own.
     half : bool
         Store weights and atlases as float16: half the size, about three significant digits.

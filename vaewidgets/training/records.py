@@ -65,7 +65,7 @@ class Step:
         Since the start of training, without the time the caller spent between steps.
     numbers : Tensor of shape (2 + d,)
         The terms of the batch, still on the device: a step that nobody reads costs no waiting for it.
-    held_out : Terms or None
+    held_out : LossTerms or None
         On the last step of an epoch, of the validation images with the weights after it, and with the
         bound itself (beta = 1); else None.
     """

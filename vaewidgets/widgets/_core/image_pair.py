@@ -23,7 +23,7 @@ class ImagePair(widgets.HBox):
 
     Attributes
     ----------
-    original, reconstruction : Picture
+    original, reconstruction : ImageCanvas
     """
 
     def __init__(self, shape: tuple[int, int], side: int) -> None:

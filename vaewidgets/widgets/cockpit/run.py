@@ -34,7 +34,7 @@ class Run:
     seed : int
         Of the noise of the steps to come.
     history : History
-    last : Terms or None
+    last : LossTerms or None
         Means over the last few batches that were noted.
     speed : float or None
         Images per second: a running mean.

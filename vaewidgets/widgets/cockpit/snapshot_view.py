@@ -53,7 +53,7 @@ class TrainingView:
     Attributes
     ----------
     figure : FigureWidget
-    grid, originals, reconstructions : Picture
+    grid, originals, reconstructions : ImageCanvas
     across, up : Dropdown
         The coordinates that span the plane.
     map_box, grid_box, pairs_box : VBox

@@ -32,7 +32,7 @@ class Interpolation(widgets.VBox):
     set_a, set_b : Button
     t : FloatSlider
         0 is A, 1 is B.
-    film : Picture
+    film : ImageCanvas
     """
 
     def __init__(self, decode: Callable[[np.ndarray], Tensor], shape: tuple[int, int]) -> None:
