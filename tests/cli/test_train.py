@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import warnings
@@ -779,10 +778,9 @@ def test_kill_9_loses_what_came_after_the_last_state(tmp_path, out, signal_after
 
 
 def team_of_two():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    return (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port", port)
+    # It finds a port by itself: one that is found here may be taken before it is used.
+    alone = ("--standalone", "--local-addr", "127.0.0.1")
+    return (sys.executable, "-m", "torch.distributed.run", *alone, "--nproc-per-node=2")
 
 
 @posix

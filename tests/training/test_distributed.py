@@ -1,7 +1,6 @@
 """Two processes that train together are one: same steps, same weights, whatever the objective."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -68,13 +67,13 @@ def work(folder):
 def team(tmp_path_factory):
     """The results of two processes that trained together."""
     folder = tmp_path_factory.mktemp("team")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    # Where the two meet is held here: a port that is only found may be taken before it is used.
+    meeting = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     environment = {
-        **os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        **os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(meeting.port),
         "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "GLOO_SOCKET_IFNAME": "lo",
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
     }  # fmt: skip
     program = f"import test_distributed; test_distributed.work({str(folder)!r})"
     processes = [
