@@ -220,3 +220,7 @@ def test_paced_is_throttle():
         assert vw.paced is vw.throttle
     assert caught[0].filename == __file__
     assert "paced" in vw.__all__ and "throttle" in vw.__all__
+
+
+def test_the_public_modules_are_where_their_paths_of_0_1_0_lead():
+    assert {name: moved.MODULES.get(name, home) for name, home in vw._MODULES.items()} == vw._MODULES

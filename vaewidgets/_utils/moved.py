@@ -128,9 +128,6 @@ MODULES = {
     "written_for": "course.written_for",
 }
 
-#: A module's place after 0.1.0 that was never released; installed console scripts still import it.
-_UNRELEASED = {"cli.main": "cli.app"}
-
 #: Where else to look for what stood in an old module: by the module, or the package, that has its place now.
 ELSEWHERE = {
     "bench.report": ("_utils.text",),
@@ -148,7 +145,7 @@ ELSEWHERE = {
     "cli.train_classifier": ("evaluation.classifier", "training.classifier", "cli.train_common"),
     "cli.train_options": ("cli.train", "cli.train_common", "_constants"),
     "cli.train_vae": ("cli.train_common", "training.loop"),
-    "data": ("data.load", "data.dataset", "data.arrays", "data.npz", "data.image_folder", "data.white_level"),
+    "data": ("data.dataset", "data.load", "data.arrays", "data.npz", "data.image_folder", "data.white_level"),
     "data.image_folder": ("_utils.text",),
     "evaluation": ("cli.evaluate", "_constants"),
     "models": ("models.vae", "models.likelihoods", "_utils.threads"),
@@ -279,8 +276,7 @@ class _SameModule(Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = import_module(self.target)
         self.spec = module.__spec__
-        if spec.name.removeprefix(f"{_PACKAGE}.") not in _UNRELEASED:
-            _warn(spec.name, self.target, 2)
+        _warn(spec.name, self.target, 2)
         return module
 
     def exec_module(self, module: ModuleType) -> None:
@@ -300,7 +296,7 @@ class _OldSubmodules:
 def find_spec(name: str) -> ModuleSpec | None:
     """Return the spec of a module by its path in 0.1.0; None of any other."""
     old = name.removeprefix(f"{_PACKAGE}.")
-    new = MODULES.get(old) or _UNRELEASED.get(old)
+    new = MODULES.get(old)
     if new is None and old.startswith("check."):
         new = f"course.{old}"
     if new is None:

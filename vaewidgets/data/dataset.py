@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
+# torch is imported where tensors are looked at: files are read, and refused, before that.
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .report import Report
 
 
@@ -79,6 +80,8 @@ def check_images(
     support: tuple[float, float] = (0.0, 1.0),
 ) -> None:
     """Raise unless `images` is a (N, C, H, W) float tensor inside `support`, of `image_shape` if given."""
+    from torch import Tensor
+
     if not isinstance(images, Tensor):
         hints = {Dataset: "Take one of its splits, data.train or data.test.", Images: "Take its .images."}
         raise TypeError(

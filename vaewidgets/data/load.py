@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from vaewidgets._utils.safe_open import safe_open
 from vaewidgets._utils.text import sanitize, truncate
 
+from .dataset import Dataset, Images
 from .image_folder import Folder, read_folder
 from .npz import read_npz
 from .report import Report
@@ -23,8 +24,6 @@ from .white_level import Range, check_white, from_bytes, to_pixels
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from torch import Tensor
-
-    from .dataset import Dataset, Images
 
 #: The environment variable that names a torchvision root (a folder that holds MNIST/raw).
 DATA_VARIABLE = "VAEWIDGETS_DATA"
@@ -170,8 +169,6 @@ def _digits() -> Dataset:
     import torch
     from sklearn.datasets import load_digits
 
-    from .dataset import Dataset, Images
-
     digits = load_digits()
     images, found = to_pixels(torch.from_numpy(digits.images).unsqueeze(1), white=16)
     labels = torch.from_numpy(digits.target).long()
@@ -190,7 +187,6 @@ def _torchvision(name: str, root, download: bool) -> Dataset:
                 f"{cls.__name__}/raw, or allow download=True; load_data('digits') needs nothing."
             )
         _download(cls, name, folder)
-    from .dataset import Dataset
 
     train, test = _read_splits(cls, folder, True, False)
     low = min(split.images.min().item() for split in (train, test))
@@ -215,7 +211,6 @@ def _torchvision_class(name: str):
 
 def _read_splits(cls, folder: Path, *training: bool) -> list[Images]:
     """Read the training split for each True, the test split for each False."""
-    from .dataset import Images
 
     raw = folder / cls.__name__ / "raw"
     packed = any(not _part(raw, name).exists() and _part(raw, name, ".gz").exists() for name in _PARTS)
@@ -289,8 +284,6 @@ def _naming(path):
 def _folder(folder, found: Folder, test_fraction: float, seed: int) -> Dataset:
     import torch
 
-    from .dataset import Dataset, Images
-
     if found.held_out is None:
         parts, split = _random_parts(len(found.images), test_fraction, seed), f"at random, seed {seed}"
     else:
@@ -320,7 +313,6 @@ def _arrays(
     others: Sequence[str] = (),
 ) -> Dataset:
     from .arrays import as_images, as_labels
-    from .dataset import Dataset, Images
 
     images, found, doubts = as_images(source, white)
     parts = _random_parts(len(images), test_fraction, seed)
