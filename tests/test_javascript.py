@@ -306,13 +306,12 @@ def expect_ends():
 
 
 def expect_decoder():
-    half = wake(vw.VAE(2, (1, 7, 7), trunk="conv", hidden=(5, 6), seed=0))
-    in_half = describe(half, half=True)
+    half = wake(vw.VAE(2, (1, 7, 7), trunk="conv", hidden=(5, 6), seed=0)).half().float()
     models = [
         *(expect_model(name, vw.pretrained(name), 100) for name in PRETRAINED),
         *(expect_model(*case) for case in every_kind()),
         *(expect_model(name, own_decoder(*own), encoder=False) for name, own in CONVOLUTIONS.items()),
-        expect_model("weights in half precision", half.half().float(), encoder=False, description=in_half),
+        expect_model("weights in half precision", half, encoder=False),
     ]
     small = describe(vw.VAE(2, (1, 4, 4), hidden=(4,), seed=0), encoder=True)
     halves = every_half()
@@ -357,10 +356,10 @@ def own_decoder(shape, layers):
 
 
 @torch.no_grad()
-def expect_model(name, model, count=20, *, encoder=True, description=None):
+def expect_model(name, model, count=20, *, encoder=True):
     if isinstance(model, vw.ConditionalVAE):
         model = model.given(3)
-    description = description or describe(model, encoder=encoder)
+    description = describe(model, encoder=encoder)
     z = (torch.rand(count, model.latent_dim, generator=generator(7)) * 2 - 1) * 4
     images = model.decode(z)
     assert images.std() > 0.02

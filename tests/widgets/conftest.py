@@ -1,5 +1,6 @@
 """Panels without a browser: a comm that records what the kernel sends, and models that count."""
 
+import hashlib
 from dataclasses import dataclass, field
 
 import comm
@@ -16,10 +17,11 @@ FLOAT32 = {"rel": 1e-5, "abs": 1e-6}
 
 @dataclass
 class Wire:
-    """Messages from the kernel to the page, as (widget id, content), in order; first states likewise."""
+    """What the kernel sends: messages as (widget id, content) in order, their buffers, and first states."""
 
     messages: list = field(default_factory=list)
     opened: list = field(default_factory=list)
+    buffers: list = field(default_factory=list)
 
     def updates(self, widget) -> list[dict]:
         """The states sent for one widget since the start, or since `clear`."""
@@ -32,6 +34,7 @@ class Wire:
     def clear(self) -> None:
         self.messages.clear()
         self.opened.clear()
+        self.buffers.clear()
 
 
 @pytest.fixture
@@ -43,11 +46,18 @@ def wire(monkeypatch) -> Wire:
         def publish_msg(self, msg_type, data=None, metadata=None, buffers=None, **keys):
             if msg_type == "comm_msg":
                 record.messages.append((self.comm_id, data))
+                record.buffers.append(buffers)
             elif msg_type == "comm_open":
                 record.opened.append((self.comm_id, data["state"]))
 
     monkeypatch.setattr(comm, "create_comm", RecordingComm)
     return record
+
+
+def told_of(description) -> dict:
+    """What the page is told of a network whose weights halves do not hold."""
+    digest = hashlib.sha256(description.weights).hexdigest()
+    return {"spec": description.spec, "parts": [{"hash": digest[:32], "dtype": "float32"}]}
 
 
 def from_page(widget, **state) -> None:

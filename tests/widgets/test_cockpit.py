@@ -581,7 +581,7 @@ def test_a_linked_explorer_decodes_with_new_weights_at_most_twice_a_second():
     with torch.no_grad():
         expected = to_uint8(model.decode(torch.zeros(1, 2))[0])
     assert (explorer.image == expected).all()
-    assert explorer.latent.weights == vw.LatentExplorer(model).latent.weights
+    assert explorer.latent.networks == vw.LatentExplorer(model).latent.networks
     cockpit.close()
 
 

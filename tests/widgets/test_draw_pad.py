@@ -203,7 +203,7 @@ def test_what_the_page_cannot_encode_the_kernel_answers(wire, images):
 
 def test_it_follows_a_training_and_is_forgotten_when_closed(wire, model, images):
     panel = vw.DrawPad(model, images, image=drawing())
-    before, sent, codes = panel.mu, panel.pad.weights, panel.codes.copy()
+    before, sent, codes = panel.mu, panel.pad.networks, panel.codes.copy()
     with torch.no_grad():
         model.mu.weight *= -1
     notify(model, None)
@@ -212,7 +212,7 @@ def test_it_follows_a_training_and_is_forgotten_when_closed(wire, model, images)
     assert panel.mu == pytest.approx(mu, **FLOAT32) != before
     assert not np.allclose(panel.codes, codes)
     assert np.array_equal(np.frombuffer(panel.pad.codes, "<f4"), panel.codes.ravel())
-    assert panel.pad.weights != sent
+    assert panel.pad.networks != sent
     panel.close()
     assert followers(model) == []
 

@@ -15,7 +15,7 @@ from vaewidgets.data.pixels import to_uint8
 from vaewidgets.io.checkpoints import EncodedDataset
 from vaewidgets.widgets._core.network_spec import describe
 
-from .conftest import CountingVAE, from_page
+from .conftest import CountingVAE, from_page, told_of
 
 
 def decoded(model, z) -> np.ndarray:
@@ -79,7 +79,7 @@ def test_what_the_page_can_decode_is_not_sent_to_it(wire):
     model = vw.VAE(2, (1, 6, 5), hidden=(16,), seed=0)
     panel = vw.LatentExplorer(model)
     assert "in this page" in panel.where.value
-    assert panel.latent.weights == describe(model).weights
+    assert panel.latent.networks == {"model": told_of(describe(model))}
     assert panel.canvas.key == panel.cursor.key == panel.grid.picture.key == panel.latent.key
     wire.clear()
     with unittest.mock.patch.object(nn.Module, "__call__", side_effect=AssertionError("the kernel decoded")):
@@ -107,22 +107,22 @@ def test_weights_that_were_trained_on_are_sent_again(wire, digits, monkeypatch):
     monkeypatch.setattr("vaewidgets.widgets._core.browser_network.time.monotonic", lambda: clock[0])
     model = vw.VAE(2, (1, 8, 8), hidden=(8,), seed=0)
     panel = vw.LatentExplorer(model)
-    before = panel.latent.weights
+    before = panel.latent.networks
     for _ in vw.fit(model, digits.train.images[:100], epochs=1):
         pass
     wire.clear()
     from_page(panel.sliders[0], value=0.5)
-    assert panel.latent.weights == before  # a hand moves often: looked at twice a second
+    assert panel.latent.networks == before  # a hand moves often: looked at twice a second
     clock[0] = 0.6
     from_page(panel.sliders[0], value=0.6)
-    assert panel.latent.weights == describe(model).weights != before
+    assert panel.latent.networks == {"model": told_of(describe(model))} != before
     clock[0] = 1.2
     from_page(panel.sliders[0], value=0.7)
     assert len(wire.updates(panel.latent)) == 1
     with torch.no_grad():
         model.decoder[0].bias += 1
     panel.z = (0, 0)  # Python does not move often
-    assert panel.latent.weights == describe(model).weights
+    assert panel.latent.networks == {"model": told_of(describe(model))}
 
 
 def test_the_same_z_again_decodes_nothing(wire, model):
@@ -329,7 +329,7 @@ def test_a_model_that_the_page_cannot_run_is_decoded_by_the_kernel_which_says_so
     panel = vw.LatentExplorer(Plasma())
     assert "by the kernel" in panel.where.value and "Plasma" in panel.where.value
     assert panel.hover.disabled
-    assert panel.latent.weights == b""
+    assert panel.latent.networks == {}
     from_page(panel.sliders[0], value=1.0)
     assert len(wire.updates(panel.canvas)) >= 1
     assert shown(panel.canvas)[0, 0] == round(255 / (1 + np.exp(-1)))

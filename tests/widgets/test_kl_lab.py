@@ -153,7 +153,7 @@ def test_what_the_page_cannot_decode_the_kernel_does(wire, images):
 
     model = Mine(2, (1, 6, 5), hidden=(8,), seed=0)
     lab = vw.KLLab(model, images)
-    assert "Mine.decode" in lab.view.reason and lab.view.weights == b""
+    assert "Mine.decode" in lab.view.reason and lab.view.networks == {}
     from_page(lab.view, mu=[1.0, -1.0], sigma=[0.5, 0.25])
     points = torch.tensor([[1, -1], [0.5, -1], [1.5, -1], [1, -0.75], [1, -1.25]])
     with torch.no_grad():
@@ -165,11 +165,11 @@ def test_what_the_page_cannot_decode_the_kernel_does(wire, images):
 def test_weights_that_change_elsewhere_are_sent():
     model = vw.VAE(2, (1, 6, 5), hidden=(8,), seed=0)
     lab = vw.KLLab(model)
-    before = lab.view.weights
+    before = lab.view.networks
     with torch.no_grad():
         next(model.decoder.parameters()).add_(1)
     lab.weights_changed()
-    assert lab.view.weights != before
+    assert lab.view.networks != before
     lab.close()
     assert lab.view.comm is None
 

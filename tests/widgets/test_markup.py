@@ -15,7 +15,8 @@ from PIL import Image
 import vaewidgets as vw
 from vaewidgets._utils.text import sanitize
 from vaewidgets.data.arrays import name_classes
-from vaewidgets.widgets._core.panel import WIDGETS, PanelStyle, tree
+from vaewidgets.widgets._core.bundle import WIDGETS
+from vaewidgets.widgets._core.panel import PanelStyle, tree
 from vaewidgets.widgets._map.figure import plain
 from vaewidgets.widgets.explorer.html_page import write_page
 

@@ -89,21 +89,30 @@ def test_describing_changes_nothing_and_freezes_the_weights():
         description.spec = {}
 
 
-def test_half_is_half_the_size_and_rounds_once():
+def test_weights_are_halves_where_those_hold_them_exactly():
     model = vw.VAE(2, (1, 4, 4), hidden=(3,), seed=0)
-    full, half = describe(model), describe(model, half=True)
+    full = describe(model, encoder=True)
+    assert [part.dtype.name for part in full.parts] == ["float32", "float32"]
+    model.decoder.half().float()
+    mixed = describe(model, encoder=True)
+    assert [part.dtype.name for part in mixed.parts] == ["float16", "float32"]
+    assert mixed.spec == full.spec and sum(part.size for part in mixed.parts) == full.spec["size"]
+    half = describe(model.half().float(), encoder=True)
     assert half.spec == {**full.spec, "dtype": "float16"}
-    assert 2 * len(half.weights) == len(full.weights)
     assert np.array_equal(values(half), values(full).astype(np.float16))
 
 
-def test_half_refuses_what_it_cannot_hold():
-    model = make(nn.Linear(2, 16))
+def test_a_decoder_is_described_alike_with_and_without_its_encoder():
+    model = vw.VAE(2, (1, 4, 4), hidden=(3,), seed=0)
+    assert np.array_equal(describe(model).parts[0], describe(model, encoder=True).parts[0])
+
+
+def test_what_halves_do_not_hold_stays_as_it_is():
+    model = make(nn.Linear(2, 16).half().float())
     with torch.no_grad():
         model.decoder[0].weight[0, 0] = 1e5
-    describe(model)
-    with pytest.raises(UnsupportedLayerError, match=r"decoder\.0\.weight has values too large for float16"):
-        describe(model, half=True)
+    (part,) = describe(model).parts
+    assert part.dtype == np.float32 and part.max() == 1e5
 
 
 def test_other_floating_types_become_float32():

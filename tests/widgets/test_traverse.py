@@ -16,7 +16,7 @@ from vaewidgets.widgets._core.model_lock import followers
 from vaewidgets.widgets._core.network_spec import describe, describe_classifier
 from vaewidgets.widgets.traverse.traverse_view import describe_given
 
-from .conftest import FLOAT32, from_page
+from .conftest import FLOAT32, from_page, told_of
 from .test_explorer import decoded, shown
 
 DEAD = [1, 3]
@@ -265,7 +265,7 @@ def test_the_kernel_decodes_and_judges_where_the_page_cannot(wire, images):
 
     panel = vw.Traverse(model, images, judge=Judge())
     assert "Mine.decode" in panel.view.reason and "Judge" in panel.view.judge_reason
-    assert "decoded by the kernel: Mine.decode" in panel.where.value and panel.view.weights == b""
+    assert "decoded by the kernel: Mine.decode" in panel.where.value and panel.view.networks == {}
     from_page(panel.view, z=[1.0, 0.0, -1.0, 2.0, 0.5], dimension=2)
     np.testing.assert_array_equal(tile(panel, "z"), expected_tile(model.decode(torch.tensor([panel.z]))))
     strip = torch.tensor(panel.strip(), dtype=torch.float32)
@@ -306,8 +306,8 @@ def test_the_kernel_decodes_every_label_where_the_page_cannot(wire, images):
 
 def test_the_page_is_sent_decoder_and_judge_once(wire, model, images, judge):
     panel = vw.Traverse(model, images, judge=judge)
-    assert panel.view.weights == describe(model).weights
-    assert panel.view.judge_weights == describe_classifier(judge).weights
+    told = {"model": told_of(describe(model)), "judge": told_of(describe_classifier(judge))}
+    assert panel.view.networks == told
     assert not panel.view.tiles and not panel.view.confidence
     wire.clear()
     panel.row = 4
@@ -317,7 +317,7 @@ def test_the_page_is_sent_decoder_and_judge_once(wire, model, images, judge):
     assert sent <= {"z", "t", "dimension"}
     model.decoder[0].weight.mul_(2)
     panel.weights_changed()
-    assert panel.view.weights == describe(model).weights
+    assert panel.view.networks == {**told, "model": told_of(describe(model))} != told
     np.testing.assert_array_equal(shown(panel.reconstruction), decoded(model, panel.mu[4]))
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+from uuid import uuid4
 
 #: Plotly 6 and 7: the traits of a FigureWidget by which it is drawn. Plotly sends edits to the views that are
 #: there; one that comes later gets what these held when the figure was made (plotly/plotly.py issue 4998).
@@ -68,6 +69,20 @@ def construction_callback(kind: Any) -> Callable | None:
 def model_id_asked_for(widget: Any) -> str | None:
     """Return the model id that a widget was made with: ipywidgets 8.1 has no ``model_id`` until it opens."""
     return widget._model_id
+
+
+def name_model(widget: Any) -> str:
+    """Return the model id that a widget has in the page or will have there: ipywidgets 8.1 says it late."""
+    widget._model_id = widget._model_id or uuid4().hex
+    return widget._model_id
+
+
+def edits_of(figure: Any) -> list[int]:
+    """Count the edits of a FigureWidget's traces and of its layout.
+
+    Plotly 6 and 7 send the counts to the page with every edit, but the edits themselves to views alone.
+    """
+    return [figure._last_trace_edit_id, figure._last_layout_edit_id]
 
 
 def add_config(figure: Any, options: dict[str, Any]) -> None:

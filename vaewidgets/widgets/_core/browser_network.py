@@ -5,15 +5,49 @@ from __future__ import annotations
 import math
 import time
 
-import anywidget
 import torch
 import traitlets
 
-from .network_spec import UnsupportedLayerError, describe
+from .network_spec import Description, UnsupportedLayerError, describe
+from .page_module import Asset, PageModule
 
 
-class PageNetwork(anywidget.AnyWidget):
-    """A widget whose page runs the decoder of a model, and its encoder if asked.
+class PageNetworks(PageModule):
+    """A widget whose page runs networks.
+
+    Attributes
+    ----------
+    networks : dict of dict
+        By name: ``spec``, as of `Description`, and ``parts``, the ``hash`` by which the page asks for a part
+        of the weights and its ``dtype``. Its module is given ``weights`` in place of ``parts``.
+    """
+
+    networks = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, **state) -> None:
+        self._weights: dict[str, list[Asset]] = {}
+        super().__init__(**state)
+
+    def assets(self) -> list[Asset]:
+        """List what the page may ask this widget for."""
+        return [*super().assets(), *(asset for assets in self._weights.values() for asset in assets)]
+
+    def give(self, name: str, description: Description | None) -> None:
+        """Let the page run a network under this name, or no longer."""
+        networks = {other: network for other, network in self.networks.items() if other != name}
+        self._weights.pop(name, None)
+        if description:
+            self._weights[name] = [Asset(part.tobytes()) for part in description.parts]
+            parts = [
+                {"hash": asset.hash, "dtype": part.dtype.name}
+                for asset, part in zip(self._weights[name], description.parts, strict=True)
+            ]
+            networks[name] = {"spec": description.spec, "parts": parts}
+        self.networks = networks
+
+
+class PageNetwork(PageNetworks):
+    """A widget whose page runs the decoder of a model, and its encoder if asked: the network "model".
 
     Parameters
     ----------
@@ -27,9 +61,6 @@ class PageNetwork(anywidget.AnyWidget):
         Why the kernel must do it; empty where the page can.
     """
 
-    spec = traitlets.Dict().tag(sync=True)
-    weights = traitlets.Bytes().tag(sync=True)
-
     def __init__(self, model, *, encoder: bool = False, **state) -> None:
         self._model, self._encoder, self._looked = model, encoder, -math.inf
         self._sent: list[float] | None = None
@@ -38,22 +69,19 @@ class PageNetwork(anywidget.AnyWidget):
         self.refresh()
 
     def refresh(self, pause: float = 0.0) -> None:
-        """Send the layers if their weights have changed; look at most once in `pause` seconds."""
+        """Tell of the layers if their weights have changed; look at most once in `pause` seconds."""
         if time.monotonic() < self._looked + pause:
             return
         self._looked = time.monotonic()
         now = self._fingerprint()
         if now == self._sent:
             return
-        self._sent = now
+        self._sent, self.reason = now, ""
         try:
-            description = describe(self._model, encoder=self._encoder)
-            self.reason = ""
+            self.give("model", describe(self._model, encoder=self._encoder))
         except UnsupportedLayerError as error:
-            description, self.reason = None, str(error)
-        with self.hold_sync():
-            self.spec = description.spec if description else {}
-            self.weights = description.weights if description else b""
+            self.give("model", None)
+            self.reason = str(error)
 
     @torch.no_grad()
     def _fingerprint(self) -> list[float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -14,10 +16,15 @@ _IMPORT = re.compile(r'^import \{([^{}]*)\} from "(\.[^"\n]*\.js)";\n', re.MULTI
 _EXPORT = re.compile(r"^export (?=(?:const|(?:async )?function) (\w+)\b)", re.MULTILINE)
 _DEFAULT = re.compile(r"^export default (\w+|\{ [\w, ]+ \});\n", re.MULTILINE)
 #: Any other, in a line that is no comment.
-_OTHER = re.compile(r"^(?!\s*//)(?:\s*(?:import|export)\b|.*\bimport\s*[(.]).*", re.MULTILINE)
+_OTHER = re.compile(r"^(?!\s*//)(?:\s*(?:import|export)\b|.*\bimport\s*(?:\.|\(\s*[\"'`])).*", re.MULTILINE)
 #: Comments that say types: the page has no use for them.
 _TYPES = re.compile(r"^ */\*\*(?:(?!\*/).)*\*/\n", re.MULTILINE | re.DOTALL)
 _NAME = re.compile(r"(\w+)(?: as (\w+))?")
+
+
+def read_styles(*names: str) -> str:
+    """Join stylesheets to one text."""
+    return "\n".join((WIDGETS / name).read_text("utf-8") for name in names)
 
 
 @cache
@@ -40,16 +47,32 @@ def bundle(entry: str) -> str:
         ``const`` or ``function``, and ``export default`` of a name or of names in braces; a name
         that a module does not export; modules that import each other in a circle.
     """
-    value = bundle_value(entry)
-    return f"export default {value};\n" if _DEFAULT.search(_read(WIDGETS / entry)) else f"{value};\n"
+    has_default = entry in default_modules()
+    value = _join([entry], "{0}.default" if has_default else "")
+    return f"export default {value};\n" if has_default else f"{value};\n"
 
 
-def bundle_value(entry: str) -> str:
-    """Return what `bundle` exports as an expression, with the modules inside it."""
+def bundle_all(entries: Sequence[str], first: str) -> str:
+    """Join modules to one that exports, as default, what `first` exports, and ``modules`` by path."""
+    modules = ", ".join(f"{json.dumps(entry)}: {{{i + 1}}}.default" for i, entry in enumerate(entries))
+    return f"export default {_join([first, *entries], '{{...{0}, modules: {{' + modules + '}}}}')};\n"
+
+
+def default_modules() -> list[str]:
+    """List the modules that have a default export, by their paths."""
+    found = (path for path in WIDGETS.rglob("*.js") if _DEFAULT.search(path.read_text("utf-8")))
+    return sorted(path.relative_to(WIDGETS).as_posix() for path in found)
+
+
+def _join(entries: Sequence[str], result: str) -> str:
+    """Return an expression that runs modules and has the value `result`, in which ``{0}`` is the first."""
     scopes: dict[Path, tuple[str, set[str]]] = {}
     joined: list[str] = []
-    _add((WIDGETS / entry).resolve(), (), scopes, joined)
-    return "(() => {\n" + "".join(joined) + f"return module{len(joined) - 1};\n}})()"
+    paths = [(WIDGETS / entry).resolve() for entry in entries]
+    for path in paths:
+        _add(path, (), scopes, joined)
+    value = result.format(*(scopes[path][0] for path in paths))
+    return "(() => {\n" + "".join(joined) + f"return {value};\n}})()"
 
 
 def _add(path: Path, above: tuple[Path, ...], scopes: dict, joined: list[str]) -> None:
@@ -75,9 +98,9 @@ def _add(path: Path, above: tuple[Path, ...], scopes: dict, joined: list[str]) -
         raise ValueError(f"{path.name}: {line!r} is a form of import or export that is not understood.")
     scope = f"module{len(joined)}"
     scopes[path] = scope, set(exports)
-    result = default[0] if default and not above else "{ " + ", ".join(exports) + " }"
+    result = ", ".join(exports + [f"default: {value}" for value in default])
     joined.append(
-        f"// {path.name}\nconst {scope} = (() => {{\n{''.join(imports)}{body}return {result};\n}})();\n"
+        f"// {path.name}\nconst {scope} = (() => {{\n{''.join(imports)}{body}return {{ {result} }};\n}})();\n"
     )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import anywidget
 import numpy as np
 import traitlets
 
-from .panel import bundle
+from .page_module import PageModule
 
 
-class ImageCanvas(anywidget.AnyWidget):
+class ImageCanvas(PageModule):
     """Pixels on a canvas, crisp when enlarged.
 
     The element carries ``data-vw="picture"`` and ``data-vw-frame``, the count of pictures it has shown.
@@ -22,7 +21,7 @@ class ImageCanvas(anywidget.AnyWidget):
         Of a `PageLatent`: its z is decoded here in the page, where the page can decode.
     """
 
-    _esm = bundle("_core/canvas.js")
+    _module = "_core/canvas.js"
     pixels = traitlets.Bytes().tag(sync=True)
     rows = traitlets.Int(0).tag(sync=True)
     columns = traitlets.Int(0).tag(sync=True)
@@ -65,13 +64,13 @@ class PlaneCanvas(ImageCanvas):
         Share of width and height that one arrow key moves the cursor.
     """
 
-    _esm = bundle("_map/plane.js")
+    _module = "_map/plane.js"
     mapping = traitlets.Dict().tag(sync=True)
     key_step = traitlets.Float(0.01).tag(sync=True)
     cursor = traitlets.List(traitlets.Float())
 
 
-class GridCanvas(anywidget.AnyWidget):
+class GridCanvas(PageModule):
     """The manifold grid, decoded in the page by a worker: coarse first, then every tile.
 
     Attributes
@@ -84,7 +83,7 @@ class GridCanvas(anywidget.AnyWidget):
         Where the cursor is, for Python alone: the page works it out from z.
     """
 
-    _esm = bundle("_map/manifold_grid.js")
+    _module = "_map/manifold_grid.js"
     key = traitlets.Unicode("").tag(sync=True)
     mapping = traitlets.Dict().tag(sync=True)
     prior = traitlets.Bool(True).tag(sync=True)

@@ -4,13 +4,13 @@ import { makeNetwork } from "./network.js";
 import { change, listen } from "./model.js";
 import { forgetLatent, latentOf } from "./shared.js";
 
-/** @import { Description } from "./network.js" */
+/** @import { Loaded } from "./weights.js" */
 /** @import { Context, Model } from "./model.js" */
 /** @import { Latent, Plane } from "./shared.js" */
 /**
  * @typedef {{
  *   key: string, z: number[], moved: number[], sliders: string[], walk: string, ends: number[][],
- *   serial: number, heard: number, weights: DataView, spec: Description, plane: Plane,
+ *   serial: number, heard: number, networks: { model?: Loaded }, plane: Plane,
  * }} Traits
  */
 /**
@@ -47,9 +47,8 @@ function initialize({ model }) {
 /** @type {(model: Model<Traits>, latent: Latent) => Promise<() => void>} */
 async function attach(model, latent) {
   const setWeights = () => {
-    const weights = model.get("weights");
-    Object.assign(latent, { spec: model.get("spec"), weights });
-    latent.network = weights.byteLength ? makeNetwork(model.get("spec"), weights) : null;
+    const { spec, weights } = model.get("networks").model ?? {};
+    Object.assign(latent, { spec, weights, network: spec && weights ? makeNetwork(spec, weights) : null });
     latent.move(latent.z);
   };
   const turn = () => {
@@ -113,7 +112,7 @@ async function attach(model, latent) {
   // By now the sliders have what the kernel gave with this number, and have answered or are about to.
   const hear = () => setTimeout(() => change(model, { heard: model.get("serial") }), SETTLE_MS);
   const deafen = listen(model, [
-    ["change:weights", setWeights], ["change:plane", turn], ["change:z", follow], ["change:serial", hear],
+    ["change:networks", setWeights], ["change:plane", turn], ["change:z", follow], ["change:serial", hear],
   ]);
   setWeights();
   turn();

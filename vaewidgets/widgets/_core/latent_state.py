@@ -8,7 +8,6 @@ from uuid import uuid4
 import traitlets
 
 from .browser_network import PageNetwork
-from .panel import bundle
 from .plane import Plane
 
 
@@ -37,7 +36,7 @@ class PageLatent(PageNetwork):
         Why the kernel must decode; empty where the page can.
     """
 
-    _esm = bundle("_core/latent_state.js")
+    _module = "_core/latent_state.js"
     key = traitlets.Unicode().tag(sync=True)
     z = traitlets.List(traitlets.Float()).tag(sync=True)
     serial = traitlets.Int(0).tag(sync=True)

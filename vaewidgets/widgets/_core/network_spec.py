@@ -34,15 +34,23 @@ class Description:
         JSON: ``latentDim``, ``imageShape``, ``decoder`` (a list of layers, the likelihood's mean the last of
         them) and ``encoder`` (``trunk``, ``width``, ``mu`` and ``logvar``, or None). Layers say where their
         weights begin, counted in values, not bytes; a missing bias is -1.
-    weights : bytes
-        ``spec["size"]`` little-endian values of ``spec["dtype"]``, "float32" or "float16".
+    parts : tuple of ndarray
+        The weights of the decoder, and those of the encoder if there is one: ``spec["size"]`` little-endian
+        values one after the other, each part in float16 if that holds it exactly, else in float32.
     """
 
     spec: dict
-    weights: bytes
+    parts: tuple[np.ndarray, ...]
+
+    @property
+    def weights(self) -> bytes:
+        """All weights as values of ``spec["dtype"]``; of no model none."""
+        if not self.parts:
+            return b""
+        return np.concatenate(self.parts).astype(f"<{np.dtype(self.spec['dtype']).str[1:]}").tobytes()
 
 
-def describe(model, *, encoder: bool = False, half: bool = False) -> Description:
+def describe(model, *, encoder: bool = False) -> Description:
     """Describe the decoder of a model, and its encoder if asked.
 
     Parameters
@@ -52,8 +60,6 @@ def describe(model, *, encoder: bool = False, half: bool = False) -> Description
         with a ``decode`` of its own is refused: what that does cannot be read off its layers.
     encoder : bool
         Describe ``encode`` too.
-    half : bool
-        Write float16 for files: half the size, about three significant digits.
 
     Raises
     ------
@@ -62,7 +68,7 @@ def describe(model, *, encoder: bool = False, half: bool = False) -> Description
         that the page would skip.
     """
     check_own_methods(model, "decode", "decode_parameters")
-    writer = _Writer(half)
+    writer = _Writer()
     layers, out = _layers(writer, model.decoder, "decoder", (model.latent_dim,))
     _check_size("decoder", out, math.prod(model.image_shape))
     spec = {
@@ -70,11 +76,13 @@ def describe(model, *, encoder: bool = False, half: bool = False) -> Description
         "latentDim": model.latent_dim,
         "imageShape": list(model.image_shape),
         "decoder": layers + _describe_mean(model.likelihood),
-        "encoder": _describe_encoder(model, writer) if encoder else None,
-        "dtype": writer.dtype.__name__,
-        "size": writer.size,
+        "encoder": None,
     }
-    return Description(spec, b"".join(writer.parts))
+    decoder = writer.take()
+    if not encoder:
+        return _description(spec, decoder)
+    spec["encoder"] = _describe_encoder(model, writer)
+    return _description(spec, decoder, writer.take())
 
 
 def describe_classifier(judge) -> Description:
@@ -93,7 +101,7 @@ def describe_classifier(judge) -> Description:
         As `describe` does.
     """
     check_own_methods(judge, "probabilities", of=(Classifier,))
-    writer, size = _Writer(half=False), math.prod(judge.image_shape)
+    writer, size = _Writer(), math.prod(judge.image_shape)
     layers, out = _layers(writer, judge.layers, "layers", judge.image_shape)
     _check_size("layers", out, judge.classes + 1)
     spec = {
@@ -102,10 +110,13 @@ def describe_classifier(judge) -> Description:
         "imageShape": [judge.classes + 1, 1, 1],
         "decoder": layers,
         "encoder": None,
-        "dtype": writer.dtype.__name__,
-        "size": writer.size,
     }
-    return Description(spec, b"".join(writer.parts))
+    return _description(spec, writer.take())
+
+
+def _description(spec: dict, *parts: np.ndarray) -> Description:
+    size = sum(part.size for part in parts)
+    return Description({**spec, "dtype": np.result_type(*parts).name, "size": size}, parts)
 
 
 def check_own_methods(model, *names: str, of: tuple[type, ...] = (VAE, Autoencoder)) -> None:
@@ -164,9 +175,8 @@ def _check_size(name: str, shape: tuple[int, ...], size: int) -> None:
 class _Writer:
     """Collect weights and hand out where each begins."""
 
-    def __init__(self, half: bool) -> None:
-        self.dtype = np.float16 if half else np.float32
-        self.parts: list[bytes] = []
+    def __init__(self) -> None:
+        self.arrays: list[np.ndarray] = []
         self.size = 0
 
     def put(self, tensor: Tensor | None, name: str) -> int:
@@ -175,13 +185,17 @@ class _Writer:
         values = tensor.detach().to("cpu", torch.float32).numpy()
         if not np.isfinite(values).all():
             raise UnsupportedLayerError(f"{name} has values that are not finite (NaN or infinite).")
-        with np.errstate(over="ignore"):
-            values = values.astype(np.dtype(self.dtype).newbyteorder("<"))
-        if not np.isfinite(values).all():
-            raise UnsupportedLayerError(f"{name} has values too large for {self.dtype.__name__}.")
-        self.parts.append(values.tobytes())
+        self.arrays.append(values.ravel())
         start, self.size = self.size, self.size + values.size
         return start
+
+    def take(self) -> np.ndarray:
+        """Hand out what has been collected since the last time; places go on being counted."""
+        values = np.concatenate([np.empty(0, "<f4"), *self.arrays])
+        self.arrays = []
+        with np.errstate(over="ignore"):
+            half = values.astype("<f2")
+        return half if np.array_equal(half, values) else values
 
 
 def _layers(writer: _Writer, module: nn.Module, path: str, shape: tuple) -> tuple[list[dict], tuple]:

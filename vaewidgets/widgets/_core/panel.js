@@ -1,21 +1,13 @@
 // What ipywidgets' controls lack: names for assistive technology, arrow keys that stay with the control
-// instead of moving JupyterLab's cell selection, and a word when the kernel is gone. And what anywidget's
-// models lack on a slow machine.
+// instead of moving JupyterLab's cell selection, and a word when the kernel is gone.
 
 import { whenInPanel } from "./elements.js";
+import { allBegun } from "./loader.js";
 import { makeRefusal } from "./refusal.js";
 import { leaveSentences } from "./stored.js";
 
-/** @import { Context, Model } from "./model.js" */
+/** @import { Context } from "./model.js" */
 /** @import { Manager } from "./stored.js" */
-/** @typedef {{ parts: string[] }} Traits */
-/**
- * What is used of ipywidgets' models and sliders, which have no types here.
- * @typedef {{
- *   _handle_comm_msg(message: object): Promise<void>,
- *   comm: { on_msg(listener: (message: object) => void): void, send(data: object): void },
- * }} Part
- */
 /**
  * @typedef {Element & { noUiSlider?: {
  *   get(raw: true): number, options: { step?: number, range: { min: number, max: number } },
@@ -25,28 +17,6 @@ import { leaveSentences } from "./stored.js";
 /** @typedef {(text: string, control: Element) => void} Say */
 
 const GONE = "The kernel was restarted or has ended, and this panel with it: run this cell again.";
-
-// anywidget gives a model two seconds to begin. One that needs longer begins all the same, but hears nothing
-// of the kernel any more: its messages wait for a promise that has been broken. Such a model is given the
-// ear that it inherits, and asks for what it has missed.
-/** @type {(model: Model<Traits>) => Promise<unknown>} */
-function reviveAll(model) {
-  return Promise.all(model.get("parts").map(async (id) => {
-    await revive(/** @type {Part} */ (await model.widget_manager.get_model(id)));
-  }));
-}
-
-/** @type {(part: Part) => Promise<void>} */
-async function revive(part) {
-  try {
-    // To a model that hears it says nothing.
-    await part._handle_comm_msg({ content: { data: { method: "vaewidgets_probe" } } });
-  } catch {
-    const inherited = Object.getPrototypeOf(Object.getPrototypeOf(part))._handle_comm_msg;
-    part.comm.on_msg(inherited.bind(part));
-    part.comm.send({ method: "request_state" });
-  }
-}
 
 /** @type {(node: Element, name: string, text: string | null) => void} */
 const put = (node, name, text) => {
@@ -154,10 +124,10 @@ function nameControls(panel) {
   }
 }
 
-/** @type {(model: Model<Traits>, el: HTMLElement, hearing: Promise<unknown>) => () => void} */
-function show(model, el, hearing) {
+/** @type {(context: Context<object>) => () => void} */
+function render({ model, el }) {
   el.classList.add("vw-gone");
-  hearing.then(() => { el.dataset.vwHears = "true"; });
+  allBegun().then(() => { el.dataset.vwHears = "true"; });
   el.setAttribute("role", "alert");
   let close = () => {};
   whenInPanel(el, (panel) => {
@@ -186,15 +156,4 @@ function show(model, el, hearing) {
   return () => close();
 }
 
-function dressed() {
-  /** @type {Promise<unknown>} */
-  let hearing = Promise.resolve();
-  return {
-    /** @type {(context: Context<Traits>) => void} */
-    initialize({ model }) { hearing = reviveAll(model); },
-    /** @type {(context: Context<Traits>) => () => void} */
-    render({ model, el }) { return show(model, el, hearing); },
-  };
-}
-
-export default dressed;
+export default { render };

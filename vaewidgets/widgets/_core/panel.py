@@ -5,39 +5,25 @@ from __future__ import annotations
 import difflib
 import html
 import inspect
-import uuid
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 
-import anywidget
 import ipywidgets as widgets
-import traitlets
 
 from vaewidgets._utils.private_apis import is_from_page, page_knows
 
-from .bundle import WIDGETS, bundle
 from .model_lock import unfollow
 from .owned_widgets import close_widgets, record_widgets
+from .page_module import PageModule
 
 
-def read_styles(*names: str) -> str:
-    """Join stylesheets to one text: anywidget takes a single one, and see `bundle` for why no path."""
-    return "\n".join((WIDGETS / name).read_text("utf-8") for name in names)
+class PanelStyle(PageModule):
+    """What ipywidgets' controls lack in the page.
 
-
-class PanelStyle(anywidget.AnyWidget):
-    """The panel's stylesheet, and what ipywidgets' controls and anywidget's models lack in the page.
-
-    Attributes
-    ----------
-    parts : list of str
-        The panel's anywidgets, itself among them, by model id: on a slow machine they may have to be brought
-        back to life. Its element has ``data-vw-hears="true"`` once all of them hear the kernel.
+    Its element has ``data-vw-hears="true"`` once all widgets of ours hear the kernel.
     """
 
-    _esm = bundle("_core/panel.js")
-    _css = read_styles("_core/tokens.css", "_core/controls.css", "_core/panel.css")
-    parts = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    _module = "_core/panel.js"
 
 
 class Panel(widgets.VBox):
@@ -56,16 +42,8 @@ class Panel(widgets.VBox):
     @record_widgets
     def __init__(self, children, **layout) -> None:
         self.error_line = widgets.HTML()
-        parts = [
-            part.model_id
-            for child in children
-            for part in tree(child)
-            if isinstance(part, anywidget.AnyWidget)
-        ]
-        own = uuid.uuid4().hex
         # Below the controls, which come first: at the end of a tall panel nobody sees it.
-        dress = PanelStyle(parts=[*parts, own], model_id=own)
-        super().__init__([dress, *children[:1], self.error_line, *children[1:]], **layout)
+        super().__init__([PanelStyle(), *children[:1], self.error_line, *children[1:]], **layout)
         self.add_class("vw-panel")
 
     def _repr_mimebundle_(self, **options) -> dict:

@@ -8,12 +8,13 @@ jsonschema does without.
 
 from __future__ import annotations
 
-import re
+from functools import cache
 
-from vaewidgets._utils.private_apis import FIGURE_STATE, add_config, missing
+import traitlets
 
-from .bundle import bundle_value
-from .panel import read_styles
+from vaewidgets._utils.private_apis import FIGURE_STATE, add_config, edits_of, missing
+
+from .page_module import Asset, PageModule
 
 with missing("rfc3987_syntax"):
     import plotly.graph_objects as go
@@ -30,35 +31,35 @@ _BAR = {
 }
 
 
-def _join_module(plotly: str, wrapper: str) -> str:
-    """Let `wrapper`, an expression of a function, make the default export out of that of Plotly's module.
-
-    Raises
-    ------
-    ValueError
-        Plotly's module has no default export.
-    """
-    exports = list(re.finditer(r"\bexport\s*\{[^{}]*?([\w$]+) as default\s*\}\s*;?", plotly))
-    if not exports:
-        raise ValueError("no `export { ... as default }` found: is this a version of plotly from after 2026?")
-    last = exports[-1]
-    return f"{plotly[: last.start()]}{plotly[last.end() :]}\nexport default ({wrapper})({last[1]});\n"
+@cache
+def _plotly_module() -> Asset:
+    """Return the module that draws Plotly's own FigureWidget."""
+    return Asset(str(_FigureWidget._esm).encode())
 
 
-class FigureWidget(_FigureWidget):
+class FigureWidget(PageModule, _FigureWidget):
     """Plotly's, which every page and view is given as it is now: later ones, reloaded ones, and in Voila.
 
     Plotly sends every change to the views that are open. A view that comes later would get the figure as it
     was made, so make it whole, from a ``go.Figure``; what is edited afterwards is sent to it on request.
+
+    Attributes
+    ----------
+    plotly : str
+        The hash of Plotly's module.
+    edits : list of int
+        How many edits of traces and layout the state that the page was given holds.
     """
 
-    _esm = _join_module(str(_FigureWidget._esm), bundle_value("_core/plotly.js"))
-    _css = read_styles("_core/plotly.css")
+    _module = "_core/plotly.js"
+    plotly = traitlets.Unicode().tag(sync=True)
+    edits = traitlets.List(traitlets.Int()).tag(sync=True)
 
     _made = False
 
     def __init__(self, data=None, layout=None, **keywords) -> None:
         super().__init__(data, layout, **keywords)
+        self.plotly = _plotly_module().hash
         add_config(self, _BAR)
         self.add_class("vw-figure")
         self.on_msg(self._answer)
@@ -70,16 +71,22 @@ class FigureWidget(_FigureWidget):
         if self._made:
             super().open()
 
+    def assets(self) -> list[Asset]:
+        """List what the page may ask this widget for."""
+        return [*super().assets(), _plotly_module()]
+
     def get_state(self, key=None, drop_defaults=False):
         """Return the state, or a piece of it, as ipywidgets' ``Widget.get_state`` does."""
         state = super().get_state(key, drop_defaults)
         if self._made:
             for name in FIGURE_STATE.keys() & state.keys():
                 state[name] = self.trait_metadata(name, "to_json")(FIGURE_STATE[name](self), self)
+            if "edits" in state:
+                state["edits"] = edits_of(self)
         return state
 
     def _answer(self, _, content: dict, buffers) -> None:
         """Send the figure as it is to a view that came after it was edited."""
         if content.get("type") == "vw_state":
-            self.send_state(list(FIGURE_STATE))
+            self.send_state([*FIGURE_STATE, "edits"])
             self.send({"type": "vw_state"})

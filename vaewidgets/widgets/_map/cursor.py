@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import anywidget
 import traitlets
 
-from vaewidgets.widgets._core.panel import bundle
+from vaewidgets.widgets._core.page_module import PageModule
 
 
-class MapCursor(anywidget.AnyWidget):
+class MapCursor(PageModule):
     """A cursor laid over the Plotly map of the panel that it sits in.
 
     Attributes
@@ -25,7 +24,7 @@ class MapCursor(anywidget.AnyWidget):
         Whether a small picture under the pointer shows what is decoded there; z has no part in it.
     """
 
-    _esm = bundle("_map/cursor.js")
+    _module = "_map/cursor.js"
     position = traitlets.List(traitlets.Float(), [0.0, 0.0]).tag(sync=True)
     moved = traitlets.List(traitlets.Float()).tag(sync=True)
     key = traitlets.Unicode("").tag(sync=True)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import threading
 import time
 
-import anywidget
 import traitlets
 
-from vaewidgets.widgets._core.panel import bundle
+from vaewidgets.widgets._core.page_module import PageModule
 
 #: Seconds after which a page counts as gone, until it answers again.
 PATIENCE = 2.0
 
 
-class PaintProbe(anywidget.AnyWidget):
+class PaintProbe(PageModule):
     """Counts beats; a page that shows the panel answers each when it has drawn what came before it."""
 
-    _esm = bundle("cockpit/paint_probe.js")
+    _module = "cockpit/paint_probe.js"
     beat = traitlets.Int(0).tag(sync=True)
     echo = traitlets.Int(0).tag(sync=True)
     #: Seconds that the page worked since its last answer, in tasks long enough to be noticed.

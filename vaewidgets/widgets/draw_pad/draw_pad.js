@@ -8,7 +8,8 @@ import { change, listen } from "../_core/model.js";
 import { floatsOf } from "../_core/numbers.js";
 import { overPlot } from "../_map/overlay.js";
 
-/** @import { Description, Network } from "../_core/network.js" */
+/** @import { Network } from "../_core/network.js" */
+/** @import { Loaded } from "../_core/weights.js" */
 /** @import { Codes, Reading } from "./board.js" */
 /** @import { Stroke } from "./image.js" */
 /** @import { Context } from "../_core/model.js" */
@@ -16,7 +17,7 @@ import { overPlot } from "../_map/overlay.js";
 /**
  * @typedef {{
  *   shape: number[], frame: number[], prior: boolean, codes: DataView, labels: DataView, names: string[],
- *   strokes: Stroke[], pixels: DataView, answer: Answer | null, spec: Description, weights: DataView,
+ *   strokes: Stroke[], pixels: DataView, answer: Answer | null, networks: { model?: Loaded },
  * }} Traits
  */
 
@@ -31,8 +32,8 @@ function render({ model, el }) {
   /** @type {Codes} */
   let codes = { values: [], labels: null, names: [] };
   const setWeights = () => {
-    const weights = model.get("weights");
-    network = weights.byteLength ? makeNetwork(model.get("spec"), weights) : null;
+    const described = model.get("networks").model;
+    network = described ? makeNetwork(described.spec, described.weights) : null;
   };
   const chart = () => {
     const labels = model.get("labels");
@@ -82,7 +83,7 @@ function render({ model, el }) {
     adopt();
   };
   const deafen = listen(model, [
-    ["change:weights", after(setWeights)], ["change:codes", after(chart)], ["change:strokes", adopt],
+    ["change:networks", after(setWeights)], ["change:codes", after(chart)], ["change:strokes", adopt],
     ["change:pixels", adopt], ["change:answer", after(() => { answer = model.get("answer"); })],
   ]);
   adopt();

@@ -16,7 +16,7 @@ from vaewidgets.widgets._core.browser_network import PageNetwork
 from vaewidgets.widgets._core.drawing import Drawing, frame_of
 from vaewidgets.widgets._core.encoded import Encoded, device_of
 from vaewidgets.widgets._core.model_lock import follow, model_lock
-from vaewidgets.widgets._core.panel import Panel, bundle, format_point, note_html, read_styles, title
+from vaewidgets.widgets._core.panel import Panel, format_point, note_html, title
 from vaewidgets.widgets._core.plane import Plane
 from vaewidgets.widgets._core.plotly import FigureWidget
 from vaewidgets.widgets._map.figure import map_figure, move_points, prior_circles, set_axes, span
@@ -61,8 +61,7 @@ class Pad(PageNetwork):
         ``mu``, ``logvar`` and ``reconstruction`` where the page cannot encode.
     """
 
-    _esm = bundle("draw_pad/draw_pad.js")
-    _css = read_styles("draw_pad/draw_pad.css")
+    _module = "draw_pad/draw_pad.js"
     shape = traitlets.List(traitlets.Int()).tag(sync=True)
     frame = traitlets.List(traitlets.Float()).tag(sync=True)
     prior = traitlets.Bool(True).tag(sync=True)

@@ -19,10 +19,10 @@ from vaewidgets._utils.atomic_write import check_free, write
 from vaewidgets._utils.text import sanitize
 from vaewidgets.io.checkpoints import stated_classes, stated_dataset
 from vaewidgets.io.onnx import check_finite
+from vaewidgets.widgets._core.bundle import WIDGETS, bundle, read_styles
 from vaewidgets.widgets._core.drawing import frame_of
 from vaewidgets.widgets._core.model_lock import model_lock
 from vaewidgets.widgets._core.network_spec import Description, UnsupportedLayerError, describe
-from vaewidgets.widgets._core.panel import WIDGETS, bundle, read_styles
 from vaewidgets.widgets._core.plane import REACH
 from vaewidgets.widgets._map.figure import PALETTE, code_range
 
@@ -175,10 +175,10 @@ def _describe(model) -> Description:
     if callable(getattr(model, "state_dict", None)):
         check_finite(model)
     try:
-        description = describe(model, encoder=True, half=True)
+        description = describe(model, encoder=True)
     except UnsupportedLayerError:
         # The page itself only decodes: an encoder of one's own is no reason to refuse it.
-        description = describe(model, half=True)
+        description = describe(model)
     channels, height, width = description.spec["imageShape"]
     if channels not in (1, 3) or height * width > 2**20:
         raise ValueError(

@@ -39,6 +39,17 @@ function halvesOf(name, text) {
   return Float32Array.from(words, halfToFloat);
 }
 
+/** @type {(dtype: string | undefined, text: string) => Float32Array} */
+function weightsOf(dtype, text) {
+  if (dtype === "float16") return halvesOf("weights", text);
+  if (dtype !== "float32") refuse("the weights are said to be neither float16 nor float32");
+  const bytes = bytesOf("weights", text);
+  if (bytes.length % 4) refuse(`weights has ${bytes.length} bytes, which is no multiple of 4`);
+  const values = new Float32Array(bytes.buffer), bad = values.findIndex((value) => !Number.isFinite(value));
+  if (bad >= 0) refuse(`value ${bad} of weights is not finite`);
+  return values;
+}
+
 // As Python's zlib.crc32 of the texts one after the other.
 /** @type {(...texts: string[]) => string} */
 function crc32(...texts) {
@@ -107,8 +118,7 @@ export function readPage(text, weightsText, checksum) {
     throw new Error(`The data of this page cannot be read: ${reason}.`, { cause: error });
   }
   if (!data?.spec) refuse("there is no description of a model");
-  if (data.spec.dtype !== "float16") refuse("the weights are not said to be float16");
-  const weights = halvesOf("weights", weightsText), network = makeNetwork(data.spec, weights);
+  const weights = weightsOf(data.spec.dtype, weightsText), network = makeNetwork(data.spec, weights);
   const { latentDim, imageShape: [channels, height, width] } = network;
   if (channels !== 1 && channels !== 3) refuse(`an image has ${channels} channels, neither 1 nor 3`);
   // The grid holds at least 25 of them, and a canvas beyond a browser's limit stays blank without a word.

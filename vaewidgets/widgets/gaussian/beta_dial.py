@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import torch
 import traitlets
 
 from vaewidgets.io.checkpoints import stated_dataset
 from vaewidgets.models.linear_gaussian import water_filling
-from vaewidgets.widgets._core.panel import bundle, read_styles
+from vaewidgets.widgets._core.page_module import PageModule
 from vaewidgets.widgets._core.traits import Bounded
 from vaewidgets.widgets._core.view_panel import ViewPanel
 
@@ -31,7 +30,7 @@ EIGENVALUES = (9.0, 4.0, 1.0, 0.25, 0.25, 0.25)
 COUNT = 8
 
 
-class BetaView(anywidget.AnyWidget):
+class BetaView(PageModule):
     """The page's side of a `BetaDial`.
 
     Attributes
@@ -48,8 +47,7 @@ class BetaView(anywidget.AnyWidget):
         "images" or "samples" when the page asks for others; the count tells two askings apart.
     """
 
-    _esm = bundle("gaussian/beta_dial.js")
-    _css = read_styles("gaussian/gaussian_view.css", "gaussian/beta_dial.css")
+    _module = "gaussian/beta_dial.js"
     beta = traitlets.Float(1.0).tag(sync=True)
     noise = traitlets.Float(0.25).tag(sync=True)
     linked = traitlets.Bool(False).tag(sync=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import anywidget
 import torch
 import traitlets
 from torch import Tensor
@@ -20,7 +19,7 @@ from vaewidgets.models.linear_gaussian import (
     kl,
     shortfall,
 )
-from vaewidgets.widgets._core.panel import bundle, read_styles
+from vaewidgets.widgets._core.page_module import PageModule
 from vaewidgets.widgets._core.traits import Bounded, Pair
 from vaewidgets.widgets._core.view_panel import ViewPanel
 
@@ -32,11 +31,10 @@ LARGEST_K = 500
 NOISE = 0.5
 
 
-class GapView(anywidget.AnyWidget):
+class GapView(PageModule):
     """The page's side of a `GapBar`: it draws, computes, and is where a hand moves things."""
 
-    _esm = bundle("gaussian/gap_bar.js")
-    _css = read_styles("gaussian/gaussian_view.css", "gaussian/gap_bar.css")
+    _module = "gaussian/gap_bar.js"
     mean = traitlets.List(traitlets.Float()).tag(sync=True)
     sigma = traitlets.List(traitlets.Float()).tag(sync=True)
     angle = traitlets.Float(0.0).tag(sync=True)

@@ -12,12 +12,13 @@ import { brief, clamp, floatsOf, replaced } from "../_core/numbers.js";
 import { fromBytes, paint, penOf, toRGBA } from "../_core/pixels.js";
 import { setAttributes } from "../_core/svg.js";
 
-/** @import { Description, Network } from "../_core/network.js" */
+/** @import { Network } from "../_core/network.js" */
+/** @import { Loaded } from "../_core/weights.js" */
 /** @import { Model } from "../_core/model.js" */
 /**
  * @typedef {{
  *   mu: number[], sigma: number[], pixels: DataView, shape: number[], points: DataView, reach: number,
- *   spec: Description, weights: DataView,
+ *   networks: { model?: Loaded },
  * }} CloudTraits
  */
 /** @typedef {(values: { mu?: number[], sigma?: number[] }) => void} Change */
@@ -164,8 +165,8 @@ export function makePictures(model, canvases) {
   /** @type {Network | null} */
   let network = null;
   const setWeights = () => {
-    const weights = model.get("weights");
-    network = weights.byteLength ? makeNetwork(model.get("spec"), weights) : null;
+    const described = model.get("networks").model;
+    network = described ? makeNetwork(described.spec, described.weights) : null;
   };
   setWeights();
   return {

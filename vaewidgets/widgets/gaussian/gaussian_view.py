@@ -13,7 +13,6 @@ from vaewidgets.io.checkpoints import pretrained
 from vaewidgets.widgets._core.browser_network import PageNetwork
 from vaewidgets.widgets._core.encoded import decode_points
 from vaewidgets.widgets._core.model_lock import follow, model_lock
-from vaewidgets.widgets._core.panel import read_styles
 from vaewidgets.widgets._core.plane import REACH
 from vaewidgets.widgets._core.traits import Latent, Sigma
 from vaewidgets.widgets._core.view_panel import ViewPanel
@@ -36,7 +35,6 @@ class GaussianView(PageNetwork):
         How far the plane's axes go to each side of 0.
     """
 
-    _css = read_styles("gaussian/gaussian_view.css")
     mu = traitlets.List(traitlets.Float()).tag(sync=True)
     sigma = traitlets.List(traitlets.Float()).tag(sync=True)
     pixels = traitlets.Bytes().tag(sync=True)

@@ -61,7 +61,7 @@ function render({ model, el }) {
     draw();
   };
   const deafen = listen(model, [
-    ["change:mu change:sigma change:pixels", draw], ["change:weights", setWeights], ["change:axis", integrand.draw],
+    ["change:mu change:sigma change:pixels", draw], ["change:networks", setWeights], ["change:axis", integrand.draw],
   ]);
   draw();
   return () => {

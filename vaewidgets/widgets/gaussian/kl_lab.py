@@ -14,7 +14,7 @@ from vaewidgets.data.pixels import to_uint8
 from vaewidgets.io.checkpoints import stated_dataset
 from vaewidgets.widgets._core.canvas import ImageCanvas
 from vaewidgets.widgets._core.encoded import Encoded
-from vaewidgets.widgets._core.panel import bundle, format_point, note_html, read_styles
+from vaewidgets.widgets._core.panel import format_point, note_html
 from vaewidgets.widgets._core.plane import REACH
 
 from .gaussian_view import GaussianPanel, GaussianView, button
@@ -57,8 +57,7 @@ def areas(mu: float, sigma: float) -> tuple[float, float]:
 class KLView(GaussianView):
     """The page's side of a `KLLab`."""
 
-    _esm = bundle("gaussian/kl_lab.js")
-    _css = read_styles("gaussian/gaussian_view.css", "gaussian/kl_lab.css")
+    _module = "gaussian/kl_lab.js"
     axis = traitlets.Unicode("z1").tag(sync=True)
 
 

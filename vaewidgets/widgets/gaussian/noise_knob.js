@@ -96,7 +96,7 @@ function render({ model, el }) {
     draw();
   };
   const deafen = listen(model, [
-    ["change:mu change:sigma change:epsilon change:frozen change:pixels", draw], ["change:weights", setWeights],
+    ["change:mu change:sigma change:epsilon change:frozen change:pixels", draw], ["change:networks", setWeights],
     ["change:phi change:draws change:seed", gradients.draw],
   ]);
   draw();

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import traitlets
 
-from vaewidgets.widgets._core.panel import bundle, format_point, read_styles
+from vaewidgets.widgets._core.panel import format_point
 from vaewidgets.widgets._core.traits import Bounded, Latent
 
 from .counter_noise import normals
@@ -93,8 +93,7 @@ _NAMES = ("mu", "sigma", "epsilon", "frozen", "redraws", "phi", "draws", "seed")
 class NoiseView(GaussianView):
     """The page's side of a `NoiseKnob`."""
 
-    _esm = bundle("gaussian/noise_knob.js")
-    _css = read_styles("gaussian/gaussian_view.css", "gaussian/noise_knob.css")
+    _module = "gaussian/noise_knob.js"
     epsilon = traitlets.List(traitlets.Float()).tag(sync=True)
     frozen = traitlets.Bool(True).tag(sync=True)
     redraws = traitlets.Int(0).tag(sync=True)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import anywidget
 import traitlets
 
+from vaewidgets.widgets._core.browser_network import PageNetworks
 from vaewidgets.widgets._core.network_spec import UnsupportedLayerError, describe, describe_classifier
-from vaewidgets.widgets._core.panel import bundle, read_styles
 
 
-class TwinPlanes(anywidget.AnyWidget):
+class TwinPlanes(PageNetworks):
     """An autoencoder's plane and a VAE's, and what is decoded at the same place of both.
 
     Parameters
@@ -36,9 +35,7 @@ class TwinPlanes(anywidget.AnyWidget):
         Why it must; empty where the page can.
     """
 
-    _esm = bundle("hole_finder/twin_planes.js")
-    _css = read_styles("hole_finder/twin_planes.css")
-    networks = traitlets.Dict().tag(sync=True)
+    _module = "hole_finder/twin_planes.js"
     image_shape = traitlets.List(traitlets.Int()).tag(sync=True)
     classes = traitlets.List(traitlets.Unicode()).tag(sync=True)
     sides: traitlets.List[Any] = traitlets.List().tag(sync=True)
@@ -51,13 +48,12 @@ class TwinPlanes(anywidget.AnyWidget):
     position = traitlets.List(traitlets.Float(), [0.0, 0.0]).tag(sync=True)
 
     def __init__(self, models, judge, **state) -> None:
+        super().__init__(**state)
         self.reason = ""
         try:
-            parts = [*map(describe, models), describe_classifier(judge)]
-            networks = {
-                name: {"spec": part.spec, "weights": part.weights}
-                for name, part in zip(("first", "second", "judge"), parts, strict=True)
-            }
+            descriptions = [*map(describe, models), describe_classifier(judge)]
         except UnsupportedLayerError as error:
-            networks, self.reason = {}, str(error)
-        super().__init__(networks=networks, **state)
+            self.reason = str(error)
+        else:
+            for name, description in zip(("first", "second", "judge"), descriptions, strict=True):
+                self.give(name, description)

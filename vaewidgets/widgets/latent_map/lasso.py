@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 
-from vaewidgets.widgets._core.panel import bundle, read_styles
+from vaewidgets.widgets._core.page_module import PageModule
 from vaewidgets.widgets._map.figure import PALETTE
 
 
-class MapLasso(anywidget.AnyWidget):
+class MapLasso(PageModule):
     """A lasso laid over the Plotly map of the panel that it sits in, and the points that it took.
 
     Attributes
@@ -27,8 +26,7 @@ class MapLasso(anywidget.AnyWidget):
         Polygons to remember: ``number`` and ``corners`` of each.
     """
 
-    _esm = bundle("latent_map/lasso.js")
-    _css = read_styles("latent_map/lasso.css")
+    _module = "latent_map/lasso.js"
     armed = traitlets.Bool(False).tag(sync=True)
     corners: traitlets.List[Any] = traitlets.List().tag(sync=True)
     drawn: traitlets.List[Any] = traitlets.List().tag(sync=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import anywidget
 import torch
 import traitlets
 
-from vaewidgets.widgets._core.panel import bundle, read_styles
+from vaewidgets.widgets._core.page_module import PageModule
 
 
-class LadderView(anywidget.AnyWidget):
+class LadderView(PageModule):
     """Charts of `Bound`s with two standard errors, and of a `TruePosterior`.
 
     Attributes
@@ -21,8 +20,7 @@ class LadderView(anywidget.AnyWidget):
         Of the grid, row by row from the top, relative to its largest value.
     """
 
-    _esm = bundle("scoreboard/bound_ladder.js")
-    _css = read_styles("scoreboard/bound_ladder.css")
+    _module = "scoreboard/bound_ladder.js"
     density = traitlets.Bytes().tag(sync=True)
     seen = traitlets.Dict().tag(sync=True)
 

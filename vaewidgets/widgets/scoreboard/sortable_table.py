@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import anywidget
 import traitlets
 
-from vaewidgets.widgets._core.panel import bundle, read_styles
+from vaewidgets.widgets._core.page_module import PageModule
 
 
-class Table(anywidget.AnyWidget):
+class Table(PageModule):
     """A table whose headers sort it, by click or by key. All text is shown as text.
 
     Attributes
@@ -26,8 +25,7 @@ class Table(anywidget.AnyWidget):
         Missing values come last either way.
     """
 
-    _esm = bundle("scoreboard/sortable_table.js")
-    _css = read_styles("scoreboard/sortable_table.css")
+    _module = "scoreboard/sortable_table.js"
     caption = traitlets.Unicode("").tag(sync=True)
     columns: traitlets.List[Any] = traitlets.List().tag(sync=True)
     rows: traitlets.List[Any] = traitlets.List().tag(sync=True)

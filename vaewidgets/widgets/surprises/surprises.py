@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import ipywidgets as widgets
 import numpy as np
 import torch.nn.functional as F
@@ -17,7 +16,8 @@ from vaewidgets.models.conditional import ConditionalVAE
 from vaewidgets.widgets._core.encoded import Encoded, check_decodes, decode_points, name_of
 from vaewidgets.widgets._core.image_pair import ImagePair
 from vaewidgets.widgets._core.model_lock import follow, model_lock
-from vaewidgets.widgets._core.panel import Panel, bundle, note_html, read_styles
+from vaewidgets.widgets._core.page_module import PageModule
+from vaewidgets.widgets._core.panel import Panel, note_html
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ BINS = 60
 THUMB = 60
 
 
-class SurprisesView(anywidget.AnyWidget):
+class SurprisesView(PageModule):
     """The strip of images and the histogram, drawn in the page.
 
     Attributes
@@ -51,8 +51,7 @@ class SurprisesView(anywidget.AnyWidget):
         What is measured, with its unit.
     """
 
-    _esm = bundle("surprises/surprises.js")
-    _css = read_styles("surprises/surprises.css")
+    _module = "surprises/surprises.js"
     rank = traitlets.Int(0).tag(sync=True)
     nats = traitlets.Bytes().tag(sync=True)
     edges = traitlets.List(traitlets.Float()).tag(sync=True)

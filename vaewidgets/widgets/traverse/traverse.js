@@ -24,7 +24,7 @@ function render({ model, el }) {
   parts.push(makePaths(model, engine, root));
 
   // The engine first: what is drawn after a change of weights is drawn with them.
-  const deafen = listen(model, [["change:weights", engine.setWeights], ...parts.flatMap((part) => part.listeners)]);
+  const deafen = listen(model, [["change:networks", engine.setWeights], ...parts.flatMap((part) => part.listeners)]);
   return () => {
     deafen();
     parts.forEach((part) => part.stop());
@@ -107,7 +107,7 @@ function makeSliders(model, engine, parent) {
   place();
   draw();
   return {
-    listeners: [["change:z change:label change:weights change:tiles", draw], ["change:z change:dimension", place]],
+    listeners: [["change:z change:label change:networks change:tiles", draw], ["change:z change:dimension", place]],
     stop: () => {},
   };
 }
@@ -194,7 +194,7 @@ function makeAlong(model, engine, parent) {
   });
   follow();
   return {
-    listeners: [["change:z change:dimension", follow], ["change:label change:weights change:tiles", film.redraw]],
+    listeners: [["change:z change:dimension", follow], ["change:label change:networks change:tiles", film.redraw]],
     stop: film.stop,
   };
 }
@@ -224,7 +224,7 @@ function makeLabels(model, engine, parent) {
   mark();
   film.redraw();
   return {
-    listeners: [["change:label", mark], ["change:z change:weights change:tiles", film.redraw]],
+    listeners: [["change:label", mark], ["change:z change:networks change:tiles", film.redraw]],
     stop: film.stop,
   };
 }

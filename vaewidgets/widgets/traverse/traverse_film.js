@@ -4,8 +4,9 @@ import { makeNetwork } from "../_core/network.js";
 import { floatsOf } from "../_core/numbers.js";
 import { countFrame, penOf, pictureCanvas, toRGBA } from "../_core/pixels.js";
 
-/** @import { Description, Network } from "../_core/network.js" */
+/** @import { Network } from "../_core/network.js" */
 /** @import { Model } from "../_core/model.js" */
+/** @import { Loaded } from "../_core/weights.js" */
 /**
  * @typedef {{
  *   index: number, text: string, share: number, dead: boolean, centre: number, spread: number,
@@ -16,8 +17,7 @@ import { countFrame, penOf, pictureCanvas, toRGBA } from "../_core/pixels.js";
  *   z: number[], label: number, dimension: number, a: number[], b: number[], t: number, draws: number,
  *   dimensions: Dimension[], shape: number[], classes: string[], prior: boolean, ends: string,
  *   sizes: { strip: number, points: number, film: number, tau: number },
- *   spec: Description, weights: DataView, label_at: number, label_values: DataView,
- *   judged: boolean, judge_spec: Description, judge_weights: DataView,
+ *   networks: { model?: Loaded, judge?: Loaded }, label_at: number, label_values: DataView, judged: boolean,
  *   tiles: { [name: string]: DataView }, confidence: { [kind: string]: number[] },
  * }} TraverseTraits
  */
@@ -33,19 +33,22 @@ export function makeEngine(model) {
   const size = shape[0] * shape[1] * shape[2];
   /** @type {Network | null} */
   let network = null;
-  let [weights, labelValues] = [floatsOf(model.get("weights")), floatsOf(model.get("label_values"))];
+  /** @type {Float32Array} */
+  let weights = new Float32Array(), labelValues = weights;
   let labelAt = 0, width = 0, told = 0;
-  const given = model.get("judge_weights");
-  const judge = given.byteLength ? makeNetwork(model.get("judge_spec"), given) : null;
+  const given = model.get("networks").judge;
+  const judge = given ? makeNetwork(given.spec, given.weights) : null;
   const setWeights = () => {
     network = null;
-    if (!model.get("weights").byteLength) return;
-    weights = floatsOf(model.get("weights"));
+    const described = model.get("networks").model;
+    if (!described) return;
+    // A copy: of a label's values it has its own.
+    weights = floatsOf(described.weights);
     labelAt = model.get("label_at");
     labelValues = floatsOf(model.get("label_values"));
     width = labelValues.length / Math.max(1, model.get("classes").length);
     told = 0;
-    network = makeNetwork(model.get("spec"), weights);
+    network = makeNetwork(described.spec, weights);
   };
   setWeights();
   return {

@@ -197,7 +197,7 @@ export function makePaths(model, engine, parent) {
   nameEnds();
   return {
     listeners: [
-      ["change:a change:b change:label change:weights", drawAll],
+      ["change:a change:b change:label change:networks", drawAll],
       ["change:t", drawAt],
       ["change:ends", nameEnds],
       ["change:confidence", () => ways.forEach(({ judging }) => judging?.film.redraw())],

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 
 from vaewidgets.evaluation.holes import TAU
 from vaewidgets.models.conditional import ConditionalVAE
+from vaewidgets.widgets._core.browser_network import PageNetworks
 from vaewidgets.widgets._core.network_spec import (
     Description,
     UnsupportedLayerError,
@@ -17,7 +17,6 @@ from vaewidgets.widgets._core.network_spec import (
     describe,
     describe_classifier,
 )
-from vaewidgets.widgets._core.panel import bundle, read_styles
 
 #: Pictures in the strip: from -3 to 3 standard deviations, one every half.
 STRIP = 13
@@ -26,7 +25,7 @@ POINTS, FILM = 41, 11
 KINDS = ("line", "great-circle")
 
 
-class TraversalView(anywidget.AnyWidget):
+class TraversalView(PageNetworks):
     """What moves under the hand, decoded in the page where the page can.
 
     Attributes
@@ -49,8 +48,7 @@ class TraversalView(anywidget.AnyWidget):
         Why the kernel must ask the judge; empty where the page can.
     """
 
-    _esm = bundle("traverse/traverse.js")
-    _css = read_styles("traverse/traverse.css")
+    _module = "traverse/traverse.js"
     z = traitlets.List(traitlets.Float()).tag(sync=True)
     label = traitlets.Int(-1).tag(sync=True)
     dimension = traitlets.Int(0).tag(sync=True)
@@ -65,13 +63,9 @@ class TraversalView(anywidget.AnyWidget):
     judged = traitlets.Bool(False).tag(sync=True)
     sizes = traitlets.Dict(dict(strip=STRIP, points=POINTS, film=FILM, tau=TAU)).tag(sync=True)
     shape = traitlets.List(traitlets.Int()).tag(sync=True)
-    spec = traitlets.Dict().tag(sync=True)
-    weights = traitlets.Bytes().tag(sync=True)
     #: Where the values that depend on the label begin among the weights, and all of them, label by label.
     label_at = traitlets.Int(0).tag(sync=True)
     label_values = traitlets.Bytes().tag(sync=True)
-    judge_spec = traitlets.Dict().tag(sync=True)
-    judge_weights = traitlets.Bytes().tag(sync=True)
     tiles = traitlets.Dict().tag(sync=True)
     confidence = traitlets.Dict().tag(sync=True)
 
@@ -93,20 +87,17 @@ class TraversalView(anywidget.AnyWidget):
             description, at, values = describe_given(model, len(self.classes))
             self.reason = ""
         except UnsupportedLayerError as error:
-            description, at, values = Description({}, b""), 0, b""
+            description, at, values = None, 0, b""
             self.reason = str(error)
         with self.hold_sync():
             self.label_at, self.label_values = at, values
-            self.spec, self.weights = description.spec, description.weights
+            self.give("model", description)
 
     def _send_judge(self, judge) -> None:
         try:
-            description = describe_classifier(judge)
+            self.give("judge", describe_classifier(judge))
         except UnsupportedLayerError as error:
             self.judge_reason = str(error)
-        else:
-            with self.hold_sync():
-                self.judge_spec, self.judge_weights = description.spec, description.weights
 
 
 def describe_given(model, classes: int) -> tuple[Description, int, bytes]:
@@ -129,7 +120,7 @@ def describe_given(model, classes: int) -> tuple[Description, int, bytes]:
         return describe(model), 0, b""
     check_own_methods(model, "decode", "decode_parameters", "given", of=(ConditionalVAE,))
     descriptions = [describe(model.given(label)) for label in range(classes)]
-    weights = np.stack([np.frombuffer(d.weights, "<f4") for d in descriptions])
+    weights = np.stack([d.parts[0].astype("<f4") for d in descriptions])
     # Found by comparison: how a model folds its label in is its own affair.
     differ = np.flatnonzero((weights != weights[0]).any(0))
     start, stop = (differ[0], differ[-1] + 1) if len(differ) else (0, 0)
