@@ -718,7 +718,7 @@ class TestRecording:
         learn = graphed._learn
 
         def with_a_plain_rate(index):
-            graphed._optimizer.param_groups[0]["lr"] = graphed._knobs[1]
+            graphed._optimizer.param_groups[0]["lr"] = graphed._applied[1]
             numbers = learn(index)
             graphed._optimizer.param_groups[0]["lr"] = rate
             return numbers

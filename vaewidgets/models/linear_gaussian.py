@@ -81,14 +81,14 @@ class LinearModel:
     def log_evidence(self, x: Tensor) -> Tensor:
         """Compute log p(x) = log N(x; 0, W W' + s^2 I), nats, for x of shape (n,) or (B, n).
 
-        Tipping & Bishop 1999, equations 5 and 6 without the mean.
+        Tipping & Bishop 1999, section 3.1, the marginal of a model without a mean.
         """
         return _log_normal(x, self.weight @ self.weight.T + self.noise * _eye(x))
 
     def posterior(self, x: Tensor) -> Normal:
         """Compute p(z|x) = N(M^-1 W'x, s^2 M^-1), M = W'W + s^2 I, for one x of shape (n,).
 
-        Tipping & Bishop 1999, equations 7 and 8 without the mean.
+        Tipping & Bishop 1999, section 3.1, the posterior of a model without a mean.
         """
         projected = self.weight.T @ x
         inverse = (self.weight.T @ self.weight + self.noise * _eye(projected)).inverse()
@@ -290,7 +290,7 @@ def water_filling(eigenvalues: Tensor, level: float) -> Tensor:
 def ppca_log_likelihood(eigenvalues: Tensor, weights: Tensor, noise: float) -> float:
     """Compute the mean log p(x) of probabilistic PCA, nats per x.
 
-    Tipping & Bishop 1999, equation 10, along the principal axes: -(n ln 2 pi + ln|C| + tr(C^-1 S)) / 2.
+    -(n ln 2 pi + ln|C| + tr(C^-1 S)) / 2 along the principal axes (Tipping & Bishop 1999, section 3.2).
 
     Parameters
     ----------
