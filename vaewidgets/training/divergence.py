@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,7 @@ class DivergenceGuard:
 
     def forget(self) -> None:
         """Drop all copies and losses: the run was restored to another state."""
-        self._copies: list[tuple[int, dict[str, Tensor]]] = []
+        self._copies: deque[tuple[int, dict[str, Tensor]]] = deque(maxlen=2)
         self._unread: list[Tensor] = []
 
     @torch.no_grad()
@@ -59,12 +60,7 @@ class DivergenceGuard:
         if not self._copies:
             # Read only when it is needed: reading one makes a GPU wait.
             self._began = [weight.abs().max() for weight in self._weights.values()]
-        if len(self._copies) < 2:
-            copy = {name: weight.clone() for name, weight in self._weights.items()}
-        else:
-            copy = self._copies.pop(0)[1]
-            copy_into(copy, self._weights)
-        self._copies.append((step, copy))
+        self._copies.append((step, {name: weight.clone() for name, weight in self._weights.items()}))
 
     @property
     def began(self) -> float:
@@ -167,7 +163,7 @@ def explain(
         return f"The model's weights {state} before the first step: make the model anew."
     if at == 1:
         return "It was so before the first step: the model's weights, or the images, are the cause."
-    return f"No knob stands out. If nothing else has changed the weights, try a smaller lr than {lr:g}."
+    return f"No setting stands out. If nothing else has changed the weights, try a smaller lr than {lr:g}."
 
 
 def largest(tensors: Iterable[Tensor]) -> float:

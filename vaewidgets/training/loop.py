@@ -218,9 +218,8 @@ class Training(Iterator[Step]):
             numbers = self._run(index)
         self.step += 1
         validation = self._validation if self.step % self.batches == 0 else None
-        measured = validation is not None
         # Before the weights are measured or the run ends, the losses that they came from must be read.
-        self._check(numbers, now=measured or self.step == self.total_steps)
+        self._check(numbers, now=validation is not None or self.step == self.total_steps)
         self._seen += len(index)
         self._busy += time.perf_counter() - started
         held_out = None if validation is None else self._end_epoch(validation)
@@ -232,7 +231,7 @@ class Training(Iterator[Step]):
     def _learn(self, index: Tensor) -> Tensor:
         """Take one optimizer step on the images of `index`; return its summary."""
         drawn = self._draw(self._images, self._labels, index, self._noise)
-        terms = self._objective(*drawn, self._weight_of_kl)
+        terms = self._objective(*drawn, beta=self._weight_of_kl)
         if self._settings.free_bits:
             mean = terms.kl.detach().sum(0) / len(index)
             self._group.all_reduce([mean])
@@ -263,10 +262,9 @@ class Training(Iterator[Step]):
             x = binarize(x, uniform=self._group.shard(uniform))
         if isinstance(self.model, Autoencoder):
             return model, x, None
-        if self._settings.iwae is None:
-            return model, x, self._group.shard(torch.randn(len(index), self.model.latent_dim, **options))
-        epsilon = torch.randn(self._settings.iwae, len(index), self.model.latent_dim, **options)
-        return model, x, self._group.shard(epsilon, dim=1)
+        samples = () if self._settings.iwae is None else (self._settings.iwae,)
+        epsilon = torch.randn(*samples, len(index), self.model.latent_dim, **options)
+        return model, x, self._group.shard(epsilon, dim=len(samples))
 
     def _objective(
         self,
@@ -284,7 +282,7 @@ class Training(Iterator[Step]):
                 return importance_weighted(variational, x, self._settings.iwae, epsilon=epsilon)
             return elbo(variational, x, beta=beta, epsilon=epsilon)
 
-    # -- what happens around a step
+    # -- around a step
 
     def _run(self, index: Tensor) -> Tensor:
         if not self._graphed or len(index) < self._settings.batch_size:
@@ -390,7 +388,7 @@ class Training(Iterator[Step]):
         Raises
         ------
         ValueError
-            No whole number from 0 up.
+            `seed` is no whole number from 0 up.
         """
         check_seed(seed)
         self._noise.manual_seed(seed)
