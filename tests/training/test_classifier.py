@@ -1,4 +1,4 @@
-"""Classifier: the judge that may say "none of these", what it is taught with, and its command."""
+"""Classifier: the model with a reject class, the negatives it is trained with, and its command."""
 
 import functools
 import json

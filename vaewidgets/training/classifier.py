@@ -18,8 +18,6 @@ from vaewidgets.models.vae import unwrap_arguments
 from .run_state import set_learning_rate
 from .validation import check_count, check_nonnegative, check_seed
 
-#: Real images are shifted by at most their size over this: MNIST's digits, with a margin of 4 pixels, by 2.
-REACH = 14
 #: Share of the real images that are blurred: a decoder's images are smooth, and that alone is no defect.
 BLURRED = 0.3
 
@@ -161,7 +159,8 @@ def augment(x: Tensor, generator: torch.Generator) -> Tensor:
     torch.Size([5, 1, 8, 8])
     """
     count, _, height, width = x.shape
-    reach = max(1, min(height, width) // REACH)
+    # MNIST's digits, which have a margin of 4 pixels, are shifted by at most 2.
+    reach = max(1, min(height, width) // 14)
     padded = functional.pad(x, [reach] * 4)
     down, right = torch.randint(2 * reach + 1, (2, count, 1), generator=generator)
     rows, columns = down + torch.arange(height), right + torch.arange(width)

@@ -7,9 +7,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-#: Steps before the recording: CUDA graphs need all lazy initialisation to be done by then.
-_WARM_UP = 3
-
 
 class CUDAGraphStep:
     """A step recorded once and replayed for every later batch of the same size.
@@ -35,7 +32,8 @@ class CUDAGraphStep:
             side = torch.cuda.Stream()
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
-                for _ in range(_WARM_UP):
+                # CUDA graphs need all lazy initialisation to be done before the recording.
+                for _ in range(3):
                     step(self._index)
             torch.cuda.current_stream().wait_stream(side)
             self._graph = torch.cuda.CUDAGraph()

@@ -167,6 +167,12 @@ def explain(
 
 
 def largest(tensors: Iterable[Tensor]) -> float:
-    """Return the largest absolute value; NaN and infinities count as infinite."""
+    """Return the largest absolute value; NaN and infinities count as infinite.
+
+    Examples
+    --------
+    >>> largest([torch.tensor([1.0, -2.0]), torch.zeros(0)]), largest([torch.tensor(math.nan)])
+    (2.0, inf)
+    """
     sizes = [float(tensor.detach().abs().max()) for tensor in tensors if tensor.numel()]
     return max((size if math.isfinite(size) else math.inf for size in sizes), default=0.0)

@@ -172,6 +172,13 @@ class Snapshot(NamedTuple):
         Steps, images, seconds, best loss, beta and lr.
     arguments : dict of str to int, float, str or None
         Of the run, by which the state of another run is recognised.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> run = vw.fit(vw.VAE(2, (1, 8, 8), hidden=(4,), seed=0), torch.zeros(20, 1, 8, 8))
+    >>> run.state().numbers["step"], run.state().arguments["epochs"]
+    (0, 20)
     """
 
     tensors: dict[str, Tensor]

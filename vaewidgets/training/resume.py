@@ -101,6 +101,17 @@ def read(path: Path) -> State:
         It is no state file of this package, damaged, cut short, or of a future version.
     OSError
         It does not exist, may not be read, or is no regular file.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> run = vw.fit(vw.VAE(2, (1, 8, 8), hidden=(4,), seed=0), torch.zeros(20, 1, 8, 8))
+    >>> about = {name: kind() for name, kind in _ABOUT.items()}
+    >>> path = Path("run.state")
+    >>> path.write_bytes(serialise(run.state(), about)) > 0
+    True
+    >>> read(path).numbers["step"]
+    0
     """
     with safe_open(path) as file:
         entries, header, text = read_header(path, file)

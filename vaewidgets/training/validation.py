@@ -13,8 +13,6 @@ from vaewidgets.models.conditional import ConditionalVAE
 from vaewidgets.models.likelihoods import Bernoulli
 from vaewidgets.models.vae import Autoencoder, LatentModel, check_choice
 
-SCHEDULES = ("constant", "cosine")
-PRECISIONS = ("float32", "bfloat16")
 #: The largest number that the weights' float32 can hold.
 LARGEST = torch.finfo(torch.float32).max
 
@@ -44,8 +42,8 @@ def check_training(
     for name in ("lr", "beta", "weight_decay", "kl_warmup", "free_bits"):
         check_nonnegative(name, asked[name])
     check_seed(asked["seed"])
-    check_choice("schedule", asked["schedule"], SCHEDULES)
-    check_choice("precision", asked["precision"], PRECISIONS)
+    check_choice("schedule", asked["schedule"], ("constant", "cosine"))
+    check_choice("precision", asked["precision"], ("float32", "bfloat16"))
     if asked["binarize"] not in (None, "dynamic"):
         raise ValueError(f'binarize must be None or "dynamic"; got {asked["binarize"]!r}.')
     if asked["patience"] is not None and validation is None:
