@@ -111,7 +111,7 @@ class Posterior(NamedTuple):
 
 
 def bounded_posterior(mu: Tensor, logvar: Tensor, dtype: torch.dtype) -> Posterior:
-    """Make the posterior from the outputs of the heads, with |logvar| kept under `LOGVAR_BOUND`.
+    """Make the posterior from the outputs of the heads, with |logvar| kept within `LOGVAR_BOUND`.
 
     The bound is smooth, c tanh(logvar / c), and the only one: sample and KL see the same logvar.
 
