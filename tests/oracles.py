@@ -17,6 +17,8 @@ EIGENVALUES = (9.0, 4.0, 1.0, 0.25, 0.25, 0.25)
 NOISE = 0.25
 #: Mean log-likelihood of probabilistic PCA with three components on such data, nats.
 PPCA_LOG_LIKELIHOOD = -8.225949
+#: By beta: bits of the best linear beta-VAE on such data, along its three directions.
+WATER_FILLING = {1: [2.585, 2, 1], 2: [2.085, 1.5, 0.5], 4: [1.585, 1, 0], 16: [0.585, 0, 0], 36: [0, 0, 0]}
 
 
 def drain(steps):
@@ -29,6 +31,10 @@ def drain(steps):
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def gradients(loss, model):
+    return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))])
 
 
 def normal_quadrature(nodes: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from itertools import islice
 
 import pytest
 import torch
@@ -40,13 +41,13 @@ VARIANTS = [
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_same_seed_gives_the_same_steps_bit_by_bit(images, variant):
-    variant = dict(variant)
-    arguments = {name: variant.pop(name) for name in ("likelihood", "sigma", "trunk") if name in variant}
+    of_model = {name: value for name, value in variant.items() if name in ("likelihood", "sigma", "trunk")}
+    of_fit = {name: value for name, value in variant.items() if name not in of_model}
     runs = []
     before = torch.get_rng_state()
     for seed in (5, 5, 6):
-        model = small(**arguments)
-        losses = [step.loss for step in vw.fit(model, images, epochs=2, seed=seed, **variant)]
+        model = small(**of_model)
+        losses = [step.loss for step in vw.fit(model, images, epochs=2, seed=seed, **of_fit)]
         runs.append((losses, weights(model)))
     assert torch.equal(torch.get_rng_state(), before), "training drew from the global generator"
     assert runs[0][0] == runs[1][0]
@@ -63,41 +64,24 @@ def test_steps_are_counted_from_one_with_a_short_last_batch(images):
 
 
 @pytest.mark.parametrize("batch_size", [1, 299, 300, 1000])
-def test_every_epoch_visits_every_image_once(images, monkeypatch, batch_size):
-    seen = []
-    monkeypatch.setattr(loop, "elbo", spy_on(seen))
+def test_every_epoch_visits_every_image_once(images, elbo_calls, batch_size):
     images = images[:20] if batch_size == 1 else images
     # The index of an image is written into it, so that each is recognised.
     marked = images.clone()
     marked[:, 0, 0, 0] = torch.arange(len(images)) / len(images)
     drain(vw.fit(small(), marked, epochs=2, batch_size=batch_size))
-    marks = (torch.cat(seen)[:, 0, 0, 0] * len(images)).round().long()
+    marks = (torch.cat([x for x, _, _ in elbo_calls])[:, 0, 0, 0] * len(images)).round().long()
     first, second = marks.view(2, -1)
     assert first.sort().values.tolist() == second.sort().values.tolist() == list(range(len(images)))
     assert first.tolist() != second.tolist(), "the order is drawn anew for every epoch"
 
 
-def spy_on(seen):
-    def spied(model, x, **arguments):
-        seen.append(x)
-        return vw.objectives.elbo(model, x, **arguments)
-
-    return spied
-
-
 @pytest.mark.parametrize("beta", [0.0, 1.0, 3.0])
 @pytest.mark.parametrize("batch_size", [128, 299])
-def test_the_numbers_of_a_step_are_means_over_its_images(images, monkeypatch, beta, batch_size):
-    seen = []
-
-    def spied(*arguments, **keywords):
-        seen.append(vw.objectives.elbo(*arguments, **keywords))
-        return seen[-1]
-
-    monkeypatch.setattr(loop, "elbo", spied)
+def test_the_numbers_of_a_step_are_means_over_its_images(images, elbo_calls, beta, batch_size):
     steps = list(vw.fit(small(), images, epochs=1, beta=beta, batch_size=batch_size))
     # Means in float32, summed in an order that is the processor's own: some hundred roundings of 6e-8.
-    for step, terms in zip(steps, seen, strict=True):
+    for step, (_, _, terms) in zip(steps, elbo_calls, strict=True):
         assert step.beta == beta
         assert step.loss == pytest.approx(-terms.total.mean().item(), rel=1e-5)
         assert step.reconstruction == pytest.approx(terms.reconstruction.mean().item(), rel=1e-5)
@@ -105,7 +89,7 @@ def test_the_numbers_of_a_step_are_means_over_its_images(images, monkeypatch, be
         assert step.kl == pytest.approx(terms.kl.sum(1).mean().item(), rel=1e-5)
         assert step.loss == pytest.approx(-step.reconstruction + beta * step.kl, rel=1e-5)
         assert not step.numbers.requires_grad
-    assert len(seen[-1].total) == 300 - batch_size * (len(steps) - 1), "the last batch is short"
+    assert len(terms.total) == 300 - batch_size * (len(steps) - 1), "the last batch is short"
 
 
 def test_the_first_step_is_adam_on_the_gradient_of_the_loss(images):
@@ -142,11 +126,9 @@ class TestStopping:
     def test_closing_leaves_a_usable_model(self, images):
         model = small()
         steps = vw.fit(model, images, epochs=100)
-        for _ in range(5):
-            next(steps)
+        drain(islice(steps, 5))
         steps.close()
-        with pytest.raises(StopIteration):
-            next(steps)
+        assert list(steps) == []
         assert weights(model).isfinite().all()
         assert model(images).shape == images.shape
         assert drain(vw.fit(model, images, epochs=1)).step == 3
@@ -154,16 +136,14 @@ class TestStopping:
     def test_forgetting_the_iterator_is_closing_it(self, images):
         model = small()
         start = weights(model).clone()
-        for _ in vw.fit(model, images, epochs=100):
-            break
+        next(vw.fit(model, images, epochs=100))
         gc.collect()
         assert weights(model).isfinite().all() and not torch.equal(weights(model), start)
 
     def test_stopping_after_n_steps_is_having_asked_for_n_steps(self, images):
         stopped, whole = small(), small()
         steps = vw.fit(stopped, images, epochs=10)
-        for _ in range(6):
-            next(steps)
+        drain(islice(steps, 6))
         steps.close()
         drain(vw.fit(whole, images, epochs=2))
         assert torch.equal(weights(stopped), weights(whole))
@@ -205,8 +185,7 @@ def test_on_a_gpu_only_the_order_of_an_epoch_is_waited_for(images):
     next(steps)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for _ in range(20):
-            next(steps)
+        drain(islice(steps, 20))
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
@@ -224,13 +203,10 @@ def test_it_learns_digits(digits):
     assert (terms.kl.mean(0) > 0.5).all(), "both latents are used"
 
 
-def test_dynamic_binarisation_encodes_and_scores_one_draw_made_anew(images, monkeypatch):
-    seen = []
-    monkeypatch.setattr(loop, "elbo", spy_on(seen))
+def test_dynamic_binarisation_encodes_and_scores_one_draw_made_anew(images, elbo_calls):
     drain(vw.fit(small(), images, epochs=40, batch_size=300, binarize="dynamic"))
-    draws = torch.stack(
-        [epoch[torch.argsort(order)] for epoch, order in zip(seen, orders(40, 300), strict=True)]
-    )
+    orders = generator(0)  # of their own: `fit` draws one for each epoch
+    draws = torch.stack([x[torch.randperm(300, generator=orders).argsort()] for x, _, _ in elbo_calls])
     assert ((draws == 0) | (draws == 1)).all()
     # Each pixel is drawn with its own chance, anew in each epoch: 40 draws of each of 19,200 pixels.
     deviation = (draws.mean(0) - images) / (images * (1 - images) / 40).sqrt()
@@ -238,12 +214,6 @@ def test_dynamic_binarisation_encodes_and_scores_one_draw_made_anew(images, monk
     assert (draws.mean(0)[images == 0] == 0).all() and (draws.mean(0)[images == 1] == 1).all()
     assert deviation.mean().abs().item() < 4 / math.sqrt(len(deviation))
     assert deviation.std().item() == pytest.approx(1, abs=0.05)
-
-
-def orders(epochs, n, seed=0):
-    """The orders in which `fit` visits n images: drawn by a generator of their own."""
-    g = generator(seed)
-    return [torch.randperm(n, generator=g) for _ in range(epochs)]
 
 
 def test_a_model_in_float64_trains_on_images_in_float32_and_back(images):

@@ -199,7 +199,6 @@ RENAMED: dict[str, str] = {
     "Scene": "TrainingView",
     "Side": "ModelPlane",
     "Subject": "ModelReport",
-    "Suspects": "Diagnosis",
     "Team": "ProcessGroup",
     "TellingPanel": "NotifyingPanel",
     "Terms": "LossTerms",

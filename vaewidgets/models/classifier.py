@@ -1,6 +1,6 @@
-"""A small classifier that may say "none of these": the judge of what a decoder paints.
+"""A small classifier with a reject class, which measures what a decoder generates.
 
-It knows nothing of any decoder: it has seen real images, and pictures that are none (`data.negatives`).
+It is trained without any decoder: on real images and on images of no class (`data.negatives`).
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .vae import ACTIVATIONS, check_batch, check_int, check_ints
+from .vae import ACTIVATIONS, check_batch, check_choice, check_int, check_ints
 
 
 class Classifier(nn.Module):
-    """Convolutional classifier with a reject class, which takes what looks like none of the real ones.
+    """Convolutional classifier with a reject class for images that look like none of the real classes.
 
     Parameters
     ----------
     image_shape : tuple (C, H, W)
     classes : int
-        Real ones; the reject class comes after them.
+        Number of real classes; the reject class comes after them.
     hidden : tuple of int
         Channels of the stride-2 convolutions, from image to logits.
     activation : "relu", "silu", "gelu", "tanh" or "softplus"
@@ -32,21 +32,24 @@ class Classifier(nn.Module):
     ----------
     layers : nn.Sequential
         From pixels to logits.
+    config : dict
+        The constructor's arguments, as plain JSON: with the weights they are a checkpoint.
+    info : dict
+        Only of a model that was loaded: how it was trained, and what was measured.
 
     Raises
     ------
     ValueError, TypeError
-        An argument has a value, or a kind, that makes no classifier.
+        An argument has a value, or a type, that makes no classifier.
 
     Examples
     --------
     >>> import torch, vaewidgets as vw
-    >>> judge = vw.Classifier((1, 8, 8), hidden=(8,), seed=0)
-    >>> judge(torch.zeros(5, 1, 8, 8)).shape, judge.confidence(torch.zeros(5, 1, 8, 8)).shape
+    >>> classifier = vw.Classifier((1, 8, 8), hidden=(8,), seed=0)
+    >>> classifier(torch.zeros(5, 1, 8, 8)).shape, classifier.confidence(torch.zeros(5, 1, 8, 8)).shape
     (torch.Size([5, 11]), torch.Size([5]))
     """
 
-    #: What is known of a model that came from a file: how it was made, and what was measured.
     info: dict[str, Any]
 
     def __init__(
@@ -65,10 +68,8 @@ class Classifier(nn.Module):
             raise ValueError(f"image_shape is (channels, height, width), three numbers; got {shape}.")
         if not hidden:
             raise ValueError("a Classifier needs at least one number of channels in hidden.")
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}.")
+        check_choice("activation", activation, ACTIVATIONS)
         self.image_shape, self.classes = shape, classes
-        #: The constructor's arguments, as plain JSON: with the weights they are a checkpoint.
         self.config: dict[str, Any] = {
             "image_shape": list(shape),
             "classes": classes,
@@ -98,11 +99,11 @@ class Classifier(nn.Module):
         return logits
 
     def probabilities(self, x: Tensor) -> Tensor:
-        """Compute p(class | x), Tensor of shape (B, classes + 1): rows sum to 1, the last entry is "none"."""
+        """Compute p(class|x) = softmax(logits), Tensor of shape (B, classes + 1), for x (B, C, H, W)."""
         return self.forward(x).softmax(1)
 
     def confidence(self, x: Tensor) -> Tensor:
-        """Compute the best probability among the real classes: Tensor of shape (B,), for x (B, C, H, W)."""
+        """Compute the largest probability of a real class: Tensor of shape (B,), for x (B, C, H, W)."""
         return self.probabilities(x)[:, :-1].amax(1)
 
     def extra_repr(self) -> str:

@@ -1,6 +1,6 @@
-"""The conditional variational autoencoder: encoder and decoder are told the label of the image.
+"""The conditional variational autoencoder: encoder and decoder also get the label of the image.
 
-With its label fixed it is a plain `VAE`: that is how every panel, export and measurement uses it.
+With its label fixed it is a plain `VAE`. Panels, export and measurements use it so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from .vae import (
     check_batch,
     check_int,
     check_latents,
-    gaussian_heads,
 )
 
 if TYPE_CHECKING:
@@ -27,12 +26,11 @@ if TYPE_CHECKING:
 
 
 class ConditionalVAE(LatentModel):
-    """Conditional VAE, of p(x|z, label) and q(z|x, label) (Kingma et al. 2014, arXiv 1406.5298, model M2).
+    """Conditional VAE: p(z) = N(0, I), a decoder for p(x|z, label), and an encoder for q(z|x, label).
 
-    Sohn et al. 2015 (Learning structured output representation, NeurIPS 28) gave it its name. The label
-    enters the first layer of encoder and decoder as a one-hot vector beside the pixels and beside z. The
-    prior over z is N(0, I) whatever the label: z need not say which digit it is, and is left to say how it
-    is written.
+    log p(x|label) >= E_q[log p(x|z, label)] - KL(q(z|x, label) || p(z)). The label enters the first layer of
+    encoder and decoder as a one-hot vector beside the pixels and beside z. The prior over z is the same for
+    all labels, so z need not code the digit and is free to code how it is written.
 
     Parameters
     ----------
@@ -41,12 +39,18 @@ class ConditionalVAE(LatentModel):
     classes : int
         Labels are 0 .. classes - 1.
     trunk : "mlp" or "linear"
-        Beside the channels of a convolution a one-hot vector has no place.
+        Not "conv": a convolution has no input for a one-hot vector.
 
     Raises
     ------
     ValueError, TypeError
-        An argument has a value, or a kind, that makes no model.
+        An argument has a value, or a type, that makes no model.
+
+    References
+    ----------
+    Kingma et al. 2014 (arXiv 1406.5298), model M2, equation 6 without log p(y); Sohn et al. 2015 (Learning
+    structured output representation using deep conditional generative models, NeurIPS 28), section 4 with a
+    prior that does not depend on the label.
 
     Examples
     --------
@@ -57,8 +61,6 @@ class ConditionalVAE(LatentModel):
     >>> model.decode(q.mu, labels).shape, model.given(3).decode(q.mu).shape
     (torch.Size([5, 1, 8, 8]), torch.Size([5, 1, 8, 8]))
     """
-
-    has_prior = True
 
     def __init__(
         self,
@@ -77,30 +79,20 @@ class ConditionalVAE(LatentModel):
         super().__init__(latent_dim, image_shape, trunk=trunk, **arguments)
         self.classes = classes
         self.config["classes"] = classes
-        # W [x; onehot] + b = W_x x + (b + W_label): the columns of the labels, kept apart, are an embedding.
-        # They begin at zero, so that the labels do not change what a seed gives.
-        encoding, decoding = self._entries()
-        self.encoder_label = _label_columns(classes, encoding)
-        self.decoder_label = _label_columns(classes, decoding)
-
-    def _make_heads(self, width: int) -> None:
-        self.mu, self.logvar = gaussian_heads(width, self.latent_dim, self.config["trunk"])
-
-    def _entries(self) -> tuple[nn.Linear, nn.Linear]:
-        """Return the layers that the label enters: the first of the encoder and of the decoder."""
-        linear = self.config["trunk"] == "linear"
-        encoding = self.mu if linear else cast(nn.Sequential, self.encoder)[1]
-        return cast(nn.Linear, encoding), cast(nn.Linear, self.decoder[0])
+        # W [x; onehot] + b = W_x x + (b + W_label): an embedding holds the columns of W for the labels.
+        # It begins at zero, so that a seed gives the weights that it gives a VAE.
+        entry = self.mu if trunk == "linear" else cast(nn.Sequential, self.encoder)[1]
+        self.encoder_label = _label_columns(classes, cast(nn.Linear, entry))
+        self.decoder_label = _label_columns(classes, cast(nn.Linear, self.decoder[0]))
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Posterior:
-        """Infer q(z|x, label) for images x of shape (B, C, H, W) and their labels, int64 of shape (B,)."""
+        """Compute q(z|x, label) for images x of shape (B, C, H, W) and labels, int64 of shape (B,)."""
         h = check_batch(x, self.image_shape).flatten(1).to(self._dtype)
         shift = self.encoder_label(self.check_labels(labels, len(x)))
         if self.config["trunk"] == "linear":
             return bounded_posterior(self.mu(h) + shift, self.logvar(h), self._wider(x))
         layers = cast(nn.Sequential, self.encoder)
-        first, rest = layers[1], layers[2:]
-        h = rest(first(h) + shift)
+        h = layers[2:](layers[1](h) + shift)
         return bounded_posterior(self.mu(h), self.logvar(h), self._wider(x))
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -108,28 +100,34 @@ class ConditionalVAE(LatentModel):
         return self.likelihood.mean(self.decode_parameters(z, labels))
 
     def decode_parameters(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Compute what the likelihood is made of: (..., B, C, H, W) for z (..., B, d) and labels (B,)."""
+        """Compute the parameters of p(x|z, label): (..., B, C, H, W) for z (..., B, d) and labels (B,)."""
         check_latents(z, self.latent_dim)
         shift = self.decoder_label(self.check_labels(labels, z.shape[-2]))
-        first, rest = self.decoder[0], self.decoder[1:]
-        h = (first(z.to(self._dtype)) + shift).flatten(0, -2)
-        output: Tensor = rest(h)
+        h = (self.decoder[0](z.to(self._dtype)) + shift).flatten(0, -2)
+        output: Tensor = self.decoder[1:](h)
         return output.view(*z.shape[:-1], *self.image_shape).to(self._wider(z))
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Reconstruct x (B, C, H, W), with labels (B,), through the mean of its posterior."""
+        """Decode the posterior mean of x: both of shape (B, C, H, W), for labels of shape (B,)."""
         return self.decode(self.encode(x, labels).mu, labels)
 
     @torch.no_grad()
     def given(self, label: int) -> VAE:
-        """Fix the label: a plain `VAE` of its own weights, in which the label is folded into the biases.
+        """Fix the label: return a `VAE` with a copy of the weights, the label added into its biases.
 
-        It has the rows of the atlases that have this label, and ``info["label"]``.
+        It has ``info["label"]``, and of the stored codes those with this label.
 
         Raises
         ------
         TypeError, ValueError
             No int, or no label of this model.
+
+        Examples
+        --------
+        >>> import vaewidgets as vw
+        >>> three = vw.ConditionalVAE(2, (1, 8, 8), hidden=(4,), seed=0).given(3)
+        >>> type(three).__name__, three.decode(torch.zeros(1, 2)).shape
+        ('VAE', torch.Size([1, 1, 8, 8]))
         """
         if isinstance(label, bool) or not isinstance(label, int):
             raise TypeError(f"given takes one label, an int; got {label!r} ({type(label).__name__}).")
@@ -140,7 +138,7 @@ class ConditionalVAE(LatentModel):
         entry = "mu" if self.config["trunk"] == "linear" else "encoder.1"
         weights[f"{entry}.bias"] += columns["encoder"]
         weights["decoder.0.bias"] += columns["decoder"]
-        # Without memory for weights that are not kept, nor a draw from anyone's generator.
+        # On "meta" it needs no memory for weights that are replaced, and draws no random numbers.
         with torch.device("meta"):
             model = VAE(**{name: value for name, value in self.config.items() if name != "classes"})
         model.load_state_dict(weights, assign=True)
@@ -154,14 +152,19 @@ class ConditionalVAE(LatentModel):
         return model
 
     def labelled(self, labels: Tensor) -> Labelled:
-        """Fix one label for each image of a batch: what the objectives take in a VAE's place.
+        """Fix the labels, of shape (B,), of one batch, so that the objectives take it like a VAE.
 
-        ``vw.elbo(model.labelled(labels), x)`` is the conditional bound of x of shape (B, C, H, W).
+        Examples
+        --------
+        >>> import vaewidgets as vw
+        >>> model, x = vw.ConditionalVAE(2, (1, 8, 8), hidden=(4,), seed=0), torch.zeros(5, 1, 8, 8)
+        >>> vw.elbo(model.labelled(torch.tensor([0, 1, 2, 3, 9])), x).total.shape
+        torch.Size([5])
         """
         return Labelled(self, self.check_labels(labels))
 
     def check_labels(self, labels: Tensor | None, count: int | None = None) -> Tensor:
-        """Return labels; raise unless they are whole numbers in a row, `count` of them, of this model.
+        """Return labels; raise unless they are integers in one axis and labels of this model.
 
         Parameters
         ----------
@@ -172,6 +175,7 @@ class ConditionalVAE(LatentModel):
         Raises
         ------
         ValueError, TypeError
+            Labels of another shape, type or range.
         """
         if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype == torch.bool:
             got = f"a {labels.dtype} Tensor" if isinstance(labels, Tensor) else type(labels).__name__
@@ -182,7 +186,7 @@ class ConditionalVAE(LatentModel):
         if labels.dim() != 1 or (count is not None and len(labels) != count):
             wanted = "(B,)" if count is None else f"({count},)"
             raise ValueError(f"labels must have shape {wanted}, one per image; got {tuple(labels.shape)}.")
-        # To look at the labels would make a GPU wait; there the look-up itself complains.
+        # Reading labels from a GPU would wait for it; there the embedding itself raises.
         if (
             labels.device.type == "cpu"
             and len(labels)
@@ -197,6 +201,8 @@ class ConditionalVAE(LatentModel):
 class Labelled:
     """A `ConditionalVAE` with the labels of one batch: it encodes and decodes that batch only.
 
+    `ConditionalVAE.labelled` makes it.
+
     Attributes
     ----------
     model : ConditionalVAE
@@ -209,26 +215,40 @@ class Labelled:
         self.latent_dim = model.latent_dim
 
     def encode(self, x: Tensor) -> Posterior:
+        """Compute q(z|x, label) for images x of shape (B, C, H, W)."""
         return self.model.encode(x, self.labels)
 
     def decode(self, z: Tensor) -> Tensor:
+        """Compute E[x|z, label]: Tensor of shape (B, C, H, W), for z of shape (B, d)."""
         return self.model.decode(z, self.labels)
 
     def decode_parameters(self, z: Tensor) -> Tensor:
+        """Compute the parameters of p(x|z, label): (..., B, C, H, W) for z of shape (..., B, d)."""
         return self.model.decode_parameters(z, self.labels)
 
 
 def with_labels(
     model: Trainable, labels: Tensor | None, count: int | None = None
 ) -> VAE | Autoencoder | Labelled:
-    """Return what the objectives take for images with these labels: the model itself where there are none.
+    """Return what the objectives take: `model`, or for a `ConditionalVAE` the model with these labels.
 
-    With a `count` there must be so many.
+    Parameters
+    ----------
+    model : VAE, Autoencoder or ConditionalVAE
+    labels : Tensor of shape (B,) or None
+    count : int, optional
+        B, where it is known.
 
     Raises
     ------
     TypeError, ValueError
         Labels for another model than a ConditionalVAE, none for it, or labels that it does not have.
+
+    Examples
+    --------
+    >>> model = VAE(2, (1, 8, 8), hidden=(4,))
+    >>> with_labels(model, None) is model
+    True
     """
     if isinstance(model, ConditionalVAE):
         return Labelled(model, model.check_labels(labels, count))
@@ -238,6 +258,5 @@ def with_labels(
 
 
 def _label_columns(classes: int, entry: nn.Linear) -> nn.Embedding:
-    zeros = torch.zeros(classes, entry.out_features, device=entry.weight.device, dtype=entry.weight.dtype)
-    columns: nn.Embedding = nn.Embedding.from_pretrained(zeros, freeze=False)
-    return columns
+    zeros = torch.zeros(classes, entry.out_features)
+    return cast(nn.Embedding, nn.Embedding.from_pretrained(zeros, freeze=False))

@@ -1,8 +1,8 @@
-"""What the decoder's output means: p(x|z) per pixel, in nats per image.
+"""Likelihoods p(x|z): what the decoder's output means, in nats per image.
 
-Each likelihood turns the decoder's unbounded output into a log-probability (summed over the pixels,
-kept per image) and into the mean image; `support` is the range of a pixel. Leading axes broadcast,
-so k samples score one batch.
+Each likelihood turns the decoder's unbounded output into a log-probability (summed over pixels, kept per
+image) and into the mean image. `support` is the range of a pixel. Leading axes broadcast, so k samples of z
+score one batch.
 """
 
 from __future__ import annotations
@@ -17,10 +17,21 @@ PIXELS = (-3, -2, -1)
 
 
 class Bernoulli(nn.Module):
-    """Bernoulli pixels; the decoder gives logits.
+    """Bernoulli pixels; the decoder gives logits l.
 
-    On greys x in [0, 1] the value x * l - softplus(l) is the expectation of the log-probability over
-    b ~ Bernoulli(x): binarised targets with the pixel noise averaged out. It is not a density on greys.
+    log p(x|z) = sum over pixels of x l - softplus(l) = x ln p + (1 - x) ln(1 - p), with p = sigmoid(l).
+    On greys x in [0, 1] it is the expectation of the log-probability over b ~ Bernoulli(x): binarised targets
+    with the pixel noise averaged out. It is not a density on greys.
+
+    References
+    ----------
+    Kingma & Welling 2014 (arXiv 1312.6114), appendix C.1, equation 11.
+
+    Examples
+    --------
+    >>> x, logits = torch.ones(5, 1, 8, 8), torch.zeros(5, 1, 8, 8)
+    >>> -Bernoulli().log_prob(x, logits) / math.log(2)  # 64 pixels of one bit each
+    tensor([64., 64., 64., 64., 64.])
     """
 
     support = (0.0, 1.0)
@@ -30,15 +41,26 @@ class Bernoulli(nn.Module):
         return (x * logits - F.softplus(logits)).sum(PIXELS)
 
     def mean(self, logits: Tensor) -> Tensor:
-        """Mean image E[x|z], in [0, 1]; the shape is that of the logits, (..., C, H, W)."""
+        """Compute the mean image E[x|z], in [0, 1], of the shape of the logits, (..., C, H, W)."""
         return torch.sigmoid(logits)
 
 
 class ContinuousBernoulli(nn.Module):
-    """Continuous Bernoulli on [0, 1] (Loaiza-Ganem & Cunningham 2019, arXiv 1907.06845); logits.
+    """Continuous Bernoulli pixels on [0, 1]; the decoder gives the logits l of lambda.
 
-    With l the logit of lambda, the normaliser C = 2 atanh(1 - 2 lambda) / (1 - 2 lambda) is
-    l / tanh(l / 2). Both it and the mean are 0/0 at l = 0 and continue there by their Taylor series.
+    log p(x|z) = sum over pixels of x l - softplus(l) + ln C. The normaliser
+    C = 2 atanh(1 - 2 lambda) / (1 - 2 lambda) is l / tanh(l / 2). It and the mean are 0/0 at l = 0 and are
+    computed there by their Taylor series.
+
+    References
+    ----------
+    Loaiza-Ganem & Cunningham 2019 (arXiv 1907.06845), the density and its normaliser C, and the mean.
+
+    Examples
+    --------
+    >>> logit = torch.logit(torch.tensor([0.5, 0.9]))
+    >>> ContinuousBernoulli.log_normalizer(logit).exp()[0], ContinuousBernoulli().mean(logit)
+    (tensor(2.), tensor([0.5000, 0.6699]))
     """
 
     support = (0.0, 1.0)
@@ -49,9 +71,9 @@ class ContinuousBernoulli(nn.Module):
 
     @staticmethod
     def log_normalizer(logits: Tensor) -> Tensor:
-        """Log C(lambda) per pixel, nats; log 2 at lambda = 1/2. The shape is that of the logits, (..., W)."""
+        """Compute ln C(lambda) per pixel, nats, of the shape of the logits, (..., W)."""
         small = logits.abs() < 0.3
-        # The branch not taken must stay finite too: its gradient is multiplied by zero, not skipped.
+        # The branch that is not taken must stay finite too: its gradient is multiplied by zero, not skipped.
         l = torch.where(small, torch.ones_like(logits), logits).abs()
         exact = torch.log(l / torch.tanh(l / 2))
         l2 = torch.where(small, logits, torch.zeros_like(logits)) ** 2
@@ -59,7 +81,10 @@ class ContinuousBernoulli(nn.Module):
         return torch.where(small, series, exact)
 
     def mean(self, logits: Tensor) -> Tensor:
-        """Mean image E[x|z], in [0, 1], of the shape of the logits, (..., C, H, W); it is not lambda."""
+        """Compute the mean image E[x|z] = lambda / (2 lambda - 1) + 1 / (2 atanh(1 - 2 lambda)), in [0, 1].
+
+        It has the shape of the logits, (..., C, H, W). The mean is not lambda.
+        """
         small = logits.abs() < 0.3
         l = torch.where(small, torch.ones_like(logits), logits)
         exact = torch.sigmoid(l) / torch.tanh(l / 2) - 1 / l
@@ -69,19 +94,31 @@ class ContinuousBernoulli(nn.Module):
 
 
 class Gaussian(nn.Module):
-    """Gaussian pixels of one shared standard deviation; the decoder gives the mean.
+    """Gaussian pixels with one shared standard deviation sigma; the decoder gives the mean.
 
     Parameters
     ----------
     sigma : float, "learned" or "optimal"
-        "learned" is a parameter trained by gradient. "optimal" is the maximum-likelihood value for
-        the decoder of this moment, sigma^2 = mean squared error (Rybkin et al. 2021,
-        arXiv 2006.13202, section 3.2): `fit` moves it there after each step.
+        "learned" is a parameter trained by gradient. "optimal" is the maximum-likelihood value for the
+        present decoder, sigma^2 = mean squared error: `fit` moves it there after each step.
 
     Raises
     ------
     ValueError
         sigma is neither of these names, nor a positive finite number.
+
+    References
+    ----------
+    Kingma & Welling 2014 (arXiv 1312.6114), appendix C.2, equation 12, with a sigma that is not a function of
+    z; Rybkin et al. 2021 (arXiv 2006.13202), the sigma-VAE and the optimal sigma-VAE.
+
+    Examples
+    --------
+    >>> x = torch.zeros(1, 1, 2, 2)
+    >>> Gaussian(1.0).log_prob(x, x + 1)  # 4 * (-1 - ln 2 pi) / 2
+    tensor([-5.6758])
+    >>> Gaussian("learned").sigma.item()
+    1.0
     """
 
     support = (-math.inf, math.inf)
@@ -112,21 +149,21 @@ class Gaussian(nn.Module):
         return (-0.5 * squares - self.log_sigma - 0.5 * math.log(2 * math.pi)).sum(PIXELS)
 
     def mean(self, mean: Tensor) -> Tensor:
-        """Mean image E[x|z], of shape (..., C, H, W): the decoder's mean as it is."""
+        """Return the mean image E[x|z], of shape (..., C, H, W): the decoder's mean itself."""
         return mean
 
     @torch.no_grad()
     def update_sigma(self, reconstruction: Tensor, pixels: int, rate: float = 0.1) -> None:
-        """Move an "optimal" sigma^2 towards the mean squared error behind `reconstruction`.
+        """Move an "optimal" sigma^2 towards the mean squared error that `reconstruction` contains.
 
         Parameters
         ----------
         reconstruction : Tensor of shape (B,)
-            Log-probabilities just computed with the present sigma; they contain the squared error.
+            log p(x|z), nats, computed with the present sigma.
         pixels : int
             C * H * W.
         rate : float
-            Share of the way: it averages over about 1 / rate batches.
+            Share of the way that one call goes: sigma^2 averages over about 1 / rate batches.
         """
         scaled = -2 * (reconstruction.mean() / pixels + self.log_sigma + 0.5 * math.log(2 * math.pi))
         variance = self.sigma**2
@@ -143,12 +180,17 @@ LIKELIHOODS: dict[str, type[Bernoulli | ContinuousBernoulli | Gaussian]] = {
 def make_likelihood(
     name: str, sigma: float | str | None = None
 ) -> Bernoulli | ContinuousBernoulli | Gaussian:
-    """Build the likelihood called `name`, one of `LIKELIHOODS`; `sigma` belongs to the Gaussian alone.
+    """Make the likelihood called `name`, one of `LIKELIHOODS`; `sigma` belongs to the Gaussian alone.
 
     Raises
     ------
     ValueError
         There is no such likelihood, or it takes no sigma.
+
+    Examples
+    --------
+    >>> make_likelihood("gaussian", 0.5).sigma.item()
+    0.5
     """
     if name not in LIKELIHOODS:
         raise ValueError(f"likelihood must be one of {', '.join(LIKELIHOODS)}; got {name!r}.")

@@ -1,16 +1,16 @@
-"""The autoencoder, and the variational one whose encoder answers with a Gaussian.
+"""The variational autoencoder and the autoencoder: encoder, posterior, KL and decoder.
 
-Everything here maps tensors to tensors. Nothing samples unless asked, and nothing depends on
-``model.training``: there is no dropout and no batch norm. Models of others may have both, so `eval_mode` and
-`train_mode` set the mode of any module, and set it back.
+Everything maps tensors to tensors. Sampling is always an explicit call. Nothing depends on
+``model.training``, since these models have no dropout and no batch normalisation. A user's model may have
+both: `eval_mode` and `train_mode` set the mode of any module and restore it.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
@@ -26,7 +26,7 @@ limit_threads()
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-#: |logvar| never reaches this: sigma stays within exp(-5) .. exp(5), where float32 is comfortable.
+#: |logvar| never exceeds this, so sigma stays within exp(-5) .. exp(5), where float32 is accurate.
 LOGVAR_BOUND = 10.0
 
 ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU, "tanh": nn.Tanh, "softplus": nn.Softplus}
@@ -35,21 +35,44 @@ ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU, "tanh": nn.Tan
 def kl(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(mu, sigma^2) || N(0, 1)) = (mu^2 + sigma^2 - 1 - ln sigma^2) / 2, elementwise, nats.
 
-    ``mu`` and ``logvar`` = ln sigma^2 are of one shape, mostly (B, d), and so is what comes of them.
+    expm1 keeps it accurate near sigma = 1, and no rounding makes it negative.
 
-    Kingma & Welling 2014 (arXiv 1312.6114), appendix B. expm1 keeps it accurate, and never
-    negative by rounding, near sigma = 1.
+    Parameters
+    ----------
+    mu, logvar : Tensor of shape (B, d)
+        Mean and ln sigma^2; any one shape will do.
+
+    Returns
+    -------
+    Tensor of shape (B, d)
+
+    References
+    ----------
+    Kingma & Welling 2014 (arXiv 1312.6114), appendix B; the KL of equation 10, there with the opposite sign.
+
+    Examples
+    --------
+    >>> kl(torch.tensor([1.0, 2.0]), torch.zeros(2))
+    tensor([0.5000, 2.0000])
     """
     return 0.5 * (mu**2 + torch.expm1(logvar) - logvar)
 
 
 class Posterior(NamedTuple):
-    """The encoder's answer q(z|x) = N(mu, diag(sigma^2)), one Gaussian per image.
+    """The approximate posterior q(z|x) = N(mu, diag(sigma^2)), one Gaussian per image.
+
+    Kingma & Welling 2014 (arXiv 1312.6114), equation 9.
 
     Attributes
     ----------
     mu, logvar : Tensor of shape (B, d)
-        Mean and log sigma^2.
+        Mean and ln sigma^2.
+
+    Examples
+    --------
+    >>> q = Posterior(torch.zeros(5, 2), torch.zeros(5, 2))
+    >>> q.sample(torch.Generator().manual_seed(0)).shape, q.kl().sum().item()
+    (torch.Size([5, 2]), 0.0)
     """
 
     mu: Tensor
@@ -61,11 +84,20 @@ class Posterior(NamedTuple):
         return torch.exp(self.logvar / 2)
 
     def sample(self, generator: torch.Generator | None = None, *, epsilon: Tensor | None = None) -> Tensor:
-        """Draw z = mu + sigma * epsilon, Tensor of shape (B, d) or that of ``epsilon``.
+        """Draw z = mu + sigma * epsilon with epsilon ~ N(0, I), so that gradients reach mu and sigma.
 
-        The reparameterisation of Kingma & Welling 2014 (arXiv 1312.6114, section 2.4): the noise
-        comes from outside, so gradients reach mu and sigma. ``epsilon`` of shape (..., B, d)
-        freezes it, else it is drawn by the generator.
+        The reparameterisation of Kingma & Welling 2014 (arXiv 1312.6114), section 2.4 and equation 10.
+
+        Parameters
+        ----------
+        generator : torch.Generator, optional
+            Draws the noise; by default torch's global generator does.
+        epsilon : Tensor of shape (..., B, d), optional
+            The noise itself, to hold it fixed.
+
+        Returns
+        -------
+        Tensor of shape (B, d), or that of epsilon
         """
         if epsilon is None:
             epsilon = torch.randn(
@@ -74,31 +106,48 @@ class Posterior(NamedTuple):
         return self.mu + self.sigma * epsilon
 
     def kl(self) -> Tensor:
-        """KL(q(z|x) || N(0, I)) in nats, kept per dimension: Tensor of shape (B, d)."""
+        """Compute KL(q(z|x) || N(0, I)), nats, kept per dimension: Tensor of shape (B, d)."""
         return kl(self.mu, self.logvar)
 
 
 def bounded_posterior(mu: Tensor, logvar: Tensor, dtype: torch.dtype) -> Posterior:
-    """Make the posterior of what the heads answer, |logvar| under `LOGVAR_BOUND`.
+    """Make the posterior from the outputs of the heads, with |logvar| kept within `LOGVAR_BOUND`.
+
+    The bound is smooth, c tanh(logvar / c), and the only one: sample and KL see the same logvar.
 
     Parameters
     ----------
     mu, logvar : Tensor of shape (B, d)
     dtype : torch.dtype
-        Under autocast the heads answer at half width; this is the full one.
+        Of the result. Under autocast the heads give half precision; this is the full one.
+
+    Examples
+    --------
+    >>> bounded_posterior(torch.zeros(1, 3), torch.tensor([[-1e6, 0.0, 1e6]]), torch.float32).logvar
+    tensor([[-10.,   0.,  10.]])
     """
     return Posterior(mu.to(dtype), LOGVAR_BOUND * torch.tanh(logvar.to(dtype) / LOGVAR_BOUND))
 
 
 class LatentModel(nn.Module):
-    """What both models share: a trunk, a decoder, and what the decoder's output means.
+    """Base of all models: an encoder trunk with its heads, a decoder and a likelihood.
 
-    It takes the parameters of `VAE`.
+    It takes the parameters of `VAE`. A subclass adds `encode`, and other heads if they are not mu and logvar.
+
+    Attributes
+    ----------
+    latent_dim : int
+    image_shape : tuple (C, H, W)
+    likelihood : Bernoulli, ContinuousBernoulli or Gaussian
+    config : dict
+        The constructor's arguments, as plain JSON: with the weights they are a checkpoint.
+    has_prior : bool
+        Whether there is a distribution to draw z from.
+    info : dict
+        Only of a model that was loaded: how it was trained, and what was measured.
     """
 
-    #: Whether codes have a distribution to draw from.
-    has_prior: bool
-    #: What is known of a model that came from a file: how it was made, and what was measured.
+    has_prior = True
     info: dict[str, Any]
 
     def __init__(
@@ -118,13 +167,10 @@ class LatentModel(nn.Module):
         shape, hidden = check_ints("image_shape", image_shape), check_ints("hidden", hidden)
         if len(shape) != 3:
             raise ValueError(f"image_shape is (channels, height, width), three numbers; got {shape}.")
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}.")
-        if trunk not in TRUNKS:
-            raise ValueError(f"trunk must be one of {', '.join(TRUNKS)}; got {trunk!r}.")
+        check_choice("activation", activation, ACTIVATIONS)
+        check_choice("trunk", trunk, TRUNKS)
         self.latent_dim, self.image_shape = latent_dim, shape
         self.likelihood = make_likelihood(likelihood, sigma)
-        #: The constructor's arguments, as plain JSON: with the weights they are a checkpoint.
         self.config: dict[str, Any] = {
             "latent_dim": latent_dim,
             "image_shape": list(shape),
@@ -143,27 +189,28 @@ class LatentModel(nn.Module):
             self._make_heads(width)
 
     def _make_heads(self, width: int) -> None:
-        """Make what stands on the encoder's `width` outputs."""
-        raise NotImplementedError
+        """Make the layers on the encoder's `width` outputs: mu and logvar."""
+        self.mu = nn.Linear(width, self.latent_dim)
+        linear = self.config["trunk"] == "linear"
+        self.logvar = Constant(self.latent_dim) if linear else nn.Linear(width, self.latent_dim)
 
     def decode(self, z: Tensor) -> Tensor:
         """Compute E[x|z], the mean image: Tensor of shape (B, C, H, W), for z of shape (B, d)."""
         return self.likelihood.mean(self.decode_parameters(z))
 
     def decode_parameters(self, z: Tensor) -> Tensor:
-        """Compute what the likelihood is made of (logits, or the Gaussian's mean).
+        """Compute the parameters of p(x|z): logits, or the Gaussian's mean.
 
         z of shape (..., d) gives a Tensor of shape (..., C, H, W).
         """
         check_latents(z, self.latent_dim)
-        points = z.reshape(-1, self.latent_dim).to(self._dtype)
-        # Under autocast the layers answer at half width; the sums that follow want the full one.
-        output: Tensor = self.decoder(points)
+        # Under autocast the layers give half precision; the sums that follow need the full one.
+        output: Tensor = self.decoder(z.reshape(-1, self.latent_dim).to(self._dtype))
         return output.view(*z.shape[:-1], *self.image_shape).to(self._wider(z))
 
     @property
     def _dtype(self) -> torch.dtype:
-        """What the weights are; images and latent points of another kind are converted."""
+        """Of the weights; images and latent points of another dtype are converted."""
         return next(self.parameters()).dtype
 
     def _wider(self, given: Tensor) -> torch.dtype:
@@ -174,7 +221,7 @@ class LatentModel(nn.Module):
 
 
 class VAE(LatentModel):
-    """Variational autoencoder (Kingma & Welling 2014, arXiv 1312.6114; Rezende et al. 2014, arXiv 1401.4082).
+    """Variational autoencoder: p(z) = N(0, I), a decoder for p(x|z), and an encoder for q(z|x).
 
     Parameters
     ----------
@@ -190,7 +237,7 @@ class VAE(LatentModel):
     likelihood : "bernoulli", "continuous-bernoulli" or "gaussian"
         What the decoder's output means.
     sigma : float, "learned" or "optimal"
-        Only for the Gaussian likelihood: its standard deviation per pixel.
+        Only for the Gaussian likelihood: its standard deviation per pixel; see `Gaussian`.
     activation : "relu", "silu", "gelu", "tanh" or "softplus"
     seed : int or None
         Seed of the initial weights; None draws from torch's global generator.
@@ -198,7 +245,11 @@ class VAE(LatentModel):
     Raises
     ------
     ValueError, TypeError
-        An argument has a value, or a kind, that makes no model.
+        An argument has a value, or a type, that makes no model.
+
+    References
+    ----------
+    Kingma & Welling 2014 (arXiv 1312.6114); Rezende et al. 2014 (arXiv 1401.4082).
 
     Examples
     --------
@@ -209,28 +260,27 @@ class VAE(LatentModel):
     (torch.Size([5, 2]), torch.Size([5, 1, 8, 8]))
     """
 
-    has_prior = True
-
-    def _make_heads(self, width: int) -> None:
-        self.mu, self.logvar = gaussian_heads(width, self.latent_dim, self.config["trunk"])
-
     def encode(self, x: Tensor) -> Posterior:
-        """Infer q(z|x) for images x, a Tensor of shape (B, C, H, W)."""
+        """Compute q(z|x), a `Posterior` of shape (B, d), for images x of shape (B, C, H, W)."""
         h = self.encoder(check_batch(x, self.image_shape).to(self._dtype))
         return bounded_posterior(self.mu(h), self.logvar(h), self._wider(x))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reconstruct x, of shape (B, C, H, W), through the mean of its posterior."""
+        """Decode the posterior mean of x: both of shape (B, C, H, W)."""
         return self.decode(self.encode(x).mu)
 
 
 class Autoencoder(LatentModel):
-    """Autoencoder (Hinton & Salakhutdinov 2006): a code for each image, and no probability over codes.
+    """Autoencoder: one code for each image, and no distribution over codes.
 
-    It takes the parameters of `VAE` and has the same trunk and decoder. Trained by the same
-    likelihood without a KL, nothing ties its codes to a prior: their place and scale are arbitrary,
-    and there is no distribution to draw new ones from. With ``trunk="linear"`` and the Gaussian
-    likelihood it spans the principal components (Baldi & Hornik 1989).
+    It takes the parameters of `VAE` and has the same trunk and decoder. It is trained by the same likelihood
+    without a KL. So nothing ties its codes to a prior: their place and scale are arbitrary, and there is no
+    distribution to draw new ones from. With ``trunk="linear"`` and the Gaussian likelihood it spans the
+    principal components.
+
+    References
+    ----------
+    Hinton & Salakhutdinov 2006 (Science 313:504); Baldi & Hornik 1989 (Neural Networks 2:53).
 
     Examples
     --------
@@ -246,23 +296,23 @@ class Autoencoder(LatentModel):
         self.code = nn.Linear(width, self.latent_dim)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Compute the codes z, a Tensor of shape (B, d), of images x of shape (B, C, H, W)."""
+        """Compute the codes z, Tensor of shape (B, d), of images x of shape (B, C, H, W)."""
         z: Tensor = self.code(self.encoder(check_batch(x, self.image_shape).to(self._dtype)))
         return z.to(self._wider(x))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reconstruct x, of shape (B, C, H, W), from its code."""
+        """Decode the code of x: both of shape (B, C, H, W)."""
         return self.decode(self.encode(x))
 
 
-def gaussian_heads(width: int, latent_dim: int, trunk: str) -> tuple[nn.Linear, nn.Module]:
-    """Make the heads mu and logvar, `latent_dim` wide, on the `width` outputs of a `trunk`; see `VAE`."""
-    mu = nn.Linear(width, latent_dim)
-    return mu, Constant(latent_dim) if trunk == "linear" else nn.Linear(width, latent_dim)
-
-
 class Constant(nn.Module):
-    """A head that ignores its input: `width` learned numbers, one per latent dimension."""
+    """A head that ignores its input: `width` learned numbers, one per latent dimension.
+
+    Examples
+    --------
+    >>> Constant(2)(torch.zeros(3, 7)).shape
+    torch.Size([3, 2])
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -275,7 +325,7 @@ class Constant(nn.Module):
 
 _Shape = tuple[int, int, int]
 _Activation = Callable[[], nn.Module]
-#: Encoder, the width of what it gives, and decoder.
+#: Encoder, the width of its output, and decoder.
 _Trunk = tuple[nn.Module, int, nn.Sequential]
 
 
@@ -308,41 +358,39 @@ def _conv_trunk(
 ) -> _Trunk:
     if not hidden:
         raise ValueError('trunk="conv" needs at least one number of channels in hidden.')
-    channels = [image_shape[0], *hidden]
-    # A stride-2 convolution maps n to ceil(n / 2); the way back chooses output_padding per axis so
-    # that every image size, odd ones too, is met exactly.
+    # A stride-2 convolution maps n to ceil(n / 2). The way back needs one more row or column where n is even.
     sizes = [image_shape[1:]]
     for _ in hidden:
         high, wide = sizes[-1]
         sizes.append(((high + 1) // 2, (wide + 1) // 2))
     width = hidden[-1] * math.prod(sizes[-1])
 
+    up = [nn.Linear(latent_dim, width), activation(), nn.Unflatten(1, (hidden[-1], *sizes[-1]))]
     down: list[nn.Module] = []
-    up: list[nn.Module] = [
-        nn.Linear(latent_dim, width),
-        activation(),
-        nn.Unflatten(1, (hidden[-1], *sizes[-1])),
-    ]
-    for i, o in zip(channels, channels[1:], strict=False):
-        down += [nn.Conv2d(i, o, 3, stride=2, padding=1), activation()]
-    for level in reversed(range(len(hidden))):
-        (high, wide), (low, narrow) = sizes[level], sizes[level + 1]
-        padding = (high - (2 * low - 1), wide - (2 * narrow - 1))
-        up.append(
-            nn.ConvTranspose2d(
-                channels[level + 1], channels[level], 3, stride=2, padding=1, output_padding=padding
-            )
-        )
-        if level:
-            up.append(activation())
-    return nn.Sequential(*down, nn.Flatten()), width, nn.Sequential(*up)
+    steps = list(zip([image_shape[0], *hidden], hidden, sizes, strict=False))
+    for before, after, _ in steps:
+        down += [nn.Conv2d(before, after, 3, stride=2, padding=1), activation()]
+    for before, after, (high, wide) in reversed(steps):
+        padding = (1 - high % 2, 1 - wide % 2)
+        up += [
+            nn.ConvTranspose2d(after, before, 3, stride=2, padding=1, output_padding=padding),
+            activation(),
+        ]
+    # The last layer gives the likelihood's parameters, which no activation bounds.
+    return nn.Sequential(*down, nn.Flatten()), width, nn.Sequential(*up[:-1])
 
 
 TRUNKS = {"linear": _linear_trunk, "mlp": _mlp_trunk, "conv": _conv_trunk}
 
 
+def check_choice(name: str, value: object, choices: Collection[str]) -> None:
+    """Raise ValueError, with the argument's `name`, unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")
+
+
 def check_int(name: str, value: object) -> None:
-    """Raise ValueError or TypeError, in the `name` of the argument, unless `value` can be a layer's width."""
+    """Raise ValueError or TypeError, with the argument's `name`, unless `value` can be a layer's width."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an int; got {value!r} ({type(value).__name__}).")
     if not 1 <= value <= 2**24:
@@ -390,12 +438,12 @@ def check_latents(z: Tensor, latent_dim: int) -> None:
         raise ValueError(f"z has {z.shape[-1]} values but this model has latent_dim={latent_dim}.")
 
 
-#: Modules that hold one model, share its weights and are called in its place, but lack its other methods.
-_AROUND = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
+#: torch's modules that hold one model, share its weights and are called like it, but lack its other methods.
+_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 
 
 def unwrap(value: Any) -> Any:
-    """Return the model inside what torch puts around one; anything else as it is.
+    """Return the model inside torch's wrappers; anything else as it is.
 
     Parameters
     ----------
@@ -406,61 +454,88 @@ def unwrap(value: Any) -> Any:
     -------
     object
         The very model that trains when the wrapper does. Of an ``AveragedModel`` it is the average.
+
+    Examples
+    --------
+    >>> model = VAE(2, (1, 8, 8), hidden=(4,))
+    >>> unwrap(torch.nn.DataParallel(model)) is model, unwrap("text")
+    (True, 'text')
     """
-    while isinstance(value, nn.Module):
-        # The class of compiled modules is not public, and importing it takes a second.
-        inner = value.module if isinstance(value, _AROUND) else value._modules.get("_orig_mod")
-        if inner is None:
-            break
-        value = inner
-    return value
+    if not isinstance(value, nn.Module):
+        return value
+    # The class of compiled modules is not public, and importing it takes a second.
+    inner = value.module if isinstance(value, _WRAPPERS) else value._modules.get("_orig_mod")
+    return value if inner is None else unwrap(inner)
 
 
-@contextmanager
-def eval_mode(*models: object) -> Iterator[None]:
-    """Have models answer as they do after training, however they were left, and leave them so again.
+def eval_mode(*models: object) -> AbstractContextManager[None]:
+    """Put models into evaluation mode, without gradients, for a ``with`` block.
 
-    Batch normalisation uses its running statistics and does not update them, dropout drops nothing, and no
-    gradient is kept. The flag of every module is put back by itself: part of a model may be frozen.
+    Batch normalisation uses its running statistics and does not update them; dropout drops nothing. Then
+    every module gets its own flag back, since part of a model may have been frozen.
 
     Parameters
     ----------
     models : objects
-        Modules, and what holds modules as attributes.
+        Modules, and objects that hold modules as attributes.
+
+    Examples
+    --------
+    >>> model = torch.nn.Dropout(0.5)
+    >>> with eval_mode(model):
+    ...     model.training, torch.is_grad_enabled()
+    (False, False)
+    >>> model.training
+    True
     """
-    _settle_threads()
-    training = [module for model in models for module in _modules(model) if module.training]
-    with torch.no_grad():
-        for module in training:
-            module.training = False
-        try:
-            yield
-        finally:
-            for module in training:
-                module.training = True
+    modules = (module for model in models for module in _modules(model))
+    return _mode([module for module in modules if module.training], training=False)
+
+
+def train_mode(model: nn.Module) -> AbstractContextManager[None]:
+    """Put a model into training mode, with gradients, for a ``with`` block.
+
+    A model that is in training mode already is left as it is: parts of it may have been frozen on purpose.
+
+    Examples
+    --------
+    >>> model = torch.nn.Dropout(0.5).eval()
+    >>> with train_mode(model):
+    ...     model.training, torch.is_grad_enabled()
+    (True, True)
+    >>> model.training
+    False
+    """
+    return _mode([] if model.training else list(model.modules()), training=True)
 
 
 @contextmanager
-def train_mode(model: nn.Module) -> Iterator[None]:
-    """Have a model learn: with gradients, and in training mode unless it is there, then as it was.
-
-    A model in training mode of which parts are not keeps those so: somebody has frozen them.
-    """
-    _settle_threads()
-    resting = [] if model.training else list(model.modules())
-    before = [module.training for module in resting]
-    with torch.enable_grad():
-        for module in resting:
-            module.training = True
+def _mode(modules: list[nn.Module], training: bool) -> Iterator[None]:
+    # A new thread asks torch for its number of threads at its first loop over elements. Matrix products
+    # before that use the system's number, and may round differently. To ask here settles it.
+    torch.get_num_threads()
+    before = [module.training for module in modules]
+    with torch.set_grad_enabled(training):
+        for module in modules:
+            module.training = training
         try:
             yield
         finally:
-            for module, training in zip(resting, before, strict=True):
-                module.training = training
+            for module, flag in zip(modules, before, strict=True):
+                module.training = flag
 
 
 def unwrap_arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Have a function take the models inside what torch puts around them: see `unwrap`."""
+    """Decorate a function so that it gets the models inside torch's wrappers; see `unwrap`.
+
+    Examples
+    --------
+    >>> @unwrap_arguments
+    ... def width(model):
+    ...     return model.out_features
+    >>> width(torch.nn.DataParallel(torch.nn.Linear(2, 3)))
+    3
+    """
 
     # A `ParamSpec` knows only the arguments as they came.
     of_any: Callable[..., _R] = function
@@ -473,7 +548,16 @@ def unwrap_arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def in_eval_mode(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Have a function look at the models among its arguments: see `eval_mode` and `unwrap`."""
+    """Decorate a function so that the models among its arguments are in `eval_mode`, without wrappers.
+
+    Examples
+    --------
+    >>> @in_eval_mode
+    ... def is_training(model):
+    ...     return model.training
+    >>> is_training(torch.nn.Dropout(0.5))
+    False
+    """
 
     @unwrap_arguments
     @functools.wraps(function)
@@ -484,19 +568,8 @@ def in_eval_mode(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return wrapped
 
 
-def _settle_threads() -> None:
-    """Have this thread compute on as many threads as torch was told to, from its first product on.
-
-    A new thread asks torch for the number at its first loop over elements. Products before that use the
-    system's own number, and may round in another way.
-    """
-    torch.get_num_threads()
-
-
-def _modules(model: object) -> Iterator[nn.Module]:
-    if isinstance(model, nn.Module):
-        yield from model.modules()
-    else:
-        for value in getattr(model, "__dict__", {}).values():
-            if isinstance(value, nn.Module):
-                yield from value.modules()
+def _modules(thing: object) -> Iterator[nn.Module]:
+    parts = [thing] if isinstance(thing, nn.Module) else getattr(thing, "__dict__", {}).values()
+    for part in parts:
+        if isinstance(part, nn.Module):
+            yield from part.modules()

@@ -1,4 +1,4 @@
-"""Training a `Classifier` as an iterator. It prints nothing and draws nothing."""
+"""Training of a `Classifier` as an iterator: `fit_classifier` yields a `ClassifierStep` per batch."""
 
 from __future__ import annotations
 
@@ -18,15 +18,13 @@ from vaewidgets.models.vae import unwrap_arguments
 from .run_state import set_learning_rate
 from .validation import check_count, check_nonnegative, check_seed
 
-#: A real image is moved by its size over this at most: MNIST's digits, with a margin of 4 pixels, by 2.
-REACH = 14
-#: Share of the real images that are blurred a little: a decoder's are smooth, and that is no fault.
+#: Share of the real images that are blurred: a decoder's images are smooth, and that alone is no defect.
 BLURRED = 0.3
 
 
 @dataclass(frozen=True, eq=False)
 class ClassifierStep:
-    """What one optimizer step saw before it moved the weights.
+    """What one optimizer step measured before it changed the weights.
 
     Attributes
     ----------
@@ -62,7 +60,7 @@ def fit_classifier(
 ) -> Iterator[ClassifierStep]:
     """Train `model` in place by cross-entropy, one `ClassifierStep` per batch.
 
-    Real images are moved by a few pixels and some are blurred a little; pictures of no class are made of
+    Real images are shifted by a few pixels and some are blurred (`augment`). Images of no class are made from
     each batch anew (`negatives.make_negatives`). The learning rate falls to zero along half a cosine.
 
     Parameters
@@ -70,15 +68,15 @@ def fit_classifier(
     model : Classifier
     images : Tensor of shape (N, C, H, W)
         In [0, 1].
-    labels : Tensor of shape (N,)
+    labels : Tensor of shape (N,), int64
     epochs, batch_size : int
-    lr : float
-        Learning rate of Adam (Kingma & Ba 2015), with decoupled `weight_decay` (Loshchilov & Hutter 2019).
+    lr, weight_decay : float
+        Learning rate and decoupled weight decay of AdamW.
     reject : float
-        So many pictures of no class for each real image. The more, the fewer of them pass, and the more
-        real images are taken for none.
+        Number of images of no class for each real image. More of them are rejected the larger it is, and more
+        real images too.
     seed : int
-        Of the order and of all that is drawn.
+        Of the order and of all random numbers.
 
     Yields
     ------
@@ -88,6 +86,16 @@ def fit_classifier(
     ------
     ValueError, TypeError
         At the call, before any step: arguments or images that cannot be trained on.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> classifier = vw.Classifier((1, 8, 8), 2, hidden=(4,), seed=0)
+    >>> images, labels = torch.rand(20, 1, 8, 8), torch.arange(20) % 2
+    >>> for step in fit_classifier(classifier, images, labels, epochs=1, batch_size=10):
+    ...     print(step)
+    ClassifierStep(epoch=1, step=1, total_steps=2)
+    ClassifierStep(epoch=1, step=2, total_steps=2)
     """
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         check_count(name, value)
@@ -134,14 +142,30 @@ def _steps(
 
 
 def augment(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Move images (B, C, H, W) by a few pixels each way, and blur some a little: what remains a digit."""
+    """Shift images by a few pixels each way and blur some, 3 x 3: changes that keep their class.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, C, H, W)
+    generator : torch.Generator
+
+    Returns
+    -------
+    Tensor of shape (B, C, H, W)
+
+    Examples
+    --------
+    >>> augment(torch.zeros(5, 1, 8, 8), torch.Generator().manual_seed(0)).shape
+    torch.Size([5, 1, 8, 8])
+    """
     count, _, height, width = x.shape
-    reach = max(1, min(height, width) // REACH)
+    # MNIST's digits, which have a margin of 4 pixels, are shifted by at most 2.
+    reach = max(1, min(height, width) // 14)
     padded = functional.pad(x, [reach] * 4)
     down, right = torch.randint(2 * reach + 1, (2, count, 1), generator=generator)
     rows, columns = down + torch.arange(height), right + torch.arange(width)
     images = torch.arange(count)[:, None, None]
-    # The indices stand around the slice, so that the channels come last.
+    # Advanced indices around a slice put its axis, the channels, last.
     moved = padded[images, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
     blurred = functional.avg_pool2d(moved, 3, stride=1, padding=1)
     return torch.where(torch.rand(count, 1, 1, 1, generator=generator) < BLURRED, blurred, moved)

@@ -1,4 +1,4 @@
-"""Where to compute: this process's device, and its share of a batch when several train together."""
+"""Where to compute: the device of this process, and its part of a batch when several processes train."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -19,13 +20,18 @@ def pick_device(name: str = "auto") -> torch.device:
     Parameters
     ----------
     name : "auto", "cpu", "cuda" or "mps"
-        "auto" takes the first there is of cuda, mps and cpu. "cuda:1" names one of several; of the
-        processes that ``torchrun`` started, "cuda" gives each its own.
+        "auto" takes the first available of cuda, mps and cpu. "cuda:1" names one of several. In a process
+        that ``torchrun`` started, "cuda" is the one of its LOCAL_RANK.
 
     Raises
     ------
     ValueError
         No such device is known, or this machine has none.
+
+    Examples
+    --------
+    >>> pick_device("cpu")
+    device(type='cpu')
     """
     kind, colon, number = str(name).partition(":")
     if kind not in DEVICES or (colon and (kind != "cuda" or not number.isdecimal())):
@@ -44,12 +50,17 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 class ProcessGroup(NamedTuple):
-    """The processes that train one model together; alone it is one of one.
+    """The processes that train one model together; a process alone is a group of one.
 
     Attributes
     ----------
     rank, size : int
-        This process's number, from 0, and how many there are.
+        Number of this process, from 0, and number of processes.
+
+    Examples
+    --------
+    >>> ProcessGroup(rank=1, size=3).shard(torch.arange(8))
+    tensor([1, 4, 7])
     """
 
     rank: int = 0
@@ -57,34 +68,30 @@ class ProcessGroup(NamedTuple):
 
     @classmethod
     def join(cls, device: torch.device) -> ProcessGroup:
-        """Meet the other processes that ``torchrun`` started; alone if it did not start this one."""
-        import torch.distributed as dist
-
+        """Join the other processes that ``torchrun`` started; a group of one if it started none."""
         if not dist.is_available():
             return cls()
         if not dist.is_initialized():
             if int(os.environ.get("WORLD_SIZE", 1)) < 2 or "RANK" not in os.environ:
                 return cls()
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-            # Left to the end of the process: a second training meets the same team.
+            # At the end of the process, since a second training uses the same group.
             atexit.register(dist.destroy_process_group)
         return cls(dist.get_rank(), dist.get_world_size())
 
     def shard(self, rows: Tensor, dim: int = 0) -> Tensor:
-        """Take this process's part of a batch: every `size`-th row from its rank on."""
+        """Take this process's rows of a batch, a Tensor of shape (B, ...): every `size`-th along `dim`."""
         if self.size == 1:
             return rows
         return rows[(slice(None),) * dim + (slice(self.rank, None, self.size),)]
 
     def all_reduce(self, tensors: Iterable[Tensor | None]) -> None:
-        """Replace each tensor, in place, by its sum over the processes: one exchange for all.
+        """Replace each tensor, in place, by its sum over the processes, in one exchange.
 
-        None, the gradient of a weight that takes no part, is passed over; it must be so in every process.
+        None, the gradient of a frozen weight, is skipped; it must be None in every process.
         """
         if self.size == 1:
             return
-        import torch.distributed as dist
-
         present = [tensor for tensor in tensors if tensor is not None]
         flat = torch.cat([tensor.flatten() for tensor in present])
         dist.all_reduce(flat)
@@ -93,9 +100,6 @@ class ProcessGroup(NamedTuple):
 
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Replace each tensor, in place, by that of rank 0."""
-        if self.size == 1:
-            return
-        import torch.distributed as dist
-
-        for tensor in tensors:
-            dist.broadcast(tensor, 0)
+        if self.size > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)

@@ -1,6 +1,6 @@
-"""The companion of an unfinished checkpoint: all that ``vaewidgets train --resume`` needs to go on.
+"""The state file beside an unfinished checkpoint: all that ``vaewidgets train --resume`` needs to continue.
 
-A safetensors file with a JSON header, like a checkpoint, and hostile until checked like one.
+It is a safetensors file with a JSON header, like a checkpoint, and not trusted: all that is read is checked.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 FORMAT, KIND = 1, "Training"
 
-#: What the header says beside the numbers of the `Snapshot`, and in which kind of JSON value.
+#: The header's entries beside the numbers of the `Snapshot`, and their types.
 _ABOUT: dict[str, type] = {
     "recipe": dict, "dataset": str, "command": str, "fingerprint": str, "device": str, "versions": dict,
 }  # fmt: skip
 
 
 class State(NamedTuple):
-    """A state file, its header checked.
+    """The contents of a state file; its header has been checked.
 
     Attributes
     ----------
@@ -40,8 +40,8 @@ class State(NamedTuple):
     about : dict
         recipe, dataset, command, fingerprint, device and versions of the run.
     numbers : dict
-        Of the `Snapshot`.
     tensors : dict of str to Tensor
+        Both of the `Snapshot`.
     """
 
     path: Path
@@ -51,9 +51,23 @@ class State(NamedTuple):
 
 
 def fingerprint(images: Tensor, labels: Tensor | None = None) -> str:
-    """Hash images, a Tensor of shape (N, C, H, W) in float32: equal only for the same pixels and shape.
+    """Compute the SHA-256 of images, and of labels if there are any: equal only for the same data.
 
-    With labels, a Tensor of shape (N,), only if they are the same too.
+    Parameters
+    ----------
+    images : Tensor of shape (N, C, H, W), float32
+    labels : Tensor of shape (N,), optional
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> import torch
+    >>> fingerprint(torch.zeros(2, 1, 4, 4)) == fingerprint(torch.zeros(1, 1, 8, 4))
+    False
     """
     digest = hashlib.sha256(repr(tuple(images.shape)).encode())
     for tensor in (images,) if labels is None else (images, labels):
@@ -62,8 +76,16 @@ def fingerprint(images: Tensor, labels: Tensor | None = None) -> str:
 
 
 def serialise(snapshot: Snapshot, about: dict[str, Any]) -> bytes:
-    """Make the bytes of a state file from what `Training.state` copied and what is known of the run."""
-    # JSON has no infinity, the loss to be beaten before anything was measured.
+    """Make the bytes of a state file.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+        From `Training.state`.
+    about : dict
+        The other entries of the header; see `State`.
+    """
+    # JSON has no infinity, which is the best loss before anything was measured.
     numbers = {name: None if value == math.inf else value for name, value in snapshot.numbers.items()}
     header = {"format": FORMAT, "kind": KIND, "numbers": numbers, **about}
     tensors = {name: tensor.contiguous() for name, tensor in snapshot.tensors.items()}
@@ -76,9 +98,20 @@ def read(path: Path) -> State:
     Raises
     ------
     ValueError
-        Not a state file of ours, damaged, cut short, or of a future version.
+        It is no state file of this package, damaged, cut short, or of a future version.
     OSError
-        It is not there, may not be read, or is no ordinary file.
+        It does not exist, may not be read, or is no regular file.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> run = vw.fit(vw.VAE(2, (1, 8, 8), hidden=(4,), seed=0), torch.zeros(20, 1, 8, 8))
+    >>> about = {name: kind() for name, kind in _ABOUT.items()}
+    >>> path = Path("run.state")
+    >>> path.write_bytes(serialise(run.state(), about)) > 0
+    True
+    >>> read(path).numbers["step"]
+    0
     """
     with safe_open(path) as file:
         entries, header, text = read_header(path, file)
@@ -88,7 +121,7 @@ def read(path: Path) -> State:
 
 
 def _check_header(path: Path, header: Any) -> dict[str, Any]:
-    """Return the numbers of a state file; raise ValueError where it is none."""
+    """Return the numbers of a state file; raise ValueError if the header is wrong."""
     if not isinstance(header, dict) or header.get("kind") != KIND or type(header.get("format")) is not int:
         raise ValueError(
             f"{path} is no state of an unfinished vaewidgets train; --resume takes nothing else."
@@ -110,13 +143,17 @@ def _check_header(path: Path, header: Any) -> dict[str, Any]:
 
 
 def check_size(state: State, kind: str, config: dict[str, Any]) -> None:
-    """Refuse a recipe whose model is not the one in the file, before memory is taken for it.
+    """Raise ValueError unless the recipe's model is the one in the file, before memory is allocated for it.
 
-    Raises
-    ------
-    ValueError
+    Parameters
+    ----------
+    state : State
+    kind : str
+        Name of the model's class.
+    config : dict
+        Arguments of its constructor.
     """
-    # As JSON would give it: lists are what is bounded.
+    # As JSON would give it: `empty_model` checks the sizes in lists.
     config = {name: list(v) if isinstance(v, tuple) else v for name, v in config.items()}
     model = empty_model(state.path, {"kind": kind, "config": config, "info": {}}, len(state.tensors))
     expected = {f"model.{name}": list(tensor.shape) for name, tensor in model.state_dict().items()}
@@ -126,9 +163,10 @@ def check_size(state: State, kind: str, config: dict[str, Any]) -> None:
 
 
 def restore(training: Training, state: State) -> bool:
-    """Put a `Training` where the state is. Returns whether its steps will be those of one that never stopped.
+    """Restore a `Training` from a state file; return whether its steps will be those of an uninterrupted run.
 
-    They will not on another kind of device, whose generators have other states: the noise then begins anew.
+    They will not be on another kind of device, whose generators have other states: the noise is drawn from a
+    new seed then.
 
     Raises
     ------
@@ -146,7 +184,7 @@ def restore(training: Training, state: State) -> bool:
         numbers: dict[str, Any] = {
             name: own.numbers.get(name) if v is None else v for name, v in state.numbers.items()
         }
-        # Whatever else a snapshot holds is what was asked for, which is the same: the recipe was.
+        # The arguments in the snapshot are the training's own, since the recipe is the same.
         training.restore(own._replace(tensors=tensors, numbers=numbers))
     except (RuntimeError, TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{state.path} is damaged or of another training: {truncate(error)}.") from error

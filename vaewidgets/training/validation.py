@@ -1,9 +1,8 @@
-"""Which arguments a training takes: each function raises a sentence that says what it wants instead."""
+"""Checks of the arguments of a training: each error says what was expected and what came."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,11 +11,9 @@ from torch import Tensor
 from vaewidgets.data.dataset import check_images
 from vaewidgets.models.conditional import ConditionalVAE
 from vaewidgets.models.likelihoods import Bernoulli
-from vaewidgets.models.vae import Autoencoder, LatentModel
+from vaewidgets.models.vae import Autoencoder, LatentModel, check_choice
 
-SCHEDULES = ("constant", "cosine")
-PRECISIONS = ("float32", "bfloat16")
-#: What the weights are held in has no larger number.
+#: The largest number that the weights' float32 can hold.
 LARGEST = torch.finfo(torch.float32).max
 
 
@@ -27,7 +24,7 @@ def check_training(
 
     Parameters
     ----------
-    model : VAE or Autoencoder
+    model : VAE, Autoencoder or ConditionalVAE
     images, validation : Tensor of shape (N, C, H, W)
     asked : dict
         The other arguments, by name.
@@ -35,7 +32,7 @@ def check_training(
     Raises
     ------
     ValueError, TypeError
-        They cannot be trained with.
+        An argument is wrong, or does not fit the others.
     """
     for name in ("epochs", "batch_size"):
         check_count(name, asked[name])
@@ -45,8 +42,8 @@ def check_training(
     for name in ("lr", "beta", "weight_decay", "kl_warmup", "free_bits"):
         check_nonnegative(name, asked[name])
     check_seed(asked["seed"])
-    _check_choice("schedule", asked["schedule"], SCHEDULES)
-    _check_choice("precision", asked["precision"], PRECISIONS)
+    check_choice("schedule", asked["schedule"], ("constant", "cosine"))
+    check_choice("precision", asked["precision"], ("float32", "bfloat16"))
     if asked["binarize"] not in (None, "dynamic"):
         raise ValueError(f'binarize must be None or "dynamic"; got {asked["binarize"]!r}.')
     if asked["patience"] is not None and validation is None:
@@ -64,7 +61,7 @@ def check_training(
 
 
 def check_labels(model: LatentModel, images: Tensor, labels: Tensor | None, name: str) -> None:
-    """Raise unless there is a label for each image where `model` takes labels, and none where it does not.
+    """Raise unless there is a label for each image if `model` takes labels, and no labels otherwise.
 
     Parameters
     ----------
@@ -72,7 +69,11 @@ def check_labels(model: LatentModel, images: Tensor, labels: Tensor | None, name
     images : Tensor of shape (N, C, H, W)
     labels : Tensor of shape (N,) or None
     name : str
-        Of the argument that should bring them.
+        The argument that should hold them, for the message.
+
+    Raises
+    ------
+    ValueError, TypeError
     """
     if not isinstance(model, ConditionalVAE):
         if labels is not None:
@@ -80,18 +81,18 @@ def check_labels(model: LatentModel, images: Tensor, labels: Tensor | None, name
     elif labels is None:
         raise ValueError(f"a ConditionalVAE trains on labelled images; pass {name}.")
     else:
-        # On the processor, where they are looked at one by one.
+        # On the processor, where their range is checked.
         model.check_labels(labels.cpu() if isinstance(labels, Tensor) else labels, len(images))
 
 
 def check_count(name: str, value: object) -> None:
-    """Raise unless `value` is a whole number from 1 up."""
+    """Raise ValueError, with the argument's `name`, unless `value` is an int of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} must be a whole number, at least 1; got {value!r}.")
 
 
 def check_nonnegative(name: str, value: Any) -> None:
-    """Raise unless `value` is a finite number from 0 up that float32 holds, for "lr" above 0."""
+    """Raise ValueError unless `value` is a number that float32 holds and at least 0; for "lr", above 0."""
     try:
         fits = not isinstance(value, bool) and math.isfinite(value) and value >= 0
     except (TypeError, OverflowError):
@@ -104,14 +105,9 @@ def check_nonnegative(name: str, value: Any) -> None:
 
 
 def check_seed(seed: object) -> None:
-    """Raise unless `seed` is a whole number that a generator takes."""
+    """Raise ValueError unless `seed` is an int from 0 to 2**63 - 1, which a generator takes."""
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise ValueError(f"seed must be a whole number from 0 up; got {seed!r}.")
-
-
-def _check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")
 
 
 def _check_iwae(model: LatentModel, splits: list[Tensor], asked: dict[str, Any]) -> None:
