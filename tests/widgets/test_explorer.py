@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import traitlets
+from ipywidgets.widgets.widget import _instances
 from torch import nn
 
 import vaewidgets as vw
@@ -608,3 +609,47 @@ def test_an_untrained_autoencoder_without_codes_can_be_explored_too():
     panel = vw.LatentExplorer(vw.Autoencoder(3, (1, 6, 5), hidden=(8,), seed=0))
     panel.z = (1, 2, 3)
     assert repr(panel) == "LatentExplorer(latent_dim=3, z=(1.00, 2.00, 3.00))"
+
+
+# -- many dimensions -----------------------------------------------------------------------------------
+
+
+def test_of_many_dimensions_the_ten_that_matter_have_sliders(wire):
+    model = vw.VAE(40, (1, 4, 4), hidden=(3,), seed=0)
+    generator = torch.Generator().manual_seed(0)
+    mu, logvar = torch.randn(30, 40, generator=generator) / 10, torch.zeros(30, 40)
+    told = [3, 5, 8, 13, 20, 21, 22, 30, 34, 39]
+    mu[:, told] *= 30
+    model.atlas = EncodedDataset(mu, logvar, None)
+    panel = vw.LatentExplorer(model)
+    assert [slider.description for slider in panel.sliders[:10]] == [f"z{i + 1}" for i in told]
+    assert len(panel.sliders) == len(panel.boxes) == 11 and panel.latent.dimensions == [*told, 0]
+    from_page(panel.sliders[4], value=1.5)
+    panel.boxes[10].value = -0.25
+    assert panel.z == (-0.25, *[0.0] * 19, 1.5, *[0.0] * 19)
+
+
+def test_the_others_share_one_slider_that_is_told_which(wire):
+    panel = vw.LatentExplorer(vw.VAE(12, (1, 4, 4), hidden=(3,), seed=0), z=[float(i) for i in range(12)])
+    other = panel._coordinates.other
+    assert panel.latent.dimensions == list(range(11)) and [i for _, i in other.options] == [10, 11]
+    assert panel.sliders[10].value == 10 and panel.boxes[10].value == 10
+    from_page(other, index=1)
+    assert panel.latent.dimensions[10] == 11 and panel.sliders[10].description == "z12"
+    assert panel.sliders[10].value == panel.boxes[10].value == panel.sliders[10].max == 11
+    z = panel.z
+    from_page(panel.sliders[10], value=10.0)  # what it had before the page heard of the choice
+    assert panel.z == z
+    from_page(panel.sliders[10], value=2.0)
+    assert panel.z == (*z[:11], 2.0)
+    panel.z = [0.5] * 12
+    assert panel.sliders[10].value == 0.5 == panel.boxes[10].value
+
+
+def test_an_explorer_of_many_dimensions_is_as_few_widgets_as_one_of_eleven():
+    def made(d: int) -> int:
+        before = len(_instances)
+        vw.LatentExplorer(vw.VAE(d, (1, 4, 4), hidden=(3,), seed=0))
+        return len(_instances) - before
+
+    assert made(300) == made(11) > made(10)

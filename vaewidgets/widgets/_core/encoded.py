@@ -142,6 +142,17 @@ class Encoded:
         classes = name_classes(images.labels, images.classes or stated_classes(model))
         return cls(model, _array(q.mu), _array(q.logvar), _array(images.labels), images.images, classes)
 
+    def importance(self) -> np.ndarray | None:
+        """Say how much each dimension matters, shape (d,): its mean KL in nats, of codes the variance.
+
+        None where there are no codes.
+        """
+        if not len(self.mu):
+            return None
+        if self.logvar is None:
+            return self.mu.var(0)
+        return (np.square(self.mu) + np.exp(self.logvar) - 1 - self.logvar).mean(0) / 2
+
     def __len__(self) -> int:
         return len(self.mu)
 

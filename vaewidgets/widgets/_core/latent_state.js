@@ -9,7 +9,7 @@ import { forgetLatent, latentOf } from "./shared.js";
 /** @import { Latent, Plane } from "./shared.js" */
 /**
  * @typedef {{
- *   key: string, z: number[], moved: number[], sliders: string[], walk: string, ends: number[][],
+ *   key: string, z: number[], moved: number[], sliders: string[], dimensions: number[], walk: string, ends: number[][],
  *   serial: number, heard: number, networks: { model?: Loaded }, plane: Plane,
  * }} Traits
  */
@@ -71,19 +71,21 @@ async function attach(model, latent) {
   );
   /** @type {SliderModel[]} */
   const sliders = await Promise.all(model.get("sliders").map(find));
-  /** @type {(slider: SliderModel, i: number) => boolean} */
-  const close = (slider, i) => Math.abs(slider.get("value") - latent.z[i]) <= slider.get("step") / 2;
-  const handlers = sliders.map((slider, i) => () => {
+  /** @type {(k: number) => number} */
+  const coordinate = (k) => model.get("dimensions")[k];
+  /** @type {(slider: SliderModel, k: number) => boolean} */
+  const close = (slider, k) => Math.abs(slider.get("value") - latent.z[coordinate(k)]) <= slider.get("step") / 2;
+  const handlers = sliders.map((slider, k) => () => {
     // Values that the kernel sends come with z too. And a slider rounds what it is given to its step.
-    if (slider._state_lock || close(slider, i)) return;
+    if (slider._state_lock || close(slider, k)) return;
     const z = latent.z.slice();
-    z[i] = slider.get("value");
+    z[coordinate(k)] = slider.get("value");
     latent.move(z);
   });
   const slide = () => {
-    sliders.forEach((slider, i) => {
-      if (close(slider, i)) return;
-      const value = latent.z[i];
+    sliders.forEach((slider, k) => {
+      if (close(slider, k)) return;
+      const value = latent.z[coordinate(k)];
       // As the kernel will: a slider clips what lies beyond its range, and would send that back.
       if (value > slider.get("max")) slider.set("max", Math.ceil(2 * value) / 2);
       if (value < slider.get("min")) slider.set("min", Math.floor(2 * value) / 2);
@@ -98,8 +100,10 @@ async function attach(model, latent) {
   };
   latent.z = model.get("z").slice();
   // A page that was reloaded finds the sliders where the hand left them, and z where Python last put it.
-  latent.z = latent.z.map((value, i) => (close(sliders[i], i) ? value : sliders[i].get("value")));
-  sliders.forEach((slider, i) => slider.on("change:value", handlers[i]));
+  sliders.forEach((slider, k) => {
+    if (!close(slider, k)) latent.z[coordinate(k)] = slider.get("value");
+    slider.on("change:value", handlers[k]);
+  });
   // t walks from A to B, in the page too.
   const walk = await find(model.get("walk"));
   const step = () => {

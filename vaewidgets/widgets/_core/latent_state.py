@@ -18,7 +18,9 @@ class PageLatent(PageNetwork):
     ----------
     model : object with ``decode``
     sliders : list of FloatSlider
-        One for each latent dimension: the page listens to them without the kernel.
+        The page listens to them without the kernel.
+    dimensions : list of int
+        The latent dimension of each slider, from 0.
     walk : FloatSlider
         From 0 to 1: takes z along the straight line between `ends`, once there are two.
     z : d floats
@@ -43,14 +45,15 @@ class PageLatent(PageNetwork):
     heard = traitlets.Int(0).tag(sync=True)
     moved = traitlets.List(traitlets.Float()).tag(sync=True)
     sliders = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    dimensions = traitlets.List(traitlets.Int()).tag(sync=True)
     walk = traitlets.Unicode().tag(sync=True)
     ends: traitlets.List[Any] = traitlets.List().tag(sync=True)
     plane = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, model, sliders, walk, z) -> None:
+    def __init__(self, model, sliders, dimensions, walk, z) -> None:
         names = [f"IPY_MODEL_{slider.model_id}" for slider in sliders]
         walk = f"IPY_MODEL_{walk.model_id}"
-        super().__init__(model, key=uuid4().hex, sliders=names, walk=walk, z=list(z))
+        super().__init__(model, key=uuid4().hex, sliders=names, dimensions=dimensions, walk=walk, z=list(z))
 
     def show(self, plane: Plane) -> None:
         """Let cursors move on this plane."""

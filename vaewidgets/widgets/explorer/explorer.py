@@ -154,11 +154,13 @@ class LatentExplorer(Panel):
     def _build_controls(self) -> None:
         self.canvas = ImageCanvas()
         self.canvas.fit(self._shape[1], self._shape[0], 256)
-        self._coordinates = Coordinates(self.z, slider_ranges(self.mu, self._has_prior, self.latent_dim))
-        self.sliders, self.boxes = self._coordinates.sliders, self._coordinates.boxes
-        for i, (slider, box) in enumerate(zip(self.sliders, self.boxes, strict=True)):
-            self.listen(slider, lambda value, i=i: self._slide_coordinate(i, value))
-            self.listen(box, lambda value, i=i: self._type_coordinate(i, value))
+        ranges = slider_ranges(self.mu, self._has_prior, self.latent_dim)
+        self._coordinates = c = Coordinates(self.z, ranges, self._codes.importance())
+        self.sliders, self.boxes = c.sliders, c.boxes
+        for k, (slider, box) in enumerate(zip(self.sliders, self.boxes, strict=True)):
+            self.listen(slider, lambda value, k=k: self._slide_coordinate(k, value))
+            self.listen(box, lambda value, k=k: self._type_coordinate(k, value))
+        self.listen(c.other, self._choose_coordinate)
         self.state, self.where = widgets.HTML(), widgets.HTML()
         self._line = line = Interpolation(self._decode, self._shape[:2])
         self.t, self.film, self.ends = line.t, line.film, line.ends
@@ -166,7 +168,7 @@ class LatentExplorer(Panel):
         self.listen(self.t, self._on_t)
         self.press(self.set_a, lambda: self._set_ends(a=self.z))
         self.press(self.set_b, lambda: self._set_ends(b=self.z))
-        self.latent = PageLatent(self.model, self.sliders, self.t, self.z)
+        self.latent = PageLatent(self.model, self.sliders, c.dimensions, self.t, self.z)
         self.canvas.key = self.latent.key
         self.listen(self.latent, self._on_moved, "moved")
         self.listen(self.latent, self._coordinates.hear, "heard")
@@ -221,13 +223,20 @@ class LatentExplorer(Panel):
     def _move_coordinate(self, i: int, value: float) -> None:
         self.z = (*self.z[:i], value, *self.z[i + 1 :])
 
-    def _slide_coordinate(self, i: int, value: float) -> None:
-        if not is_from_page(self.sliders[i]):
+    def _slide_coordinate(self, k: int, value: float) -> None:
+        i = self._coordinates.dimensions[k]
+        if not is_from_page(self.sliders[k]):
             self._move_coordinate(i, value)
-        elif not self._coordinates.is_echo(i, value, self.z):
+        elif not self._coordinates.is_echo(k, value, self.z):
             self._follow((*self.z[:i], value, *self.z[i + 1 :]))
 
-    def _type_coordinate(self, i: int, value: float) -> None:
+    def _choose_coordinate(self, i: int) -> None:
+        with self._lock:
+            self._coordinates.choose(i, self.z)
+            self.latent.dimensions = self._coordinates.dimensions
+
+    def _type_coordinate(self, k: int, value: float) -> None:
+        i = self._coordinates.dimensions[k]
         # The box shows four decimals: hearing what it was set to must not round z.
         if value != round(self.z[i], 4):
             self._move_coordinate(i, value)
