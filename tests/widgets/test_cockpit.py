@@ -198,18 +198,18 @@ def test_status_never_says_paused_while_weights_move():
 
 def test_the_pause_button_does_not_wait_for_a_picture(wire):
     cockpit = make(threaded=True, epochs=100_000)
-    drawing, go_on, draw = threading.Event(), threading.Event(), cockpit.scene.draw
+    drawing, go_on, draw = threading.Event(), threading.Event(), cockpit.view.draw
 
     def slow(look):
         drawing.set()
         assert go_on.wait(DEADLINE)
         draw(look)
 
-    cockpit.scene.draw = slow
+    cockpit.view.draw = slow
     cockpit.start()
     assert drawing.wait(DEADLINE)
     click(cockpit, "pause")
-    until(cockpit._runner._ended.is_set)
+    until(cockpit._loop._ended.is_set)
     held = cockpit.training.step
     assert cockpit.status == "running", "its last picture is not shown yet"
     go_on.set()
@@ -313,8 +313,8 @@ def test_restart_keeps_the_knobs_clears_the_curves_and_repeats():
 
 
 def noting(cockpit) -> list:
-    steps, each = [], cockpit._runner._each
-    cockpit._runner._each = lambda step: (steps.append(step), each(step))
+    steps, each = [], cockpit._loop._each
+    cockpit._loop._each = lambda step: (steps.append(step), each(step))
     return steps
 
 
@@ -434,16 +434,16 @@ def test_the_page_is_told_of_a_failure_escaped_and_wait_raises_it_once(wire):
     def explode(look):
         raise RuntimeError("<img src=x onerror=alert(1)> & so on")
 
-    draw, cockpit.scene.draw = cockpit.scene.draw, explode
+    draw, cockpit.view.draw = cockpit.view.draw, explode
     click(cockpit, "start")
-    until(lambda: not cockpit._runner.running)
+    until(lambda: not cockpit._loop.running)
     assert cockpit.status == "failed"
     assert "&lt;img src=x" in cockpit.error_line.value
     assert "<img" not in cockpit.error_line.value
     with pytest.raises(RuntimeError, match="so on"):
         cockpit.wait()
     assert cockpit.wait()
-    cockpit.scene.draw = draw
+    cockpit.view.draw = draw
     click(cockpit, "start")
     assert cockpit.wait(DEADLINE)
     assert cockpit.status == "finished"
@@ -628,7 +628,7 @@ def test_a_hundred_starts_and_stops_beside_a_reader_tear_nothing():
 
 
 def points_on(cockpit) -> np.ndarray:
-    found = np.full((len(cockpit.scene._images), 2), np.nan)
+    found = np.full((len(cockpit.view._images), 2), np.nan)
     for points in cockpit.figure.select_traces({"meta": "points"}):
         found[points.customdata] = np.stack([points.x, points.y], 1)
     return found
@@ -661,12 +661,12 @@ def test_the_map_the_pictures_and_the_grid_are_those_of_the_model(shape, support
         away = (curves[:, :-1] - q.mu[chosen, None].numpy()) / q.sigma[chosen, None].numpy()
         np.testing.assert_allclose(np.linalg.norm(away, axis=2), k, rtol=1e-4)
     with torch.no_grad():
-        for i, picture in enumerate(split_strip(pixels_of(cockpit.scene.reconstructions), 8)):
+        for i, picture in enumerate(split_strip(pixels_of(cockpit.view.reconstructions), 8)):
             assert np.abs(picture.astype(int) - to_uint8(model.decode(q.mu[[i]])[0])).max() <= 1
             assert (
-                split_strip(pixels_of(cockpit.scene.originals), 8)[i] == to_uint8(data.test.images[i])
+                split_strip(pixels_of(cockpit.view.originals), 8)[i] == to_uint8(data.test.images[i])
             ).all()
-        grid, (h, w), n = pixels_of(cockpit.scene.grid), shape[1:], 12
+        grid, (h, w), n = pixels_of(cockpit.view.grid), shape[1:], 12
         assert grid.shape[:2] == (n * h, n * w)
         for row, column in ((0, 0), (0, 11), (11, 0), (4, 9)):
             # Up on the map is up on the grid.
@@ -720,14 +720,14 @@ def test_curves_and_bars_are_the_terms_of_the_batches():
 
 def test_the_speed_is_that_of_now_not_of_the_pause_before():
     cockpit = make(epochs=100)
-    cockpit._run._noted_at = -1e9
+    cockpit._run._measured_at = -1e9
     texts, show = [], cockpit._show
 
     def noted():
         show()
         texts.append(cockpit.controls.state.value)
 
-    cockpit._runner._show = noted
+    cockpit._loop._show = noted
     cockpit.start()
     speed = float(texts[-1].split("; ")[-1].split(" images/s")[0].replace(",", ""))
     assert speed > 10
@@ -736,8 +736,8 @@ def test_the_speed_is_that_of_now_not_of_the_pause_before():
 def test_a_history_is_thinned_and_stays_in_order():
     history = History(2, lambda t: t.reconstruction)
     for step in range(1, 3001):
-        history.note(step, torch.tensor([[1.0, -step, 0.5, 0.25]]))
-        history.add_held_out(step, LossTerms(1.0, -2.0, (0.1, 0.2)))
+        history.append(step, torch.tensor([[1.0, -step, 0.5, 0.25]]))
+        history.append_held_out(step, LossTerms(1.0, -2.0, (0.1, 0.2)))
     for steps, column in (
         (history.steps, history.column(0)), (history.held_out_steps, history.held_out_column(0)),
     ):  # fmt: skip
@@ -755,11 +755,11 @@ def test_a_history_is_the_same_however_it_is_noted():
     numbers[:, 1] -= 2
     drawn = random.Random(0)
     whole, parts = (History(2, lambda t: t.reconstruction - t.kl) for _ in range(2))
-    whole.note(1500, numbers)
+    whole.append(1500, numbers)
     at = 0
     while at < 1500:
         end = min(1500, at + drawn.randint(1, 90))
-        parts.note(end, numbers[at:end])
+        parts.append(end, numbers[at:end])
         at = end
     assert parts.steps == whole.steps
     assert [parts.column(i) for i in range(3)] == [whole.column(i) for i in range(3)]
@@ -799,17 +799,17 @@ def test_other_numbers_of_dimensions(wire, d, kind):
     if d == 1:
         assert (points_on(cockpit)[:, 1] == 0).all()
         return
-    from_page(cockpit.scene.across, index=2)
+    from_page(cockpit.view.across, index=2)
     np.testing.assert_allclose(points_on(cockpit), mu[:, [2, 1]], rtol=1e-5)
     assert cockpit.figure.layout.xaxis.title.text == "z3"
-    before = pixels_of(cockpit.scene.grid).copy()
-    from_page(cockpit.scene.up, index=2)
+    before = pixels_of(cockpit.view.grid).copy()
+    from_page(cockpit.view.up, index=2)
     assert "two different ones" in error_of(cockpit)
-    assert cockpit.scene.up.index == 1
-    from_page(cockpit.scene.up, index=0)
+    assert cockpit.view.up.index == 1
+    from_page(cockpit.view.up, index=0)
     np.testing.assert_allclose(points_on(cockpit), mu[:, [2, 0]], rtol=1e-5)
     assert not cockpit.error_line.value
-    assert (pixels_of(cockpit.scene.grid) != before).any()
+    assert (pixels_of(cockpit.view.grid) != before).any()
 
 
 def test_without_labels_and_with_few_images():
@@ -818,7 +818,7 @@ def test_without_labels_and_with_few_images():
         cockpit.step(6)
         assert len(points_on(cockpit)) == m
         assert len(trace(cockpit.figure, "chosen").x) == m
-        assert pixels_of(cockpit.scene.originals).shape == (6, 5 * m)
+        assert pixels_of(cockpit.view.originals).shape == (6, 5 * m)
         assert not any(t.meta == "names" for t in cockpit.figure.data)
 
 
@@ -826,7 +826,7 @@ def test_the_chosen_images_are_the_first_of_each_class_then_others():
     labels = torch.tensor([2, 2, 2, 0, 0, 1, 1, 1, 1, 1])
     data = make_data(m=10)
     data = vw.Dataset(data.train, vw.Images(data.test.images, labels), ("a", "b", "c"), "made")
-    assert make(data=data).scene._chosen.tolist() == [3, 5, 0, 1, 2, 4, 6, 7]
+    assert make(data=data).view._chosen.tolist() == [3, 5, 0, 1, 2, 4, 6, 7]
 
 
 def test_the_importance_weighted_bound_is_named_and_drawn():

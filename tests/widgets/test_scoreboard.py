@@ -120,7 +120,7 @@ def test_measuring_in_a_thread_leaves_the_notebook_free_and_tells_how_far_it_is(
     assert panel.wait(120) and panel.status == "stopped" and panel.result is None
     panel.measure()
     panel.close()
-    assert not panel._runner.running
+    assert not panel._loop.running
 
 
 def test_what_measuring_raises_is_shown_and_raised_again(models, judge, images, monkeypatch):
@@ -145,7 +145,7 @@ def test_an_observer_may_measure_again_stop_or_raise(
     seen = []
 
     def again(change):
-        seen.append((change.new, panel._runner.running))
+        seen.append((change.new, panel._loop.running))
         if seen.count(("measured", False)) == 1:
             panel.measure()
 
@@ -169,7 +169,7 @@ def test_an_observer_may_measure_again_stop_or_raise(
 
     panel.observe(broken, "status")
     panel.measure()
-    assert panel.wait(120) and panel.status == "measured" and not panel._runner.running
+    assert panel.wait(120) and panel.status == "measured" and not panel._loop.running
     assert "ZeroDivisionError: on measured" in panel.error_line.value
     assert "ZeroDivisionError: on running" in capsys.readouterr().err
     panel.unobserve(broken, "status")
@@ -192,7 +192,7 @@ def test_a_double_click_is_no_error_and_a_closed_board_measures_no_more(models, 
     with pytest.raises(traitlets.TraitError, match="read-only"):
         panel.status = "ready"
     panel.close()
-    assert panel.status == "stopped" and not panel._runner.running
+    assert panel.status == "stopped" and not panel._loop.running
     with pytest.raises(RuntimeError, match="this scoreboard is closed: run its cell again"):
         panel.measure()
     assert panel.status == "stopped"

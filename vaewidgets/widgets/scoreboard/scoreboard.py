@@ -114,7 +114,7 @@ class Scoreboard(NotifyingPanel):
         firsts = {name: seeds[0] for name, seeds in self.models.items() if seeds[0].has_prior}
         self._vaes = cast(dict[str, VAE], firsts)
         self._stop, self._note, self._closed = threading.Event(), (0.0, ""), False
-        self._runner = BackgroundLoop(
+        self._loop = BackgroundLoop(
             contextlib.nullcontext(), each=self._each, show=self._show_progress, done=self._done,
             settled=self._notify_held, threaded=threaded,
         )  # fmt: skip
@@ -148,9 +148,9 @@ class Scoreboard(NotifyingPanel):
         """
         if self._closed:
             raise RuntimeError("this scoreboard is closed: run its cell again for a new one.")
-        if self._runner.running:
+        if self._loop.running:
             raise RuntimeError("it is measuring already: stop it first.")
-        self._runner.prepare()
+        self._loop.prepare()
         try:
             self._stop.clear()
             self._note = (0.0, "")
@@ -160,24 +160,24 @@ class Scoreboard(NotifyingPanel):
             self._notify_held()
         finally:
             # An observer of "running" that is interrupted must not leave it so without a loop.
-            self._runner.launch(self._work())
+            self._loop.launch(self._work())
 
     def stop(self) -> None:
         """Give up measuring; the table stays as it was."""
         self._stop.set()
-        self._runner.halt()
+        self._loop.halt()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is being measured, or `timeout` seconds; return whether it is so.
 
         What measuring raised is raised here.
         """
-        return self._runner.wait(timeout)
+        return self._loop.wait(timeout)
 
     def close(self) -> None:
         """Stop, and close the panel: no thread of it goes on."""
         # A panel that was refused when it was made is closed too, when it is forgotten.
-        if hasattr(self, "_runner"):
+        if hasattr(self, "_loop"):
             self._closed = True
             self.stop()
         super().close()
@@ -291,7 +291,7 @@ class Scoreboard(NotifyingPanel):
 
     def _measure_once(self) -> None:
         # The second click of a double click asks for what is under way already.
-        if not self._runner.running:
+        if not self._loop.running:
             self.measure()
 
     def _on_draws(self, _=None) -> None:
