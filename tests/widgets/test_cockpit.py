@@ -393,7 +393,7 @@ def test_marks_are_few():
     for k in range(50):
         cockpit.beta = 2.0 + k
         cockpit.step()
-    marks = cockpit._run.history.marks
+    marks = cockpit._run.history.marks()
     assert [text for _, text in marks] == [f"beta {2 + k}" for k in range(50 - History.MARKS, 50)]
     assert {shape.x0 for shape in cockpit.curves.layout.shapes} == {step for step, _ in marks}
     # Of 30 lines on 51 steps not each has room for a label: those that are written do not overlap.

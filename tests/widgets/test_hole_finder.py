@@ -192,12 +192,12 @@ def test_pictures_probabilities_and_the_nearest_code(panel, pair):
 def test_the_backgrounds_are_what_the_judge_says_of_the_middle_of_each_cell(panel, pair, zoom):
     panel.zoom = zoom
     for k, (centre, unit) in enumerate(panel.frames):
-        ground = floats(panel.planes.grounds[k]).reshape(8, 8)
+        background = floats(panel.planes.confidence_maps[k]).reshape(8, 8)
         steps = (np.arange(8) - 3.5) / 4 * 3.5 * unit
         # Rows from the top.
         points = [(centre[0] + x, centre[1] - y) for y in steps for x in steps]
-        np.testing.assert_allclose(ground.ravel(), judged(pair[k], panel.judge, points), rtol=1e-3)
-        assert ground.min() < 0.9 < ground.max()
+        np.testing.assert_allclose(background.ravel(), judged(pair[k], panel.judge, points), rtol=1e-3)
+        assert background.min() < 0.9 < background.max()
 
 
 def test_a_hand_in_the_page_is_not_answered_with_where_it_was(wire, panel):

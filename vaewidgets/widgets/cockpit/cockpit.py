@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as widgets
 import traitlets
 
 from vaewidgets.data.dataset import Dataset, check_images
 from vaewidgets.models.conditional import ConditionalVAE
+from vaewidgets.models.vae import VAE, Autoencoder
 from vaewidgets.training.loop import Training, fit
 from vaewidgets.training.records import Diverged, LossTerms
 from vaewidgets.training.validation import check_count, check_nonnegative, check_seed
@@ -34,9 +35,6 @@ from .paint_probe import PaintProbe
 from .run import Run
 from .snapshot_view import TrainingView
 from .turn_taking import TurnTakingPanel, replace_panels
-
-if TYPE_CHECKING:
-    from vaewidgets.models.vae import VAE, Autoencoder
 
 #: Seconds between two notifications of linked panels about new weights.
 LINKED = 0.5

@@ -91,21 +91,14 @@ class History:
             setattr(other, name, copy.copy(getattr(self, name)))
         return other
 
-    @property
-    def marks(self) -> list[tuple[int, str]]:
-        """Steps with the changes that were made after each, as one text: (step, text)."""
-        texts: dict[int, list[str]] = {}
-        for step, _, text in self._changes:
-            texts.setdefault(step, []).append(text)
-        return [(step, ", ".join(own)) for step, own in texts.items()]
+    def marks(self, apart: float = 1) -> list[tuple[int, str]]:
+        """Return the steps after which knobs were changed, in order, each with its changes as one text.
 
-    def labels(self, apart: float) -> list[tuple[int, str]]:
-        """Return the marks, those nearer than `apart` steps to the label before joined with it.
-
-        A joined label names only the last value of each knob.
+        A change less than `apart` steps after a mark belongs to that mark, which names only the last value
+        of each knob.
         """
         groups: list[tuple[int, dict[str, str]]] = []
-        for step, knob, text in sorted(self._changes, key=lambda change: change[0]):
+        for step, knob, text in self._changes:
             if not groups or step - groups[-1][0] >= apart:
                 groups.append((step, {}))
             groups[-1][1].pop(knob, None)

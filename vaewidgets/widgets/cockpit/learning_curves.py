@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as widgets
 
+from vaewidgets.training.records import Step
 from vaewidgets.widgets._core.panel import Panel, note_html
 from vaewidgets.widgets._core.plotly import FigureWidget, go, make_subplots
 from vaewidgets.widgets._map.figure import ACCENT, BAR, PALETTE, style_figure
-
-if TYPE_CHECKING:
-    from vaewidgets.training.records import Step
 
 
 class LearningCurves(Panel):

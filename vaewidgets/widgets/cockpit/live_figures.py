@@ -138,19 +138,19 @@ class LiveCurves:
         for row, (name, colour) in enumerate(
             zip(self._names, (PALETTE[0], ACCENT, PALETTE[4]), strict=False), 1
         ):
-            figure.add_trace(
-                go.Scatter(x=[], y=[], mode="lines", name="training", line=dict(color=colour, width=2),
-                           hovertemplate="step %{x}: %{y:.2f}"), row, 1
-            )  # fmt: skip
-            figure.add_trace(
-                go.Scatter(x=[], y=[], mode="lines+markers", name="held out",
-                           line=dict(color=NEUTRAL, width=1.5, dash="dot"),
-                           marker=dict(symbol="x", size=6, color=NEUTRAL),
-                           hovertemplate="step %{x}: %{y:.2f}"), row, 1
+            points = dict(x=[], y=[], hovertemplate="step %{x}: %{y:.2f}")
+            figure.add_traces(
+                [
+                    go.Scatter(mode="lines", name="training", line=dict(color=colour, width=2), **points),
+                    go.Scatter(mode="lines+markers", name="held out",
+                               line=dict(color=NEUTRAL, width=1.5, dash="dot"),
+                               marker=dict(symbol="x", size=6, color=NEUTRAL), **points),
+                ],
+                rows=row, cols=1,
             )  # fmt: skip
             figure.update_yaxes(title_text=f"{name}, nats", nticks=4, row=row, col=1)
-            figure.update_xaxes(matches="x", rangemode="tozero", row=row, col=1)
-            figure.update_xaxes(showticklabels=row == len(self._names), row=row, col=1)
+            is_last = row == len(self._names)
+            figure.update_xaxes(matches="x", rangemode="tozero", showticklabels=is_last, row=row, col=1)
         figure.update_xaxes(title_text="step", title_standoff=2, row=len(self._names), col=1)
         if has_kl:
             names = [f"z{i + 1}" for i in range(latent_dim)]
@@ -158,9 +158,10 @@ class LiveCurves:
                 go.Bar(x=names, y=[0.0] * latent_dim, marker_color=ACCENT, meta="bars",
                        hovertemplate="%{x}: %{y:.3f} nats<extra></extra>"), rows, 1
             )  # fmt: skip
-            figure.update_yaxes(title_text="KL of each z, nats", nticks=4, row=rows, col=1)
             # On an axis that reaches .5 at least, a collapsed dimension is a short bar.
-            figure.update_yaxes(autorangeoptions=dict(include=[0, 0.5]), row=rows, col=1)
+            figure.update_yaxes(
+                title_text="KL of each z, nats", nticks=4, autorangeoptions_include=[0, 0.5], row=rows, col=1
+            )
         figure.update_xaxes(gridcolor=_LINE, zeroline=False)
         figure.update_yaxes(gridcolor=_LINE, zeroline=False, title_font_size=11, title_standoff=4)
         style_figure(
@@ -179,12 +180,12 @@ class LiveCurves:
                 # More crosses could not be told apart.
                 held_out.mode = "lines+markers" if len(history.held_out_steps) <= 40 else "lines"
             # An upright label is 13 pixels wide; the axis of the steps is 326 pixels long.
-            shown = [history.marks, history.labels(apart=13 / 326 * max(history.steps, default=0))]
+            shown = [history.marks(), history.marks(apart=max(1, 13 / 326 * max(history.steps, default=0)))]
             if self._marks != shown:
                 self._marks = shown
                 self._mark(*shown)
-        # A separate edit. A batch sends x for every trace in it, and undefined where x stays. A page that shows
-        # the figure only later would take that for "none", and the bars would lose their names.
+        # A separate edit. A batch sends x for every trace in it, and undefined where x stays. A page that
+        # shows the figure only later would take that for "none", and the bars would lose their names.
         for trace in self.figure.select_traces(selector={"meta": "bars"}):
             trace.y = history.kl_per_dimension
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from typing import Any
 
 import torch
 
@@ -71,7 +72,7 @@ class Run:
         return self._states.steps
 
     @property
-    def knobs(self) -> dict[str, float]:
+    def knobs(self) -> dict[str, Any]:
         """Values of beta, lr and noise_seed for the next step."""
         return dict(beta=self.training.beta, lr=self.training.lr, noise_seed=self.seed)
 
@@ -123,7 +124,7 @@ class Run:
         self.drop_after(self.training.step)
         self._measured_at = time.monotonic()
 
-    def collect(self, step: Step) -> None:
+    def collect(self, step: Any) -> None:
         """Collect the numbers of a step. It is called between two steps, so it must be fast."""
         self._step = step
         self._fresh.append(step.numbers)

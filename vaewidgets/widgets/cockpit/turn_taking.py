@@ -70,7 +70,7 @@ class TurnTakingPanel(NotifyingPanel):
                 self._notify_held()
 
     def _postpone(self, ask: Callable[[], None]) -> bool:
-        """Postpone what the loop itself asks for, in an observer, to its end; return whether it is postponed."""
+        """Postpone a request of the loop's own observers to the end of the loop; return whether it is one."""
         if not self._loop.here:
             return False
         self._loop.request_stop()

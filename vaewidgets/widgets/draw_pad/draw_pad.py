@@ -10,7 +10,10 @@ import ipywidgets as widgets
 import numpy as np
 import torch
 import traitlets
+from numpy.typing import ArrayLike
+from torch import Tensor
 
+from vaewidgets.data.dataset import Images
 from vaewidgets.models.vae import in_eval_mode
 from vaewidgets.widgets._core.browser_network import PageNetwork
 from vaewidgets.widgets._core.drawing import Drawing, frame_of
@@ -22,10 +25,6 @@ from vaewidgets.widgets._core.plotly import FigureWidget
 from vaewidgets.widgets._map.figure import map_figure, move_points, prior_circles, set_axes, span
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-    from torch import Tensor
-
-    from vaewidgets.data.dataset import Images
     from vaewidgets.models.protocols import ImageModel
 
 #: Codes that vote on what was drawn.

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import anywidget
 import torch
 import traitlets
+from torch import Tensor
 
+from vaewidgets.data.dataset import Images
 from vaewidgets.io.checkpoints import stated_dataset
 from vaewidgets.models.linear_gaussian import water_filling
+from vaewidgets.models.vae import VAE
 from vaewidgets.widgets._core.panel import bundle, read_styles
 from vaewidgets.widgets._core.traits import Bounded
 from vaewidgets.widgets._core.view_panel import ViewPanel
 
 from .beta_stops import Stop, draw_pictures, make_stops
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from torch import Tensor
-
-    from vaewidgets.data.dataset import Images
-    from vaewidgets.models.vae import VAE
 
 #: Variances of the linear model's data along its principal axes.
 EIGENVALUES = (9.0, 4.0, 1.0, 0.25, 0.25, 0.25)

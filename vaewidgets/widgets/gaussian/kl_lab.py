@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import ipywidgets as widgets
 import numpy as np
 import traitlets
+from torch import Tensor
 
+from vaewidgets.data.dataset import Images
 from vaewidgets.data.pixels import to_uint8
 from vaewidgets.io.checkpoints import stated_dataset
 from vaewidgets.widgets._core.canvas import ImageCanvas
@@ -20,11 +23,6 @@ from vaewidgets.widgets._core.plane import REACH
 from .gaussian_view import GaussianPanel, GaussianView, button
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
-
-    from vaewidgets.data.dataset import Images
     from vaewidgets.models.protocols import EncoderDecoder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,8 +17,6 @@ from .counter_noise import normals
 from .gaussian_view import GaussianPanel, GaussianView
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from vaewidgets.models.protocols import EncoderDecoder
 
 #: As many draws as the page works out again at once when phi moves.

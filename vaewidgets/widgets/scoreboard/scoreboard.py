@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import copy
 import threading
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import ipywidgets as widgets
 import torch
 import traitlets
+from torch import Tensor
 
 from vaewidgets.data.dataset import Dataset, Images, check_images
 from vaewidgets.data.pixels import to_uint8
 from vaewidgets.evaluation import scoreboard
 from vaewidgets.evaluation.marginal_likelihood import Bound, ladder
+from vaewidgets.evaluation.scoreboard import Subjects
+from vaewidgets.models.classifier import Classifier
 from vaewidgets.models.likelihoods import Bernoulli
 from vaewidgets.models.objectives import binarize
 from vaewidgets.models.vae import VAE, eval_mode
@@ -30,14 +34,6 @@ from .bound_ladder import LadderView
 from .columns import model_table, sampler_table, verdict
 from .sortable_table import Table
 from .true_posterior import TruePosterior, true_posterior
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from torch import Tensor
-
-    from vaewidgets.evaluation.scoreboard import Subjects
-    from vaewidgets.models.classifier import Classifier
 
 KS = (1, 5, 50)
 _ROW = dict(grid_gap="10px", flex_flow="row wrap", align_items="center")

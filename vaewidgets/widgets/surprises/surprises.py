@@ -9,6 +9,7 @@ import ipywidgets as widgets
 import numpy as np
 import torch.nn.functional as F
 import traitlets
+from torch import Tensor
 
 from vaewidgets.data.dataset import Images
 from vaewidgets.data.pixels import tile, to_uint8
@@ -20,8 +21,6 @@ from vaewidgets.widgets._core.model_lock import follow, model_lock
 from vaewidgets.widgets._core.panel import Panel, bundle, note_html, read_styles
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from vaewidgets.models.protocols import Trainable
 
 #: Images in the strip, and how far it moves at a time: the chosen one stays where it was clicked, or near.

@@ -9,7 +9,10 @@ import ipywidgets as widgets
 import numpy as np
 import torch
 import traitlets
+from numpy.typing import ArrayLike
+from torch import Tensor
 
+from vaewidgets.data.dataset import Images
 from vaewidgets.data.pixels import to_uint8
 from vaewidgets.evaluation.holes import TAU, confidence_of, interpolate
 from vaewidgets.evaluation.metrics import encode_all
@@ -25,10 +28,6 @@ from .image_chooser import ImageChooser, next_row
 from .traverse_view import FILM, KINDS, POINTS, STRIP, TraversalView
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-    from torch import Tensor
-
-    from vaewidgets.data.dataset import Images
     from vaewidgets.models.protocols import ImageModel, Judge, Trainable
 
 
