@@ -13,10 +13,11 @@ import { setAttributes, svgElement } from "../_core/svg.js";
  * @typedef {{
  *   beta: number, noise: number, linked: boolean, eigenvalues: number[], stops: Stop[], pixels: DataView,
  *   shape: number[], originals: boolean, asked: [what: string, count: number] | [], dataset: string, caption: string,
+ *   domain: number[],
  * }} BetaTraits
  */
 
-// Where the dial stands among the stops, by the logarithm of beta; the lesser of two that are as near.
+// Index of the stop nearest to beta, by the logarithm; of two the one with the smaller beta.
 /** @type {(stops: Stop[], beta: number) => number} */
 export function nearestStop(stops, beta) {
   const distances = stops.map((stop) => Math.abs(Math.log2(stop.beta / beta)));

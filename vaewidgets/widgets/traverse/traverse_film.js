@@ -1,4 +1,4 @@
-// What the parts of a traversal decode with, and strips of pictures that keep up with the hand.
+// The decoder of a traversal, and strips of pictures that are decoded as fast as a drag allows.
 
 import { makeNetwork } from "../_core/network.js";
 import { floatsOf } from "../_core/numbers.js";
@@ -15,7 +15,9 @@ import { countFrame, penOf, pictureCanvas, toRGBA } from "../_core/pixels.js";
  * @typedef {{
  *   z: number[], label: number, dimension: number, a: number[], b: number[], t: number, draws: number,
  *   dimensions: Dimension[], shape: number[], classes: string[], prior: boolean, ends: string,
- *   sizes: { strip: number, points: number, film: number, tau: number },
+ *   sizes: {
+ *     strip: number, reach: number, points: number, film: number, tau: number, kinds: { [kind: string]: string },
+ *   },
  *   spec: Description, weights: DataView, label_at: number, label_values: DataView,
  *   judged: boolean, judge_spec: Description, judge_weights: DataView,
  *   tiles: { [name: string]: DataView }, confidence: { [kind: string]: number[] },
