@@ -20,6 +20,7 @@ from vaewidgets.widgets.cockpit.cockpit import LINKED
 from vaewidgets.widgets.cockpit.history import History
 
 from .conftest import from_page
+from .test_explorer import shown
 
 DEADLINE = 60
 
@@ -40,6 +41,14 @@ def make(model=None, data=None, **options):
     """A cockpit of 5 batches an epoch that runs inline."""
     options = dict(threaded=False, epochs=4, batch_size=8) | options
     return vw.TrainingCockpit(model or make_model(), make_data() if data is None else data, **options)
+
+
+@pytest.fixture
+def endless():
+    """A cockpit with a run in a thread that does not end of itself; closed after the test."""
+    cockpit = make(threaded=True, epochs=100_000)
+    yield cockpit
+    cockpit.close()
 
 
 def weights(model) -> bytes:
@@ -158,85 +167,78 @@ def test_counts_of_steps_that_are_none_are_refused(bad):
     assert cockpit.status == "ready"
 
 
-def test_pause_really_pauses():
-    cockpit = make(threaded=True, epochs=100_000)
-    cockpit.start()
-    until(lambda: cockpit.training.step > 20)
-    cockpit.pause()
-    assert cockpit.status == "paused"
-    step, held = cockpit.training.step, weights(cockpit.model)
+def test_pause_really_pauses(endless):
+    endless.start()
+    until(lambda: endless.training.step > 20)
+    endless.pause()
+    assert endless.status == "paused"
+    step, held = endless.training.step, weights(endless.model)
     for _ in range(20):
         time.sleep(0)
-        assert (cockpit.training.step, weights(cockpit.model)) == (step, held)
-    assert list(cockpit.curves.data[0].x)[-1] == step, "the last step is shown"
+        assert (endless.training.step, weights(endless.model)) == (step, held)
+    assert list(endless.curves.data[0].x)[-1] == step, "the last step is shown"
     assert own_threads() == []
-    cockpit.close()
 
 
-def test_status_never_says_paused_while_weights_move():
-    cockpit = make(threaded=True, epochs=100_000)
+def test_status_never_says_paused_while_weights_move(endless):
     moved = []
 
     def look(change):
         if change.new != "running":
-            with cockpit._lock:
-                held = weights(cockpit.model)
+            with endless._lock:
+                held = weights(endless.model)
             for _ in range(5):
                 time.sleep(0)
-                moved.append(weights(cockpit.model) != held)
+                moved.append(weights(endless.model) != held)
 
-    cockpit.observe(look, "status")
+    endless.observe(look, "status")
     for _ in range(5):
-        before = cockpit.training.step
-        cockpit.start()
-        until(lambda before=before: cockpit.training.step > before)
-        cockpit.pause()
+        before = endless.training.step
+        endless.start()
+        until(lambda before=before: endless.training.step > before)
+        endless.pause()
     assert moved
     assert not any(moved)
-    cockpit.close()
 
 
-def test_the_pause_button_does_not_wait_for_a_picture(wire):
-    cockpit = make(threaded=True, epochs=100_000)
-    drawing, go_on, draw = threading.Event(), threading.Event(), cockpit.view.draw
+def test_the_pause_button_does_not_wait_for_a_picture(wire, endless):
+    drawing, go_on, draw = threading.Event(), threading.Event(), endless.view.draw
 
     def slow(look):
         drawing.set()
         assert go_on.wait(DEADLINE)
         draw(look)
 
-    cockpit.view.draw = slow
-    cockpit.start()
+    endless.view.draw = slow
+    endless.start()
     assert drawing.wait(DEADLINE)
-    click(cockpit, "pause")
-    until(cockpit._loop._ended.is_set)
-    held = cockpit.training.step
-    assert cockpit.status == "running", "its last picture is not shown yet"
+    click(endless, "pause")
+    until(endless._loop._ended.is_set)
+    held = endless.training.step
+    assert endless.status == "running", "its last picture is not shown yet"
     go_on.set()
-    assert cockpit.wait(DEADLINE)
-    assert (cockpit.status, cockpit.training.step) == ("paused", held)
+    assert endless.wait(DEADLINE)
+    assert (endless.status, endless.training.step) == ("paused", held)
 
 
-def test_a_button_pressed_under_way_halts_first(wire):
-    cockpit = make(threaded=True, epochs=100_000)
-    cockpit.start()
-    until(lambda: cockpit.training.step > 3)
-    click(cockpit, "batch")
-    assert cockpit.wait(DEADLINE)
-    step = cockpit.training.step
-    click(cockpit, "batch")
-    click(cockpit, "batch")
-    assert cockpit.wait(DEADLINE)
-    assert cockpit.training.step == step + 2
-    assert not cockpit.error_line.value
-    cockpit.start()
-    click(cockpit, "stop")
-    assert cockpit.status == "stopped"
-    cockpit.start()
-    until(lambda: cockpit.training.step > 3)
-    click(cockpit, "restart")
-    assert repr(cockpit) == "TrainingCockpit(step=0 of 500000, ready)"
-    cockpit.close()
+def test_a_button_pressed_under_way_halts_first(wire, endless):
+    endless.start()
+    until(lambda: endless.training.step > 3)
+    click(endless, "batch")
+    assert endless.wait(DEADLINE)
+    step = endless.training.step
+    click(endless, "batch")
+    click(endless, "batch")
+    assert endless.wait(DEADLINE)
+    assert endless.training.step == step + 2
+    assert not endless.error_line.value
+    endless.start()
+    click(endless, "stop")
+    assert endless.status == "stopped"
+    endless.start()
+    until(lambda: endless.training.step > 3)
+    click(endless, "restart")
+    assert repr(endless) == "TrainingCockpit(step=0 of 500000, ready)"
 
 
 def test_rewind_restores_every_bit_and_the_same_steps_follow():
@@ -543,19 +545,17 @@ def test_two_models_train_at_once():
     assert own_threads() == []
 
 
-def test_closing_under_way_ends_the_threads_and_the_messages(wire):
-    cockpit = make(threaded=True, epochs=100_000)
-    cockpit.start()
-    until(lambda: cockpit.training.step > 5)
-    cockpit.close()
+def test_closing_under_way_ends_the_threads_and_the_messages(wire, endless):
+    endless.start()
+    until(lambda: endless.training.step > 5)
+    endless.close()
     assert own_threads() == []
     wire.clear()
-    step = cockpit.training.step
+    step = endless.training.step
     time.sleep(0.05)  # time in which a thread that was left would step or send
     assert wire.messages == []
-    assert cockpit.training.step == step
-    assert cockpit not in model_lock.followers(cockpit.model)
-    cockpit.close()
+    assert endless.training.step == step
+    assert endless not in model_lock.followers(endless.model)
 
 
 @pytest.mark.filterwarnings("error")
@@ -585,10 +585,9 @@ def test_a_linked_explorer_decodes_with_new_weights_at_most_twice_a_second():
     cockpit.close()
 
 
-def test_a_hundred_starts_and_stops_beside_a_reader_tear_nothing():
-    cockpit = make(threaded=True, epochs=100_000)
-    model, lock, over, failures, looked = cockpit.model, cockpit._lock, threading.Event(), [], []
-    images = cockpit.data.test.images
+def test_a_hundred_starts_and_stops_beside_a_reader_tear_nothing(endless):
+    model, lock, over, failures, looked = endless.model, endless._lock, threading.Event(), [], []
+    images = endless.data.test.images
 
     def read():
         try:
@@ -609,19 +608,18 @@ def test_a_hundred_starts_and_stops_beside_a_reader_tear_nothing():
     reader.start()
     try:
         for k in range(100):
-            before = cockpit.training.step
-            cockpit.start()
+            before = endless.training.step
+            endless.start()
             if k % 10 == 0:
-                until(lambda before=before: cockpit.training.step > before or failures)
-            cockpit.pause()
-            assert cockpit.status == "paused"
+                until(lambda before=before: endless.training.step > before or failures)
+            endless.pause()
+            assert endless.status == "paused"
     finally:
         over.set()
         reader.join(DEADLINE)
     assert failures == []
     assert len(set(looked)) > 1
     assert own_threads() == []
-    cockpit.close()
 
 
 # -- what it shows is true ---------------------------------------------------------------------------------
@@ -632,15 +630,6 @@ def points_on(cockpit) -> np.ndarray:
     for points in cockpit.figure.select_traces({"meta": "points"}):
         found[points.customdata] = np.stack([points.x, points.y], 1)
     return found
-
-
-def pixels_of(picture) -> np.ndarray:
-    shape = (picture.rows, picture.columns, picture.channels)
-    return np.frombuffer(picture.pixels, np.uint8).reshape(shape).squeeze()
-
-
-def split_strip(strip, n) -> list[np.ndarray]:
-    return np.split(strip, n, axis=1)
 
 
 @pytest.mark.parametrize(("shape", "support"), [((1, 6, 5), None), ((3, 4, 5), None)])
@@ -661,12 +650,11 @@ def test_the_map_the_pictures_and_the_grid_are_those_of_the_model(shape, support
         away = (curves[:, :-1] - q.mu[chosen, None].numpy()) / q.sigma[chosen, None].numpy()
         np.testing.assert_allclose(np.linalg.norm(away, axis=2), k, rtol=1e-4)
     with torch.no_grad():
-        for i, picture in enumerate(split_strip(pixels_of(cockpit.view.reconstructions), 8)):
+        for i, picture in enumerate(np.split(shown(cockpit.view.reconstructions), 8, axis=1)):
             assert np.abs(picture.astype(int) - to_uint8(model.decode(q.mu[[i]])[0])).max() <= 1
-            assert (
-                split_strip(pixels_of(cockpit.view.originals), 8)[i] == to_uint8(data.test.images[i])
-            ).all()
-        grid, (h, w), n = pixels_of(cockpit.view.grid), shape[1:], 12
+            original = np.split(shown(cockpit.view.originals), 8, axis=1)[i]
+            assert (original == to_uint8(data.test.images[i])).all()
+        grid, (h, w), n = shown(cockpit.view.grid), shape[1:], 12
         assert grid.shape[:2] == (n * h, n * w)
         for row, column in ((0, 0), (0, 11), (11, 0), (4, 9)):
             # Up on the map is up on the grid.
@@ -802,14 +790,14 @@ def test_other_numbers_of_dimensions(wire, d, kind):
     from_page(cockpit.view.across, index=2)
     np.testing.assert_allclose(points_on(cockpit), mu[:, [2, 1]], rtol=1e-5)
     assert cockpit.figure.layout.xaxis.title.text == "z3"
-    before = pixels_of(cockpit.view.grid).copy()
+    before = shown(cockpit.view.grid).copy()
     from_page(cockpit.view.up, index=2)
     assert "two different ones" in error_of(cockpit)
     assert cockpit.view.up.index == 1
     from_page(cockpit.view.up, index=0)
     np.testing.assert_allclose(points_on(cockpit), mu[:, [2, 0]], rtol=1e-5)
     assert not cockpit.error_line.value
-    assert (pixels_of(cockpit.view.grid) != before).any()
+    assert (shown(cockpit.view.grid) != before).any()
 
 
 def test_without_labels_and_with_few_images():
@@ -818,7 +806,7 @@ def test_without_labels_and_with_few_images():
         cockpit.step(6)
         assert len(points_on(cockpit)) == m
         assert len(trace(cockpit.figure, "chosen").x) == m
-        assert pixels_of(cockpit.view.originals).shape == (6, 5 * m)
+        assert shown(cockpit.view.originals).shape == (6, 5 * m)
         assert not any(t.meta == "names" for t in cockpit.figure.data)
 
 

@@ -18,7 +18,7 @@ from vaewidgets.io.checkpoints import EncodedDataset
 from vaewidgets.widgets.scoreboard.columns import verdict
 from vaewidgets.widgets.scoreboard.true_posterior import true_posterior
 
-from .conftest import from_page
+from .conftest import check_refused, from_page
 
 
 def encoded(model, images):
@@ -312,15 +312,13 @@ def test_without_images_without_a_vae_or_with_more_dimensions_it_says_what_is_mi
 
 def test_bad_use_is_refused_before_anything_is_measured(models, judge, images):
     wide = vw.VAE(2, (1, 5, 4), hidden=(8,), seed=0)
-    with pytest.raises(ValueError, match="one image shape"):
-        vw.Scoreboard({**models, "wide": wide}, judge, images)
-    with pytest.raises(ValueError, match="3 classes, this judge's 10"):
-        vw.Scoreboard(models, vw.Classifier((1, 4, 4), hidden=(8,), seed=0), images)
-    with pytest.raises(ValueError, match=r"\(N, 1, 4, 4\)"):
-        vw.Scoreboard(models, judge, vw.Images(torch.rand(4, 1, 4, 5)))
-    with pytest.raises(TypeError, match="Dataset or Images; got Tensor"):
-        vw.Scoreboard(models, judge, images.images)
-    with pytest.raises(ValueError, match="draws must be from 100"):
-        vw.Scoreboard(models, judge, images, draws=10)
-    with pytest.raises(TypeError, match="Did you mean 'draws'"):
-        vw.Scoreboard(models, judge, images, draw=10)
+    of_ten = vw.Classifier((1, 4, 4), hidden=(8,), seed=0)
+    check_refused(
+        vw.Scoreboard,
+        (({**models, "wide": wide}, judge, images), {}, ValueError, "one image shape"),
+        ((models, of_ten, images), {}, ValueError, "3 classes, this judge's 10"),
+        ((models, judge, vw.Images(torch.rand(4, 1, 4, 5))), {}, ValueError, r"\(N, 1, 4, 4\)"),
+        ((models, judge, images.images), {}, TypeError, "Dataset or Images; got Tensor"),
+        ((models, judge, images), dict(draws=10), ValueError, "draws must be from 100"),
+        ((models, judge, images), dict(draw=10), TypeError, "Did you mean 'draws'"),
+    )
