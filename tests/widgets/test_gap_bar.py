@@ -98,6 +98,3 @@ def test_other_bad_use():
     check_refused(vw.GapBar, ((), dict(tetha=3), TypeError, "Did you mean 'theta'"))
     with pytest.raises(ValueError, match="from 1 to 500"):
         vw.GapBar().bound(501)
-    panel = vw.GapBar()
-    panel.close()
-    assert panel.comm is None and panel.view.comm is None

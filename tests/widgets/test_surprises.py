@@ -146,9 +146,3 @@ def test_bad_use_is_refused_where_it_is_made(wire, model, images):
         model.decoder[0].weight.fill_(math.nan)
     with pytest.raises(ValueError, match="40 of 40 images nats that are not finite"):
         vw.Surprises(model, images)
-
-
-def test_close_leaves_nothing_behind(wire, model, images):
-    panel = vw.Surprises(model, images)
-    panel.close()
-    assert panel.view.comm is None and panel.slider.comm is None

@@ -309,16 +309,10 @@ def test_the_page_is_sent_decoder_and_judge_once(wire, model, images, judge):
     sent = {name for state in wire.updates(panel.view) for name in state}
     assert sent <= {"z", "t", "dimension"}
     model.decoder[0].weight.mul_(2)
+    assert panel in followers(model)
     panel.weights_changed()
     assert panel.view.weights == describe(model).weights
     np.testing.assert_array_equal(shown(panel.reconstruction), decoded(model, panel.mu[4]))
-
-
-def test_closing_forgets_the_model(model, images):
-    panel = vw.Traverse(model, images)
-    assert panel in followers(model)
-    panel.close()
-    assert panel not in followers(model) and panel.view.comm is None
 
 
 # -- bad use ------------------------------------------------------------------------------------------------

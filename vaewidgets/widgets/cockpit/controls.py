@@ -83,10 +83,11 @@ class Controls(widgets.VBox):
             0, min=0, max=1, tooltip="share of the steps taken", layout=dict(width="99%", height="8px")
         )
         self.state, self.rivals = widgets.HTML(), widgets.HTML()
-        buttons = [self.start, self.pause, self.batch, self.epoch, self.stop, self.restart]
         super().__init__(
             [
-                widgets.HBox(buttons, layout=_ROW),
+                widgets.HBox(
+                    [self.start, self.pause, self.batch, self.epoch, self.stop, self.restart], layout=_ROW
+                ),
                 widgets.HBox(
                     [
                         widgets.HBox([self.beta, self.boxes["beta"]]),

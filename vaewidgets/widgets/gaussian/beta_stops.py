@@ -157,6 +157,5 @@ def _measured(beta: float, model, images: Images) -> Stop:
 
 
 def _stop(beta: float, model, distortion: float, kl: list[float], mu: Tensor) -> Stop:
-    variance = active_units(mu)
-    active = tuple((variance.variance > 0.01).tolist())
+    active = tuple((active_units(mu).variance > 0.01).tolist())
     return Stop(float(beta), model, distortion, sum(kl), tuple(kl), active, mu)

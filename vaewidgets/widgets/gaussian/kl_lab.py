@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ipywidgets as widgets
 import numpy as np
+import torch
 import traitlets
 from torch import Tensor
 
 from vaewidgets.data.dataset import Images
 from vaewidgets.data.pixels import to_uint8
 from vaewidgets.io.checkpoints import stated_dataset
+from vaewidgets.models.objectives import kl
 from vaewidgets.widgets._core.canvas import ImageCanvas
 from vaewidgets.widgets._core.encoded import Encoded
 from vaewidgets.widgets._core.panel import bundle, format_point, note_html, read_styles
@@ -206,15 +208,10 @@ class KLLab(GaussianPanel):
     # -- the clouds of real images --------------------------------------------------------------
 
     def _load_clouds(self, images) -> None:
-        """Set mu and sigma (ndarrays (N, 2)), labels, and the images where they are at hand."""
+        """Set mu and logvar (ndarrays of shape (N, 2)) and labels, from the images or from the atlas."""
         self._codes = codes = Encoded.of(self.model, images, getattr(self.model, "atlas", None))
         self._mu, self._labels = codes.mu.astype(float), codes.labels
-        if not len(codes):
-            self._sigma = np.ones_like(self._mu)
-            return
-        self._sigma = np.exp(cast(np.ndarray, codes.logvar).astype(float) / 2)
-        costs = (self._mu**2 + self._sigma**2 - 1 - 2 * np.log(self._sigma)) / 2
-        self._mean_cost = float(costs.sum(1).mean())
+        self._logvar = np.zeros_like(self._mu) if codes.logvar is None else codes.logvar.astype(float)
 
     def _original(self) -> np.ndarray | None:
         """Return the chosen image, or None where its dataset is not on this machine."""
@@ -277,7 +274,7 @@ class KLLab(GaussianPanel):
         self.row = int(distances.argmin())
 
     def _cloud_of(self, row: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        return tuple(self._mu[row].tolist()), tuple(self._sigma[row].tolist())
+        return tuple(self._mu[row].tolist()), tuple(np.exp(self._logvar[row] / 2).tolist())
 
     def _on_cloud(self, _) -> None:
         if self.row is not None and (self.mu, self.sigma) != self._cloud_of(self.row):
@@ -296,7 +293,8 @@ class KLLab(GaussianPanel):
         if not len(self._mu):
             self.pays.value = note_html(f"This {type(self.model).__name__} carries no encoded images.")
             return
-        average = f"The {len(self._mu):,} images pay {self._mean_cost:.4f} nats on average."
+        mean = kl(torch.from_numpy(self._mu), torch.from_numpy(self._logvar)).sum(1).mean()
+        average = f"The {len(self._mu):,} images pay {mean:.4f} nats on average."
         original = None
         if self.row is None:
             text = f"No image chosen. {average}"
