@@ -473,8 +473,9 @@ class TrainingCockpit(TurnTakingPanel):
         notify(self.model, self)
 
     def _draw_state(self) -> None:
-        share = self.training.step / self.training.total_steps
-        self.controls.show_state(self.status, self._run.describe(self.status), share)
+        self.controls.show_state(
+            self.status, self._run.describe(self.status), self.training.step / self.training.total_steps
+        )
 
     def _show_rivals(self) -> None:
         cockpits = [panel for panel in followers(self.model) if isinstance(panel, TrainingCockpit)]

@@ -136,9 +136,9 @@ class Controls(widgets.VBox):
         """Show the status of training as text, and the `share` of the steps that are done, from 0 to 1."""
         self.state.value = note_html(text, "state")
         self.progress.value = share
-        running = status == "running"
         # The button that most people need next stands out.
-        self.start.button_style, self.pause.button_style = ("", "primary") if running else ("primary", "")
+        self.start.button_style = "" if status == "running" else "primary"
+        self.pause.button_style = "primary" if status == "running" else ""
         self.start.description = "resume" if status == "paused" else "start"
 
     def list_states(self, steps: list[int]) -> None:

@@ -258,8 +258,7 @@ class DrawPad(Panel):
     # -- the image ------------------------------------------------------------------------------
 
     def _on_drawn(self, pixels: bytes) -> None:
-        shape = self.image_shape[1:]
-        self.image = np.frombuffer(pixels, "<f4").reshape(shape) if pixels else None
+        self.image = np.frombuffer(pixels, "<f4").reshape(self.image_shape[1:]) if pixels else None
 
     def _on_image(self, _=None) -> None:
         with self.report(from_page=False), self._lock:

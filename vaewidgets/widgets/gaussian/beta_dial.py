@@ -146,8 +146,7 @@ class BetaDial(ViewPanel):
             dict(beta=s.beta, rate=s.rate, distortion=s.distortion, kl=list(s.kl), active=list(s.active))
             for s in self.stops
         ]
-        dataset = _dataset(self.stops[0].model)
-        self.hold(BetaView, "beta", "noise", "linked", stops=stops, dataset=dataset)
+        self.hold(BetaView, "beta", "noise", "linked", stops=stops, dataset=_dataset(self.stops[0].model))
         self.listen(self.view, lambda asked: self.other(asked[0]), "asked")
         own = ("beta", "noise", "linked", "row", "seed")
         start = {name: traits.pop(name) for name in own if name in traits}

@@ -149,8 +149,10 @@ class KLLab(GaussianPanel):
         self._load_clouds(images)
         self.mu, self.sigma, self.axis = mu, sigma, axis
         reach = max(REACH, 1.05 * float(np.abs(self._mu).max(initial=0)))
-        points = self._mu.astype("<f4").tobytes()
-        self.hold(partial(KLView, self.model), "mu", "sigma", "axis", points=points, reach=reach)
+        self.hold(
+            partial(KLView, self.model), "mu", "sigma", "axis",
+            points=self._mu.astype("<f4").tobytes(), reach=reach,
+        )  # fmt: skip
         super().__init__([self.view, self._build_picker()], **layout)
         self.begin()
         self.observe(self._on_cloud, ["mu", "sigma"])
@@ -221,10 +223,10 @@ class KLLab(GaussianPanel):
     def _build_picker(self) -> widgets.Widget:
         count = len(self._mu)
         labels = [] if self._labels is None else sorted(set(self._labels.tolist()))
-        dataset = stated_dataset(self.model)
         self.label = widgets.Dropdown(
             options=[("any", -1), *((self._codes.classes[label], label) for label in labels)],
-            description="digit" if dataset in ("mnist", "digits") else "label", disabled=not labels,
+            description="digit" if stated_dataset(self.model) in ("mnist", "digits") else "label",
+            disabled=not labels,
             layout=dict(width="150px"), style=dict(description_width="44px"),
         )  # fmt: skip
         self.number = widgets.BoundedIntText(

@@ -30,6 +30,7 @@ from .twin_planes import TwinPlanes
 #: The largest number of draws that are marked on the plane, the newest; all are counted.
 MARKED = 400
 _ROW = dict(align_items="center", flex_flow="row wrap", grid_gap="12px")
+_COLUMNS = ("sampler", "draws", "holes", "share", "95 % interval (Wilson)")
 
 
 class HoleFinder(Panel):
@@ -356,6 +357,5 @@ def _table(names, counts: dict[str, Rate], chosen: str) -> str:
             + "".join(f"<td>{cell}</td>" for cell in cells)
             + "</tr>"
         )
-    heads = ("sampler", "draws", "holes", "share", "95 % interval (Wilson)")
-    head = "".join(f"<th scope=col>{text}</th>" for text in heads)
+    head = "".join(f"<th scope=col>{text}</th>" for text in _COLUMNS)
     return f"<table class=vw-counts><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"

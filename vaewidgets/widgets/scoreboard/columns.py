@@ -89,8 +89,8 @@ def verdict(board) -> str:
     if not others:
         return text
     second = others[0]
-    overlap = second.holes.low <= first.holes.high
-    said = "overlap: these draws do not tell them apart" if overlap else "do not overlap"
+    is_told_apart = second.holes.low > first.holes.high
+    said = "do not overlap" if is_told_apart else "overlap: these draws do not tell them apart"
     return f"{text} Next: {_name(second)}, {_percent(second.holes.share)}; the intervals {said}."
 
 

@@ -124,8 +124,9 @@ class Scoreboard(NotifyingPanel):
             for model in seeds:
                 scoreboard.check_judge(judge, model, name)
         self.judge, self.images = judge, _held_out(data, judge)
-        firsts = {name: seeds[0] for name, seeds in self.models.items() if seeds[0].has_prior}
-        self._vaes = cast(dict[str, VAE], firsts)
+        self._vaes = cast(
+            dict[str, VAE], {name: seeds[0] for name, seeds in self.models.items() if seeds[0].has_prior}
+        )
         self._stop, self._note, self._closed = threading.Event(), (0.0, ""), False
         self._loop = BackgroundLoop(
             contextlib.nullcontext(), each=self._each, show=self._show_progress, done=self._done,
@@ -314,9 +315,9 @@ class Scoreboard(NotifyingPanel):
         self.table.sort, self.table.descending = self.sort, self.descending
 
     def _on_status(self, _=None) -> None:
-        running = self.status == "running"
         # The button that most people need next stands out. None is disabled, because it would lose the focus.
-        self.start.button_style, self.halt.button_style = ("", "primary") if running else ("primary", "")
+        self.start.button_style = "" if self.status == "running" else "primary"
+        self.halt.button_style = "primary" if self.status == "running" else ""
         said = {
             "ready": "Not measured yet.",
             "running": "Measuring.",

@@ -252,9 +252,8 @@ class Surprises(Panel):
         if longer > THUMB:
             size = [max(1, round(side * THUMB / longer)) for side in images.shape[2:]]
             images = F.interpolate(images, size, mode="area")
-        pixels = to_uint8(tile(images, columns=1))
         with self.view.hold_sync():
             self.view.rank, self.view.start = self.rank, start
             self.view.size = [*images.shape[2:], images.shape[1]]
             self.view.names = [name_of(self._codes, row) or f"image {row}" for row in rows]
-            self.view.thumbs = pixels.tobytes()
+            self.view.thumbs = to_uint8(tile(images, columns=1)).tobytes()
