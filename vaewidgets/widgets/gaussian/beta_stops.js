@@ -24,7 +24,7 @@ export function nearestStop(stops, beta) {
   return distances.findIndex((distance) => distance < Math.min(...distances) + 1e-9);
 }
 
-// Four or so: a small chart has room for short numbers.
+// About four ticks, because a small chart has space for few numbers.
 /** @type {(range: number[]) => Tick[]} */
 function ticksOf([low, high]) {
   const step = roundUp((high - low) / 4), first = Math.ceil(low / step);
@@ -109,7 +109,7 @@ export function makeRates(parent, stops) {
 
 const WIDTH = 448;
 
-// Rows of pictures, one canvas each. All stops' pixels are here: turning the dial asks nobody.
+// Rows of pictures, one canvas each. The page has the pixels of all stops, so that the dial needs no kernel.
 /** @param {Model<BetaTraits>} model @param {HTMLElement} parent */
 export function makeRows(model, parent) {
   /** @type {HTMLCanvasElement[]} */

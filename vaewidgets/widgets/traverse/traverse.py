@@ -343,7 +343,8 @@ class Traverse(Panel):
     # -- choosing an image ----------------------------------------------------------------------
 
     def _build_chooser(self) -> None:
-        self.chooser = chooser = ImageChooser(len(self.mu), self.labels, self._codes.classes, self._shape[1:])
+        size = self._shape[1], self._shape[2]
+        self.chooser = chooser = ImageChooser(len(self.mu), self.labels, self._codes.classes, size)
         self.wanted, self.row_box = chooser.wanted, chooser.row_box
         self.another, self.back = chooser.another, chooser.back
         self.original, self.reconstruction = chooser.pair.original, chooser.pair.reconstruction

@@ -25,7 +25,7 @@ import { countFrame, penOf, pictureCanvas, toRGBA } from "../_core/pixels.js";
  */
 /** @typedef {ReturnType<typeof makeEngine>} Engine */
 
-// The decoder in the page, or what the kernel decoded in its place.
+// The decoder in the page, or the pictures that the kernel decoded.
 //   engine.decode(z, label)      pixels, overwritten by the next call; null where the kernel decodes
 //   engine.sent(name, k)         pixels of the k-th picture that the kernel sent under that name
 //   engine.judge(pixels)         best probability among the real classes; null where the kernel asks the judge
@@ -96,8 +96,8 @@ export function makeStrip(parent, shape, count, width, label) {
   return canvas;
 }
 
-// Pictures that are decoded some at every frame of the display, in a circle: while the hand moves on, none is
-// left behind for good. `draw(k)` draws the k-th, `done` what belongs to all. `element` tells that work goes on.
+// Pictures of which a few are decoded in every frame of the display, cyclically, so that a long drag leaves none out.
+// `draw(k)` draws the k-th, `done` what belongs to all. `element` is marked while pictures are missing.
 /**
  * @param {number} count @param {(k: number) => void} draw @param {HTMLElement | SVGElement} element
  * @param {() => void} [done]
