@@ -63,6 +63,13 @@ def check_refused(panel, *cases) -> None:
             panel(*arguments, **keywords)
 
 
+def check_not_settable(panel, *cases) -> None:
+    """Check that a panel refuses each assignment (name, value, error, pattern of its message)."""
+    for name, value, error, message in cases:
+        with pytest.raises(error, match=message):
+            setattr(panel, name, value)
+
+
 class OwnDecoder(vw.VAE):
     """A VAE that decodes in a way of its own, which no page can know."""
 

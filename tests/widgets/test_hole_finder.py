@@ -14,7 +14,7 @@ from vaewidgets.models.classifier import Classifier
 from vaewidgets.widgets._core.network_spec import UnsupportedLayerError, describe_classifier
 from vaewidgets.widgets.hole_finder.density_contours import density_lines
 
-from .conftest import OwnDecoder, check_refused, from_page
+from .conftest import OwnDecoder, check_not_settable, check_refused, from_page
 
 SHAPE, CLASSES = (1, 6, 5), 4
 
@@ -313,15 +313,13 @@ def test_what_does_not_go_together_is_refused(pair):
 
 
 def test_a_panel_refuses_and_goes_on(panel):
-    with pytest.raises(ValueError, match="sampler must be one of AE at N"):
-        panel.sampler = "prior"
-    for tau in (0, 1.5, math.nan):
-        with pytest.raises(ValueError, match="tau must be from"):
-            panel.tau = tau
-    with pytest.raises(ValueError, match="3 values but this model has latent_dim=2"):
-        panel.z = (1, 2, 3)
-    with pytest.raises(ValueError, match="z has 1 values"):
-        panel.z_ae = 4.0
+    check_not_settable(
+        panel,
+        ("sampler", "prior", ValueError, "sampler must be one of AE at N"),
+        *(("tau", tau, ValueError, "tau must be from") for tau in (0, 1.5, math.nan)),
+        ("z", (1, 2, 3), ValueError, "3 values but this model has latent_dim=2"),
+        ("z_ae", 4.0, ValueError, "z has 1 values"),
+    )
     with pytest.raises(ValueError, match="at least 1"):
         panel.draw(0)
     assert (panel.tau, panel.z, panel.counts) == (0.9, (0.0, 0.0), {})

@@ -11,7 +11,7 @@ import vaewidgets as vw
 from vaewidgets.data.pixels import to_uint8
 from vaewidgets.models.conditional import ConditionalVAE
 
-from .conftest import check_refused, from_page
+from .conftest import check_not_settable, check_refused, from_page
 from .test_explorer import shown
 
 
@@ -127,9 +127,7 @@ def test_a_single_image(wire, model, images):
 
 def test_bad_use_is_refused_where_it_is_made(wire, model, images):
     panel = vw.Surprises(model, images)
-    for rank in (-1, 40):
-        with pytest.raises(ValueError, match="from 0 to 39"):
-            panel.rank = rank
+    check_not_settable(panel, *(("rank", rank, ValueError, "from 0 to 39") for rank in (-1, 40)))
     assert panel.rank == 0
     bare = SimpleNamespace(latent_dim=2, decode=model.decode)
     check_refused(
