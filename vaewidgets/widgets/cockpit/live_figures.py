@@ -191,14 +191,12 @@ class LiveCurves:
 
     def _mark(self, marks: list, labels: list) -> None:
         """Draw a line across the curves for every mark (step, text), and write the labels beside them."""
-        shapes = []
-        for step, _ in marks:
-            for row in range(1, len(self._names) + 1):
-                axis = "" if row == 1 else str(row)
-                shapes.append(
-                    dict(type="line", xref=f"x{axis}", yref=f"y{axis} domain", x0=step, x1=step, y0=0, y1=1,
-                         line=dict(color=NEUTRAL, width=1, dash="dot"))
-                )  # fmt: skip
+        shapes = [
+            dict(type="line", xref=f"x{axis}", yref=f"y{axis} domain", x0=step, x1=step, y0=0, y1=1,
+                 line=dict(color=NEUTRAL, width=1, dash="dot"))
+            for step, _ in marks
+            for axis in ("", 2, 3)[: len(self._names)]
+        ]  # fmt: skip
         # Labels are upright so that close ones can be read. A long one goes on into the curves below.
         texts = [
             dict(xref="x", yref="y domain", x=step, y=1, xanchor="left", yanchor="top", text=text,

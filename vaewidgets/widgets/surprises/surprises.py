@@ -139,8 +139,10 @@ class Surprises(Panel):
                 )
         self.model, self.seed, self._lock = model, seed, model_lock(model)
         self.images = images if isinstance(images, Images) else Images(images)
-        self._is_told = isinstance(model, ConditionalVAE)
-        if self._is_told and self.images.labels is None:
+        is_conditional = isinstance(model, ConditionalVAE)
+        #: Labels that the model is given.
+        self._labels = self.images.labels if is_conditional else None
+        if is_conditional and self._labels is None:
             raise ValueError("a conditional model encodes an image with its label: give Images with labels.")
 
         self.slider = widgets.IntSlider(
@@ -196,8 +198,7 @@ class Surprises(Panel):
         """
         with self.report(from_page=False), self._lock:
             codes = Encoded.of(self.model, self.images)
-            told = self.images.labels if self._is_told else None
-            terms = held_out_elbo(self.model, self.images.images, labels=told, seed=self.seed)
+            terms = held_out_elbo(self.model, self.images.images, labels=self._labels, seed=self.seed)
             parts = -terms.reconstruction, terms.kl.sum(1), -terms.total
             reconstruction, kl, nats = (part.double().cpu().numpy() for part in parts)
             wrong = int((~np.isfinite(nats)).sum())
@@ -227,17 +228,16 @@ class Surprises(Panel):
     def _on_rank(self, _=None) -> None:
         with self.report(from_page=False), self._lock:
             row = self.index
-            labels = self.images.labels if self._is_told else None
-            told = None if labels is None else labels[row : row + 1]
-            reconstruction = decode_points(self.model, self._codes.mu[row : row + 1], told)[0]
+            label = None if self._labels is None else self._labels[row : row + 1]
+            reconstruction = decode_points(self.model, self._codes.mu[row : row + 1], label)[0]
             self.slider.value = self.rank
             self.pair.show(self.images.images[row], reconstruction, f"image {row}")
             self._show_strip()
-            label = name_of(self._codes, row)
+            name = name_of(self._codes, row)
             split = f" = reconstruction {self.reconstruction[row]:.2f} + KL {self.kl[row]:.2f} nats"
             self.state.value = note_html(
                 f"Rank {self.rank} of {len(self.images):,}, 0 being the most surprising: image {row}"
-                + (f", labelled {label}" if label else "")
+                + (f", labelled {name}" if name else "")
                 + f": {self._quantity} {self.nats[row]:.2f} nats"
                 + (split if self._quantity == "minus ELBO" else "")
                 + ".",
