@@ -207,10 +207,10 @@ def test_the_cockpit_trains_in_colour(data):
     model = vw.VAE(2, (3, 12, 10), hidden=(16,), seed=0)
     cockpit = vw.TrainingCockpit(model, data, epochs=2, batch_size=24, threaded=False)
     cockpit.start()
-    grid, pairs = pixels(cockpit.scene.grid), pixels(cockpit.scene.reconstructions)
+    grid, pairs = pixels(cockpit.view.grid), pixels(cockpit.view.reconstructions)
     assert grid.shape == (12 * 12, 12 * 10, 3) and pairs.shape == (12, 8 * 10, 3)
     with torch.no_grad():
-        made = model(data.test.images[cockpit.scene._chosen[:1]])
+        made = model(data.test.images[cockpit.view._chosen[:1]])
     assert np.abs(pairs[:, :10].astype(int) - vw.images.to_uint8(made[0])).max() <= 1
 
 

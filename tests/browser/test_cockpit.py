@@ -19,8 +19,8 @@ first = {name: w.clone() for name, w in model.state_dict().items()}
 # Neither lr nor beta is a whole number of a slider's steps: the page must not round them.
 cockpit = vw.TrainingCockpit(model, data, epochs=100_000, lr=3e-3, beta=1.01, points=300)
 explorer = vw.LatentExplorer(model)
-steps, each = [], cockpit._runner._each
-cockpit._runner._each = lambda step: (steps.append(step), each(step))
+steps, each = [], cockpit._loop._each
+cockpit._loop._each = lambda step: (steps.append(step), each(step))
 """
 THREADS = "[t.name for t in threading.enumerate() if t.name.startswith('vaewidgets-')]"
 POINTS = """panel => {
@@ -183,7 +183,7 @@ def test_rewind_stop_and_from_scratch(notebook, panel):
     notebook.until(f"cockpit.training.step > {kept[2]}")
     press(panel, "stop")
     expect(panel.locator(".vw-state")).to_contain_text("stopped")
-    notebook.until("cockpit.training.finished and not cockpit._runner.running")
+    notebook.until("cockpit.training.finished and not cockpit._loop.running")
     press(panel, "from scratch")
     expect(panel.locator(".vw-state")).to_contain_text("ready: epoch 0")
     notebook.until("all(torch.equal(w, first[name]) for name, w in model.state_dict().items())")

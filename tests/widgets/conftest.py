@@ -66,6 +66,27 @@ def from_page(widget, **state) -> None:
     widget.comm.handle_msg({"content": content, "buffers": []})
 
 
+def check_refused(panel, *cases) -> None:
+    """Check that a panel refuses to be made of each (arguments, keywords, error, pattern of its message)."""
+    for arguments, keywords, error, message in cases:
+        with pytest.raises(error, match=message):
+            panel(*arguments, **keywords)
+
+
+def check_not_settable(panel, *cases) -> None:
+    """Check that a panel refuses each assignment (name, value, error, pattern of its message)."""
+    for name, value, error, message in cases:
+        with pytest.raises(error, match=message):
+            setattr(panel, name, value)
+
+
+class OwnDecoder(vw.VAE):
+    """A VAE that decodes in a way of its own, which no page can know."""
+
+    def decode(self, z):
+        return super().decode(z) ** 2
+
+
 class CountingVAE(vw.VAE):
     """A VAE that keeps the latent batches it was asked to decode."""
 

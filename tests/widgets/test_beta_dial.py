@@ -11,7 +11,7 @@ from vaewidgets.data.pixels import to_uint8
 from vaewidgets.evaluation.metrics import active_units
 from vaewidgets.io.checkpoints import EncodedDataset
 
-from .conftest import from_page
+from .conftest import check_not_settable, check_refused, from_page
 
 
 def make(seed, **options):
@@ -148,29 +148,25 @@ def test_figures_come_from_the_header_where_no_images_are_given(tmp_path, images
 
 
 def test_bad_use_is_refused_where_it_is_made(models, images, panel):
-    with pytest.raises(ValueError, match="pass images="):
-        vw.BetaDial(models)
-    with pytest.raises(TypeError, match="must map beta to a VAE"):
-        vw.BetaDial([make(0)], images)
-    with pytest.raises(TypeError, match="must map beta to a VAE"):
-        vw.BetaDial({}, images)
-    for beta in (0, -1, math.inf, "1", True):
-        with pytest.raises(ValueError, match="positive numbers"):
-            vw.BetaDial({beta: make(0)}, images)
-    with pytest.raises(TypeError, match="needs VAEs; got Autoencoder at beta = 1"):
-        vw.BetaDial({1: vw.Autoencoder(3, (1, 6, 5), hidden=(8,))}, images)
-    with pytest.raises(ValueError, match="Bernoulli likelihood"):
-        vw.BetaDial({1: make(0, likelihood="gaussian")}, images)
-    with pytest.raises(ValueError, match="all models must be alike"):
-        vw.BetaDial({1: make(0), 2: make(0, latent_dim=2)}, images)
-    with pytest.raises(ValueError, match=r"\(N, 1, 6, 5\)"):
-        vw.BetaDial(models, torch.rand(9, 1, 5, 5))
-    with pytest.raises(TypeError, match="Did you mean 'beta'"):
-        vw.BetaDial(models, images, betta=1)
-    for beta in (0, -1, 2000, math.nan):
-        with pytest.raises(ValueError, match="beta must be from"):
-            panel.beta = beta
-    for row in (-1, 40):
-        with pytest.raises(IndexError, match="rows go from 0 to 39"):
-            panel.row = row
+    autoencoder = vw.Autoencoder(3, (1, 6, 5), hidden=(8,))
+    check_refused(
+        vw.BetaDial,
+        ((models,), {}, ValueError, "pass images="),
+        (([make(0)], images), {}, TypeError, "must map beta to a VAE"),
+        (({}, images), {}, TypeError, "must map beta to a VAE"),
+        *(
+            (({beta: make(0)}, images), {}, ValueError, "positive numbers")
+            for beta in (0, -1, math.inf, "1", True)
+        ),
+        (({1: autoencoder}, images), {}, TypeError, "needs VAEs; got Autoencoder at beta = 1"),
+        (({1: make(0, likelihood="gaussian")}, images), {}, ValueError, "Bernoulli likelihood"),
+        (({1: make(0), 2: make(0, latent_dim=2)}, images), {}, ValueError, "all models must be alike"),
+        ((models, torch.rand(9, 1, 5, 5)), {}, ValueError, r"\(N, 1, 6, 5\)"),
+        ((models, images), dict(betta=1), TypeError, "Did you mean 'beta'"),
+    )
+    check_not_settable(
+        panel,
+        *(("beta", beta, ValueError, "beta must be from") for beta in (0, -1, 2000, math.nan)),
+        *(("row", row, IndexError, "rows go from 0 to 39") for row in (-1, 40)),
+    )
     assert (panel.beta, panel.row) == (1, 0)

@@ -7,7 +7,7 @@ import torch
 import vaewidgets as vw
 from vaewidgets.data.pixels import to_uint8
 
-from .conftest import from_page
+from .conftest import check_not_settable, check_refused, from_page
 from .test_explorer import shown
 
 
@@ -39,15 +39,13 @@ def test_colour_images(images):
 
 def test_bad_use_is_refused_where_it_is_made(wire, model, images):
     panel = vw.Bottleneck(model, images)
-    for row in (-1, 40):
-        with pytest.raises(ValueError, match="from 0 to 39"):
-            panel.row = row
-        with pytest.raises(ValueError, match="from 0 to 39"):
-            vw.Bottleneck(model, images, row=row)
+    check_not_settable(panel, *(("row", row, ValueError, "from 0 to 39") for row in (-1, 40)))
     assert panel.row == 0
-    with pytest.raises(TypeError, match="encode and decode"):
-        vw.Bottleneck(object(), images)
-    with pytest.raises(ValueError, match=r"\(N, 1, 6, 5\)"):
-        vw.Bottleneck(model, torch.rand(3, 1, 5, 5))
-    with pytest.raises(TypeError, match="'images'"):
-        vw.Bottleneck(model, images, image=3)
+    check_refused(
+        vw.Bottleneck,
+        ((model, images), dict(row=-1), ValueError, "from 0 to 39"),
+        ((model, images), dict(row=40), ValueError, "from 0 to 39"),
+        ((object(), images), {}, TypeError, "encode and decode"),
+        ((model, torch.rand(3, 1, 5, 5)), {}, ValueError, r"\(N, 1, 6, 5\)"),
+        ((model, images), dict(image=3), TypeError, "'images'"),
+    )

@@ -19,7 +19,8 @@ from vaewidgets.widgets._core import model_lock
 from vaewidgets.widgets.cockpit.cockpit import LINKED
 from vaewidgets.widgets.cockpit.history import History
 
-from .conftest import from_page
+from .conftest import check_refused, from_page
+from .test_explorer import shown
 
 DEADLINE = 60
 
@@ -40,6 +41,14 @@ def make(model=None, data=None, **options):
     """A cockpit of 5 batches an epoch that runs inline."""
     options = dict(threaded=False, epochs=4, batch_size=8) | options
     return vw.TrainingCockpit(model or make_model(), make_data() if data is None else data, **options)
+
+
+@pytest.fixture
+def endless():
+    """A cockpit with a run in a thread that does not end of itself; closed after the test."""
+    cockpit = make(threaded=True, epochs=100_000)
+    yield cockpit
+    cockpit.close()
 
 
 def weights(model) -> bytes:
@@ -158,85 +167,78 @@ def test_counts_of_steps_that_are_none_are_refused(bad):
     assert cockpit.status == "ready"
 
 
-def test_pause_really_pauses():
-    cockpit = make(threaded=True, epochs=100_000)
-    cockpit.start()
-    until(lambda: cockpit.training.step > 20)
-    cockpit.pause()
-    assert cockpit.status == "paused"
-    step, held = cockpit.training.step, weights(cockpit.model)
+def test_pause_really_pauses(endless):
+    endless.start()
+    until(lambda: endless.training.step > 20)
+    endless.pause()
+    assert endless.status == "paused"
+    step, held = endless.training.step, weights(endless.model)
     for _ in range(20):
         time.sleep(0)
-        assert (cockpit.training.step, weights(cockpit.model)) == (step, held)
-    assert list(cockpit.curves.data[0].x)[-1] == step, "the last step is shown"
+        assert (endless.training.step, weights(endless.model)) == (step, held)
+    assert list(endless.curves.data[0].x)[-1] == step, "the last step is shown"
     assert own_threads() == []
-    cockpit.close()
 
 
-def test_status_never_says_paused_while_weights_move():
-    cockpit = make(threaded=True, epochs=100_000)
+def test_status_never_says_paused_while_weights_move(endless):
     moved = []
 
     def look(change):
         if change.new != "running":
-            with cockpit._lock:
-                held = weights(cockpit.model)
+            with endless._lock:
+                held = weights(endless.model)
             for _ in range(5):
                 time.sleep(0)
-                moved.append(weights(cockpit.model) != held)
+                moved.append(weights(endless.model) != held)
 
-    cockpit.observe(look, "status")
+    endless.observe(look, "status")
     for _ in range(5):
-        before = cockpit.training.step
-        cockpit.start()
-        until(lambda before=before: cockpit.training.step > before)
-        cockpit.pause()
+        before = endless.training.step
+        endless.start()
+        until(lambda before=before: endless.training.step > before)
+        endless.pause()
     assert moved
     assert not any(moved)
-    cockpit.close()
 
 
-def test_the_pause_button_does_not_wait_for_a_picture(wire):
-    cockpit = make(threaded=True, epochs=100_000)
-    drawing, go_on, draw = threading.Event(), threading.Event(), cockpit.scene.draw
+def test_the_pause_button_does_not_wait_for_a_picture(wire, endless):
+    drawing, go_on, draw = threading.Event(), threading.Event(), endless.view.draw
 
     def slow(look):
         drawing.set()
         assert go_on.wait(DEADLINE)
         draw(look)
 
-    cockpit.scene.draw = slow
-    cockpit.start()
+    endless.view.draw = slow
+    endless.start()
     assert drawing.wait(DEADLINE)
-    click(cockpit, "pause")
-    until(cockpit._runner._ended.is_set)
-    held = cockpit.training.step
-    assert cockpit.status == "running", "its last picture is not shown yet"
+    click(endless, "pause")
+    until(endless._loop._ended.is_set)
+    held = endless.training.step
+    assert endless.status == "running", "its last picture is not shown yet"
     go_on.set()
-    assert cockpit.wait(DEADLINE)
-    assert (cockpit.status, cockpit.training.step) == ("paused", held)
+    assert endless.wait(DEADLINE)
+    assert (endless.status, endless.training.step) == ("paused", held)
 
 
-def test_a_button_pressed_under_way_halts_first(wire):
-    cockpit = make(threaded=True, epochs=100_000)
-    cockpit.start()
-    until(lambda: cockpit.training.step > 3)
-    click(cockpit, "batch")
-    assert cockpit.wait(DEADLINE)
-    step = cockpit.training.step
-    click(cockpit, "batch")
-    click(cockpit, "batch")
-    assert cockpit.wait(DEADLINE)
-    assert cockpit.training.step == step + 2
-    assert not cockpit.error_line.value
-    cockpit.start()
-    click(cockpit, "stop")
-    assert cockpit.status == "stopped"
-    cockpit.start()
-    until(lambda: cockpit.training.step > 3)
-    click(cockpit, "restart")
-    assert repr(cockpit) == "TrainingCockpit(step=0 of 500000, ready)"
-    cockpit.close()
+def test_a_button_pressed_under_way_halts_first(wire, endless):
+    endless.start()
+    until(lambda: endless.training.step > 3)
+    click(endless, "batch")
+    assert endless.wait(DEADLINE)
+    step = endless.training.step
+    click(endless, "batch")
+    click(endless, "batch")
+    assert endless.wait(DEADLINE)
+    assert endless.training.step == step + 2
+    assert not endless.error_line.value
+    endless.start()
+    click(endless, "stop")
+    assert endless.status == "stopped"
+    endless.start()
+    until(lambda: endless.training.step > 3)
+    click(endless, "restart")
+    assert repr(endless) == "TrainingCockpit(step=0 of 500000, ready)"
 
 
 def test_rewind_restores_every_bit_and_the_same_steps_follow():
@@ -313,8 +315,8 @@ def test_restart_keeps_the_knobs_clears_the_curves_and_repeats():
 
 
 def noting(cockpit) -> list:
-    steps, each = [], cockpit._runner._each
-    cockpit._runner._each = lambda step: (steps.append(step), each(step))
+    steps, each = [], cockpit._loop._each
+    cockpit._loop._each = lambda step: (steps.append(step), each(step))
     return steps
 
 
@@ -393,7 +395,7 @@ def test_marks_are_few():
     for k in range(50):
         cockpit.beta = 2.0 + k
         cockpit.step()
-    marks = cockpit._run.history.marks
+    marks = cockpit._run.history.marks()
     assert [text for _, text in marks] == [f"beta {2 + k}" for k in range(50 - History.MARKS, 50)]
     assert {shape.x0 for shape in cockpit.curves.layout.shapes} == {step for step, _ in marks}
     # Of 30 lines on 51 steps not each has room for a label: those that are written do not overlap.
@@ -434,16 +436,16 @@ def test_the_page_is_told_of_a_failure_escaped_and_wait_raises_it_once(wire):
     def explode(look):
         raise RuntimeError("<img src=x onerror=alert(1)> & so on")
 
-    draw, cockpit.scene.draw = cockpit.scene.draw, explode
+    draw, cockpit.view.draw = cockpit.view.draw, explode
     click(cockpit, "start")
-    until(lambda: not cockpit._runner.running)
+    until(lambda: not cockpit._loop.running)
     assert cockpit.status == "failed"
     assert "&lt;img src=x" in cockpit.error_line.value
     assert "<img" not in cockpit.error_line.value
     with pytest.raises(RuntimeError, match="so on"):
         cockpit.wait()
     assert cockpit.wait()
-    cockpit.scene.draw = draw
+    cockpit.view.draw = draw
     click(cockpit, "start")
     assert cockpit.wait(DEADLINE)
     assert cockpit.status == "finished"
@@ -543,19 +545,17 @@ def test_two_models_train_at_once():
     assert own_threads() == []
 
 
-def test_closing_under_way_ends_the_threads_and_the_messages(wire):
-    cockpit = make(threaded=True, epochs=100_000)
-    cockpit.start()
-    until(lambda: cockpit.training.step > 5)
-    cockpit.close()
+def test_closing_under_way_ends_the_threads_and_the_messages(wire, endless):
+    endless.start()
+    until(lambda: endless.training.step > 5)
+    endless.close()
     assert own_threads() == []
     wire.clear()
-    step = cockpit.training.step
+    step = endless.training.step
     time.sleep(0.05)  # time in which a thread that was left would step or send
     assert wire.messages == []
-    assert cockpit.training.step == step
-    assert cockpit not in model_lock.followers(cockpit.model)
-    cockpit.close()
+    assert endless.training.step == step
+    assert endless not in model_lock.followers(endless.model)
 
 
 @pytest.mark.filterwarnings("error")
@@ -585,10 +585,9 @@ def test_a_linked_explorer_decodes_with_new_weights_at_most_twice_a_second():
     cockpit.close()
 
 
-def test_a_hundred_starts_and_stops_beside_a_reader_tear_nothing():
-    cockpit = make(threaded=True, epochs=100_000)
-    model, lock, over, failures, looked = cockpit.model, cockpit._lock, threading.Event(), [], []
-    images = cockpit.data.test.images
+def test_a_hundred_starts_and_stops_beside_a_reader_tear_nothing(endless):
+    model, lock, over, failures, looked = endless.model, endless._lock, threading.Event(), [], []
+    images = endless.data.test.images
 
     def read():
         try:
@@ -609,38 +608,28 @@ def test_a_hundred_starts_and_stops_beside_a_reader_tear_nothing():
     reader.start()
     try:
         for k in range(100):
-            before = cockpit.training.step
-            cockpit.start()
+            before = endless.training.step
+            endless.start()
             if k % 10 == 0:
-                until(lambda before=before: cockpit.training.step > before or failures)
-            cockpit.pause()
-            assert cockpit.status == "paused"
+                until(lambda before=before: endless.training.step > before or failures)
+            endless.pause()
+            assert endless.status == "paused"
     finally:
         over.set()
         reader.join(DEADLINE)
     assert failures == []
     assert len(set(looked)) > 1
     assert own_threads() == []
-    cockpit.close()
 
 
 # -- what it shows is true ---------------------------------------------------------------------------------
 
 
 def points_on(cockpit) -> np.ndarray:
-    found = np.full((len(cockpit.scene._images), 2), np.nan)
+    found = np.full((len(cockpit.view._images), 2), np.nan)
     for points in cockpit.figure.select_traces({"meta": "points"}):
         found[points.customdata] = np.stack([points.x, points.y], 1)
     return found
-
-
-def pixels_of(picture) -> np.ndarray:
-    shape = (picture.rows, picture.columns, picture.channels)
-    return np.frombuffer(picture.pixels, np.uint8).reshape(shape).squeeze()
-
-
-def split_strip(strip, n) -> list[np.ndarray]:
-    return np.split(strip, n, axis=1)
 
 
 @pytest.mark.parametrize(("shape", "support"), [((1, 6, 5), None), ((3, 4, 5), None)])
@@ -661,12 +650,11 @@ def test_the_map_the_pictures_and_the_grid_are_those_of_the_model(shape, support
         away = (curves[:, :-1] - q.mu[chosen, None].numpy()) / q.sigma[chosen, None].numpy()
         np.testing.assert_allclose(np.linalg.norm(away, axis=2), k, rtol=1e-4)
     with torch.no_grad():
-        for i, picture in enumerate(split_strip(pixels_of(cockpit.scene.reconstructions), 8)):
+        for i, picture in enumerate(np.split(shown(cockpit.view.reconstructions), 8, axis=1)):
             assert np.abs(picture.astype(int) - to_uint8(model.decode(q.mu[[i]])[0])).max() <= 1
-            assert (
-                split_strip(pixels_of(cockpit.scene.originals), 8)[i] == to_uint8(data.test.images[i])
-            ).all()
-        grid, (h, w), n = pixels_of(cockpit.scene.grid), shape[1:], 12
+            original = np.split(shown(cockpit.view.originals), 8, axis=1)[i]
+            assert (original == to_uint8(data.test.images[i])).all()
+        grid, (h, w), n = shown(cockpit.view.grid), shape[1:], 12
         assert grid.shape[:2] == (n * h, n * w)
         for row, column in ((0, 0), (0, 11), (11, 0), (4, 9)):
             # Up on the map is up on the grid.
@@ -720,14 +708,14 @@ def test_curves_and_bars_are_the_terms_of_the_batches():
 
 def test_the_speed_is_that_of_now_not_of_the_pause_before():
     cockpit = make(epochs=100)
-    cockpit._run._noted_at = -1e9
+    cockpit._run._measured_at = -1e9
     texts, show = [], cockpit._show
 
     def noted():
         show()
         texts.append(cockpit.controls.state.value)
 
-    cockpit._runner._show = noted
+    cockpit._loop._show = noted
     cockpit.start()
     speed = float(texts[-1].split("; ")[-1].split(" images/s")[0].replace(",", ""))
     assert speed > 10
@@ -736,8 +724,8 @@ def test_the_speed_is_that_of_now_not_of_the_pause_before():
 def test_a_history_is_thinned_and_stays_in_order():
     history = History(2, lambda t: t.reconstruction)
     for step in range(1, 3001):
-        history.note(step, torch.tensor([[1.0, -step, 0.5, 0.25]]))
-        history.add_held_out(step, LossTerms(1.0, -2.0, (0.1, 0.2)))
+        history.append(step, torch.tensor([[1.0, -step, 0.5, 0.25]]))
+        history.append_held_out(step, LossTerms(1.0, -2.0, (0.1, 0.2)))
     for steps, column in (
         (history.steps, history.column(0)), (history.held_out_steps, history.held_out_column(0)),
     ):  # fmt: skip
@@ -755,11 +743,11 @@ def test_a_history_is_the_same_however_it_is_noted():
     numbers[:, 1] -= 2
     drawn = random.Random(0)
     whole, parts = (History(2, lambda t: t.reconstruction - t.kl) for _ in range(2))
-    whole.note(1500, numbers)
+    whole.append(1500, numbers)
     at = 0
     while at < 1500:
         end = min(1500, at + drawn.randint(1, 90))
-        parts.note(end, numbers[at:end])
+        parts.append(end, numbers[at:end])
         at = end
     assert parts.steps == whole.steps
     assert [parts.column(i) for i in range(3)] == [whole.column(i) for i in range(3)]
@@ -799,17 +787,17 @@ def test_other_numbers_of_dimensions(wire, d, kind):
     if d == 1:
         assert (points_on(cockpit)[:, 1] == 0).all()
         return
-    from_page(cockpit.scene.across, index=2)
+    from_page(cockpit.view.across, index=2)
     np.testing.assert_allclose(points_on(cockpit), mu[:, [2, 1]], rtol=1e-5)
     assert cockpit.figure.layout.xaxis.title.text == "z3"
-    before = pixels_of(cockpit.scene.grid).copy()
-    from_page(cockpit.scene.up, index=2)
+    before = shown(cockpit.view.grid).copy()
+    from_page(cockpit.view.up, index=2)
     assert "two different ones" in error_of(cockpit)
-    assert cockpit.scene.up.index == 1
-    from_page(cockpit.scene.up, index=0)
+    assert cockpit.view.up.index == 1
+    from_page(cockpit.view.up, index=0)
     np.testing.assert_allclose(points_on(cockpit), mu[:, [2, 0]], rtol=1e-5)
     assert not cockpit.error_line.value
-    assert (pixels_of(cockpit.scene.grid) != before).any()
+    assert (shown(cockpit.view.grid) != before).any()
 
 
 def test_without_labels_and_with_few_images():
@@ -818,7 +806,7 @@ def test_without_labels_and_with_few_images():
         cockpit.step(6)
         assert len(points_on(cockpit)) == m
         assert len(trace(cockpit.figure, "chosen").x) == m
-        assert pixels_of(cockpit.scene.originals).shape == (6, 5 * m)
+        assert shown(cockpit.view.originals).shape == (6, 5 * m)
         assert not any(t.meta == "names" for t in cockpit.figure.data)
 
 
@@ -826,7 +814,7 @@ def test_the_chosen_images_are_the_first_of_each_class_then_others():
     labels = torch.tensor([2, 2, 2, 0, 0, 1, 1, 1, 1, 1])
     data = make_data(m=10)
     data = vw.Dataset(data.train, vw.Images(data.test.images, labels), ("a", "b", "c"), "made")
-    assert make(data=data).scene._chosen.tolist() == [3, 5, 0, 1, 2, 4, 6, 7]
+    assert make(data=data).view._chosen.tolist() == [3, 5, 0, 1, 2, 4, 6, 7]
 
 
 def test_the_importance_weighted_bound_is_named_and_drawn():
@@ -863,9 +851,9 @@ def test_points_on_request():
     data = make_data(m=2500)
     assert len(points_on(make(data=data))) == 2000
     assert len(points_on(make(data=data, points=10_000))) == 2500
+    message = "points must be a whole number, at least 1; got {}"
     for points in (0, -1, 2.5, True):
-        with pytest.raises(ValueError, match=f"points must be a whole number, at least 1; got {points}"):
-            make(data=data, points=points)
+        check_refused(make, ((), dict(data=data, points=points), ValueError, message.format(points)))
 
 
 @pytest.mark.parametrize(
@@ -885,12 +873,12 @@ def test_arguments_that_are_misspelled_or_of_another_kind(options, message):
 
 
 def test_what_fit_refuses_and_images_that_do_not_fit_are_refused_at_once():
-    with pytest.raises(ValueError, match="batch_size must be a whole number"):
-        make(batch_size=0)
-    with pytest.raises(ValueError, match="images"):
-        make(data=make_data(shape=(1, 8, 8)))
-    layout = make(layout=dict(width="50%")).layout
-    assert layout.width == "50%"
+    check_refused(
+        make,
+        ((), dict(batch_size=0), ValueError, "batch_size must be a whole number"),
+        ((), dict(data=make_data(shape=(1, 8, 8))), ValueError, "images"),
+    )
+    assert make(layout=dict(width="50%")).layout.width == "50%"
 
 
 def test_a_picture_is_a_handful_of_messages(wire):

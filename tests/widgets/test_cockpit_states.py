@@ -9,7 +9,7 @@ import pytest
 
 import vaewidgets as vw
 from vaewidgets.widgets._core import model_lock
-from vaewidgets.widgets.cockpit import cockpit as cockpit_module
+from vaewidgets.widgets.cockpit import turn_taking
 
 from .conftest import from_page
 from .test_cockpit import DEADLINE, make, make_data, make_model, until, weights
@@ -30,7 +30,7 @@ ASKS = {
 def check_at_rest(cockpit) -> None:
     """Check what holds of every cockpit whose run is over."""
     assert cockpit.wait(DEADLINE)
-    assert not cockpit._runner.running and cockpit.status != "running"
+    assert not cockpit._loop.running and cockpit.status != "running"
     assert cockpit.model not in model_lock._owners
     assert [step for _, step in cockpit.controls.back.options] == cockpit.snapshots
 
@@ -124,7 +124,7 @@ def test_no_observer_is_called_in_the_middle_of_bookkeeping(threaded):
         other.start()
         other.join(DEADLINE)
         assert len(free) == 3
-        assert cockpit.status != "running" or cockpit._runner.running
+        assert cockpit.status != "running" or cockpit._loop.running
 
     errors = []
     cockpit._say_aloud = errors.append
@@ -281,7 +281,7 @@ def test_a_value_that_is_typed_is_kept_or_refused_with_a_word(name, refused, kep
 
 def test_a_cell_that_is_run_again_ends_the_training_of_the_panel_it_replaces(monkeypatch):
     run = ["cell A", "first"]
-    monkeypatch.setattr(cockpit_module, "_running_cell", lambda: tuple(run))
+    monkeypatch.setattr(turn_taking, "running_cell", lambda: tuple(run))
     data = make_data()
     first, beside = (vw.TrainingCockpit(make_model(), data, epochs=10**5) for _ in range(2))
     for cockpit in (first, beside):
@@ -307,7 +307,7 @@ def test_the_same_run_draws_the_same_curves_however_it_is_shown():
     drawn = []
     for threaded, rate in ((False, 10.0), (False, 1000.0), (True, 1000.0), (True, 0.5)):
         cockpit = make(threaded=threaded, epochs=8)
-        cockpit._runner.pace.rate = rate
+        cockpit._loop.pace.rate = rate
         cockpit.start()
         assert cockpit.wait(DEADLINE) and cockpit.status == "finished"
         drawn.append(curves(cockpit))
@@ -326,14 +326,14 @@ def test_the_same_run_draws_the_same_curves_however_it_is_shown():
 
 def test_an_interrupt_ends_an_inline_run_as_a_pause_does(monkeypatch):
     cockpit = make(threaded=False, epochs=8)
-    keep = cockpit._run.keep
+    keep = cockpit._run.collect
 
     def interrupted(step):
         keep(step)
         if step.step == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(cockpit._runner, "_each", interrupted)
+    monkeypatch.setattr(cockpit._loop, "_each", interrupted)
     with pytest.raises(KeyboardInterrupt):
         cockpit.start()
     assert (cockpit.status, cockpit.training.step) == ("paused", 3)

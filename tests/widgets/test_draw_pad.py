@@ -1,5 +1,7 @@
 """The pad: what Python makes of a drawing, held against torch; what may be assigned, and what is sent."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,13 +9,22 @@ import traitlets
 from torch.distributions import Normal, kl_divergence
 
 import vaewidgets as vw
-from vaewidgets.widgets._core.model_lock import followers, notify
+from vaewidgets.widgets._core.bundle import WIDGETS
+from vaewidgets.widgets._core.model_lock import notify
+from vaewidgets.widgets.draw_pad.draw_pad import NEIGHBOURS
 
-from .conftest import FLOAT32, from_page
+from .conftest import FLOAT32, check_not_settable, check_refused, from_page
 
 
 def drawing(seed=0, shape=(6, 5)) -> np.ndarray:
     return np.random.default_rng(seed).random(shape).astype("float32")
+
+
+@torch.no_grad()
+def code_of(model) -> list[float]:
+    """The code of the drawing with seed 0, as the model gives it."""
+    q = model.encode(torch.from_numpy(drawing())[None, None])
+    return getattr(q, "mu", q)[0].tolist()
 
 
 @pytest.fixture
@@ -79,9 +90,7 @@ def test_an_image_is_assigned_as_array_list_or_tensor(wire, model, convert):
     wire.clear()
     panel.image = convert(drawing())
     assert panel.image.dtype == "float32" and np.array_equal(panel.image, drawing())
-    with torch.no_grad():
-        mu = model.encode(torch.from_numpy(drawing())[None, None]).mu[0].tolist()
-    assert panel.mu == pytest.approx(mu, **FLOAT32)
+    assert panel.mu == pytest.approx(code_of(model), **FLOAT32)
     # In one message the strokes go and the image comes.
     (update,) = wire.updates(panel.pad)
     assert update["strokes"] == [] and "pixels" not in update, "the pixels travel in a buffer"
@@ -111,10 +120,8 @@ def test_bytes_and_booleans(wire, model):
 )
 def test_what_is_no_image_is_refused_and_the_old_one_stays(wire, model, value, error, message):
     panel = vw.DrawPad(model, image=drawing())
-    with pytest.raises(error, match=message):
-        panel.image = value
-    with pytest.raises(error, match=message):
-        vw.DrawPad(model, image=value)
+    check_not_settable(panel, ("image", value, error, message))
+    check_refused(vw.DrawPad, ((model,), dict(image=value), error, message))
     assert np.array_equal(panel.image, drawing())
 
 
@@ -149,9 +156,7 @@ def test_an_image_is_an_ordinary_array_in_all_but_the_truth_of_a_comparison(wire
 def test_an_autoencoder_has_a_code_and_no_cloud(wire, images):
     model = vw.Autoencoder(2, (1, 6, 5), hidden=(8,), seed=0)
     panel = vw.DrawPad(model, images, image=drawing())
-    with torch.no_grad():
-        z = model.encode(torch.from_numpy(drawing())[None, None])[0].tolist()
-    assert panel.mu == pytest.approx(z, **FLOAT32)
+    assert panel.mu == pytest.approx(code_of(model), **FLOAT32)
     assert (panel.sigma, panel.kl, panel.vote.of) == (None, None, 10)
     assert repr(panel).startswith("DrawPad(latent_dim=2, z=(")
     assert not panel.figure.layout.shapes and not panel.pad.prior
@@ -201,20 +206,16 @@ def test_what_the_page_cannot_encode_the_kernel_answers(wire, images):
     assert list(panel.pad.answer) == ["serial"]
 
 
-def test_it_follows_a_training_and_is_forgotten_when_closed(wire, model, images):
+def test_it_follows_a_training(wire, model, images):
     panel = vw.DrawPad(model, images, image=drawing())
     before, sent, codes = panel.mu, panel.pad.networks, panel.codes.copy()
     with torch.no_grad():
         model.mu.weight *= -1
     notify(model, None)
-    with torch.no_grad():
-        mu = model.encode(torch.from_numpy(drawing())[None, None]).mu[0].tolist()
-    assert panel.mu == pytest.approx(mu, **FLOAT32) != before
+    assert panel.mu == pytest.approx(code_of(model), **FLOAT32) != before
     assert not np.allclose(panel.codes, codes)
     assert np.array_equal(np.frombuffer(panel.pad.codes, "<f4"), panel.codes.ravel())
     assert panel.pad.networks != sent
-    panel.close()
-    assert followers(model) == []
 
 
 def test_an_encoder_that_answers_nonsense_says_so(wire, model):
@@ -231,32 +232,31 @@ def test_frames(wire, model):
     assert vw.DrawPad(model).pad.frame == pytest.approx([20 / 28, 14.5 / 28])
     assert vw.DrawPad(vw.pretrained("digits-vae-2d")).pad.frame == [1, 0.5]
     assert vw.DrawPad(model, frame="digits").pad.frame == [1, 0.5]
-    with pytest.raises(ValueError, match="frame must be one of mnist, digits; got 'emnist'"):
-        vw.DrawPad(model, frame="emnist")
+    check_refused(
+        vw.DrawPad,
+        ((model,), dict(frame="emnist"), ValueError, "frame must be one of mnist, digits; got 'emnist'"),
+    )
 
 
 def test_bad_use_is_refused_where_it_is_made(wire, model, images):
-    with pytest.raises(ValueError, match=r"\(1, H, W\); this model's have shape \(3, 4, 4\)"):
-        vw.DrawPad(vw.VAE(2, (3, 4, 4), hidden=(8,), seed=0))
-
-    class Decoder:
-        latent_dim, image_shape = 2, (1, 4, 4)
-
-        def decode(self, z):
-            return z
-
-    with pytest.raises(TypeError, match="Decoder has no encode"):
-        vw.DrawPad(Decoder())
-    Decoder.encode = Decoder.decode
-    del Decoder.image_shape
-    with pytest.raises(TypeError, match="latent_dim and image_shape; got Decoder"):
-        vw.DrawPad(Decoder())
-    with pytest.raises(ValueError, match=r"\(N, 1, 6, 5\)"):
-        vw.DrawPad(model, torch.rand(3, 1, 5, 5))
-    with pytest.raises(TypeError, match="Did you mean 'image'"):
-        vw.DrawPad(model, imag=drawing())
+    colour = vw.VAE(2, (3, 4, 4), hidden=(8,), seed=0)
+    blind = SimpleNamespace(latent_dim=2, image_shape=(1, 4, 4), decode=model.decode)
+    shapeless = SimpleNamespace(latent_dim=2, encode=model.encode, decode=model.decode)
+    check_refused(
+        vw.DrawPad,
+        ((colour,), {}, ValueError, r"\(1, H, W\); this model's have shape \(3, 4, 4\)"),
+        ((blind,), {}, TypeError, "SimpleNamespace has no encode"),
+        ((shapeless,), {}, TypeError, "latent_dim and image_shape; got SimpleNamespace"),
+        ((model, torch.rand(3, 1, 5, 5)), {}, ValueError, r"\(N, 1, 6, 5\)"),
+        ((model,), dict(imag=drawing()), TypeError, "Did you mean 'image'"),
+    )
     with pytest.raises(traitlets.TraitError, match="read-only"):
         vw.DrawPad(model).mu = (0.0, 0.0)
+
+
+def test_the_page_asks_as_many_neighbours():
+    source = (WIDGETS / "draw_pad/board.js").read_text("utf-8")
+    assert f"const NEIGHBOURS = {NEIGHBOURS};" in source
 
 
 def test_the_zoom_is_pressed_in_the_page(wire, model):

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from matplotlib.path import Path
 
 import vaewidgets as vw
 from vaewidgets.io.checkpoints import EncodedDataset
@@ -13,7 +14,7 @@ from vaewidgets.models.classifier import Classifier
 from vaewidgets.widgets._core.network_spec import UnsupportedLayerError, describe_classifier
 from vaewidgets.widgets.hole_finder.density_contours import density_lines
 
-from .conftest import from_page
+from .conftest import OwnDecoder, check_not_settable, check_refused, from_page
 
 SHAPE, CLASSES = (1, 6, 5), 4
 
@@ -192,12 +193,12 @@ def test_pictures_probabilities_and_the_nearest_code(panel, pair):
 def test_the_backgrounds_are_what_the_judge_says_of_the_middle_of_each_cell(panel, pair, zoom):
     panel.zoom = zoom
     for k, (centre, unit) in enumerate(panel.frames):
-        ground = floats(panel.planes.grounds[k]).reshape(8, 8)
+        background = floats(panel.planes.confidence_maps[k]).reshape(8, 8)
         steps = (np.arange(8) - 3.5) / 4 * 3.5 * unit
         # Rows from the top.
         points = [(centre[0] + x, centre[1] - y) for y in steps for x in steps]
-        np.testing.assert_allclose(ground.ravel(), judged(pair[k], panel.judge, points), rtol=1e-3)
-        assert ground.min() < 0.9 < ground.max()
+        np.testing.assert_allclose(background.ravel(), judged(pair[k], panel.judge, points), rtol=1e-3)
+        assert background.min() < 0.9 < background.max()
 
 
 def test_a_hand_in_the_page_is_not_answered_with_where_it_was(wire, panel):
@@ -210,12 +211,8 @@ def test_a_hand_in_the_page_is_not_answered_with_where_it_was(wire, panel):
 
 
 def test_what_the_page_cannot_run_is_decoded_and_judged_here(pair):
-    class Mine(vw.VAE):
-        def decode(self, z):
-            return super().decode(z) ** 2
-
-    panel = vw.HoleFinder(pair[0], make(Mine), make_judge(), cells=2)
-    assert "Mine.decode" in panel.planes.reason and panel.planes.networks == {}
+    panel = vw.HoleFinder(pair[0], make(OwnDecoder), make_judge(), cells=2)
+    assert "OwnDecoder.decode" in panel.planes.reason and panel.planes.networks == {}
     assert "under the hand by the kernel" in panel.children[-2].value
     from_page(panel.planes, position=[0.5, -0.25])
     for k in range(2):
@@ -231,14 +228,8 @@ def test_what_the_page_cannot_run_is_decoded_and_judged_here(pair):
 
 
 def inside(points, loops) -> np.ndarray:
-    """Which points lie inside closed lines, by counting crossings of a ray."""
-    odd = np.zeros(len(points), bool)
-    for loop in loops:
-        for (x0, y0), (x1, y1) in zip(loop, np.roll(loop, -1, axis=0), strict=True):
-            if y0 != y1:
-                crosses = (y0 > points[:, 1]) != (y1 > points[:, 1])
-                odd ^= crosses & (points[:, 0] < (x1 - x0) * (points[:, 1] - y0) / (y1 - y0) + x0)
-    return odd
+    """Which points lie inside an odd number of closed lines."""
+    return np.logical_xor.reduce([Path(loop).contains_points(points) for loop in loops])
 
 
 def area(loops) -> float:
@@ -318,26 +309,22 @@ def test_what_does_not_go_together_is_refused(pair):
         ((few, vae, judge), ValueError, "need at least 15 codes; got 12"),
         ((ae, bare, judge), ValueError, "this VAE has no atlas"),
     ]
-    for arguments, kind, message in refusals:
-        with pytest.raises(kind, match=message):
-            vw.HoleFinder(*arguments, cells=2)
+    check_refused(vw.HoleFinder, *((given, dict(cells=2), kind, text) for given, kind, text in refusals))
 
 
 def test_a_panel_refuses_and_goes_on(panel):
-    with pytest.raises(ValueError, match="sampler must be one of AE at N"):
-        panel.sampler = "prior"
-    for tau in (0, 1.5, math.nan):
-        with pytest.raises(ValueError, match="tau must be from"):
-            panel.tau = tau
-    with pytest.raises(ValueError, match="3 values but this model has latent_dim=2"):
-        panel.z = (1, 2, 3)
-    with pytest.raises(ValueError, match="z has 1 values"):
-        panel.z_ae = 4.0
+    check_not_settable(
+        panel,
+        ("sampler", "prior", ValueError, "sampler must be one of AE at N"),
+        *(("tau", tau, ValueError, "tau must be from") for tau in (0, 1.5, math.nan)),
+        ("z", (1, 2, 3), ValueError, "3 values but this model has latent_dim=2"),
+        ("z_ae", 4.0, ValueError, "z has 1 values"),
+    )
     with pytest.raises(ValueError, match="at least 1"):
         panel.draw(0)
     assert (panel.tau, panel.z, panel.counts) == (0.9, (0.0, 0.0), {})
-    with pytest.raises(TypeError, match="'sampler'"):
-        vw.HoleFinder(panel.ae, panel.vae, panel.judge, samplr="VAE at prior")
+    misspelled = dict(samplr="VAE at prior")
+    check_refused(vw.HoleFinder, ((panel.ae, panel.vae, panel.judge), misspelled, TypeError, "'sampler'"))
     assert panel.draw(5).n == 5 and panel.error_line.value == ""
 
 

@@ -1,6 +1,7 @@
 """The lab without a browser: every number held against an integral or against torch, and what Python sees."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ import traitlets
 
 import vaewidgets as vw
 from vaewidgets.models.vae import Posterior
+from vaewidgets.widgets._core.bundle import WIDGETS
 from vaewidgets.widgets.gaussian.kl_lab import areas, parts
 
-from .conftest import FLOAT32, from_page
+from .conftest import FLOAT32, OwnDecoder, check_not_settable, check_refused, from_page
 from .test_explorer import shown
 
 #: The table of correctness.md: (mu, sigma, KL in nats).
@@ -147,13 +149,9 @@ def test_the_default_model_carries_its_atlas(monkeypatch):
 
 
 def test_what_the_page_cannot_decode_the_kernel_does(wire, images):
-    class Mine(vw.VAE):
-        def decode(self, z):
-            return super().decode(z) ** 2
-
-    model = Mine(2, (1, 6, 5), hidden=(8,), seed=0)
+    model = OwnDecoder(2, (1, 6, 5), hidden=(8,), seed=0)
     lab = vw.KLLab(model, images)
-    assert "Mine.decode" in lab.view.reason and lab.view.networks == {}
+    assert "OwnDecoder.decode" in lab.view.reason and lab.view.networks == {}
     from_page(lab.view, mu=[1.0, -1.0], sigma=[0.5, 0.25])
     points = torch.tensor([[1, -1], [0.5, -1], [1.5, -1], [1, -0.75], [1, -1.25]])
     with torch.no_grad():
@@ -170,32 +168,35 @@ def test_weights_that_change_elsewhere_are_sent():
         next(model.decoder.parameters()).add_(1)
     lab.weights_changed()
     assert lab.view.networks != before
-    lab.close()
-    assert lab.view.comm is None
 
 
 def test_bad_use_is_refused_where_it_is_made(model, images):
     lab = vw.KLLab(model, images)
     before = repr(lab)
     for wrong, message in ((0, "never negative"), (-1, "never negative"), (1e7, "1e6"), (math.nan, "finite")):
-        with pytest.raises(ValueError, match=message):
-            lab.sigma = (1, wrong)
-        with pytest.raises(ValueError, match=message):
-            vw.KLLab(model, sigma=(wrong, 1))
-    with pytest.raises(ValueError, match="3 values"):
-        lab.mu = (1, 2, 3)
-    with pytest.raises(traitlets.TraitError):
-        lab.axis = "z3"
-    with pytest.raises(IndexError, match="row 40 is not there: this lab has 40 images"):
-        lab.row = 40
+        check_not_settable(lab, ("sigma", (1, wrong), ValueError, message))
+        check_refused(vw.KLLab, ((model,), dict(sigma=(wrong, 1)), ValueError, message))
+    check_not_settable(
+        lab,
+        ("mu", (1, 2, 3), ValueError, "3 values"),
+        ("axis", "z3", traitlets.TraitError, "axis"),
+        ("row", 40, IndexError, "row 40 is not there: this lab has 40 images"),
+    )
     assert repr(lab) == before
-    with pytest.raises(ValueError, match="latent_dim=2; got 3"):
-        vw.KLLab(vw.VAE(3, (1, 6, 5), hidden=(8,)))
-    with pytest.raises(TypeError, match="needs a VAE"):
-        vw.KLLab(vw.Autoencoder(2, (1, 6, 5), hidden=(8,)))
-    with pytest.raises(TypeError, match="with encode"):
-        vw.KLLab(object())
-    with pytest.raises(ValueError, match=r"\(N, 1, 6, 5\)"):
-        vw.KLLab(model, torch.rand(3, 1, 5, 5))
-    with pytest.raises(TypeError, match="'sigma'"):
-        vw.KLLab(model, sigmas=(1, 1))
+    check_refused(
+        vw.KLLab,
+        ((vw.VAE(3, (1, 6, 5), hidden=(8,)),), {}, ValueError, "latent_dim=2; got 3"),
+        ((vw.Autoencoder(2, (1, 6, 5), hidden=(8,)),), {}, TypeError, "needs a VAE"),
+        ((object(),), {}, TypeError, "with encode"),
+        ((model, torch.rand(3, 1, 5, 5)), {}, ValueError, r"\(N, 1, 6, 5\)"),
+        ((model,), dict(sigmas=(1, 1)), TypeError, "'sigma'"),
+    )
+
+
+def test_the_page_lets_type_the_sigma_that_python_accepts(model):
+    source = (WIDGETS / "gaussian/gaussian_view.js").read_text("utf-8")
+    low, high = map(float, re.search(r"SIGMA_DOMAIN = \[(.*?), (.*?)\]", source).groups())
+    lab = vw.KLLab(model, sigma=(low, high))
+    assert lab.sigma == (low, high)
+    outside = low / 1.01, high * 1.01
+    check_not_settable(lab, *(("sigma", (1, wrong), ValueError, "sigma must be from") for wrong in outside))

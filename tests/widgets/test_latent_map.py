@@ -11,7 +11,7 @@ from matplotlib.path import Path
 import vaewidgets as vw
 from vaewidgets.widgets.latent_map.selection import within
 
-from .conftest import from_page
+from .conftest import check_not_settable, check_refused, from_page
 
 LABELS = np.array([2, 0, 1, 0, 2, 1])
 
@@ -114,20 +114,21 @@ def test_other_numbers_of_dimensions(d):
 
 def test_bad_tables_are_refused_and_the_map_goes_on(mu):
     panel = vw.LatentMap(mu, LABELS)
-    with pytest.raises(ValueError, match=r"\(6, 2\) on this map; got \(5, 2\)"):
-        panel.mu = mu[:5]
-    with pytest.raises(ValueError, match="NaN"):
-        panel.mu = np.full((6, 2), np.nan)
-    with pytest.raises(TypeError, match="table of numbers"):
-        panel.mu = "abc"
+    check_not_settable(
+        panel,
+        ("mu", mu[:5], ValueError, r"\(6, 2\) on this map; got \(5, 2\)"),
+        ("mu", np.full((6, 2), np.nan), ValueError, "NaN"),
+        ("mu", "abc", TypeError, "table of numbers"),
+    )
     np.testing.assert_array_equal(on_figure(panel), mu)
-    for labels, message in ((LABELS[:4], "6 labels"), (LABELS - 1, "from 0 up"), (LABELS + 0.5, "integers")):
-        with pytest.raises(ValueError, match=message):
-            vw.LatentMap(mu, labels)
-    with pytest.raises(ValueError, match=r"\(N, d\)"):
-        vw.LatentMap(np.zeros(4))
-    with pytest.raises(TypeError, match="'labels'"):
-        vw.LatentMap(mu, label=LABELS)
+    check_refused(
+        vw.LatentMap,
+        ((mu, LABELS[:4]), {}, ValueError, "6 labels"),
+        ((mu, LABELS - 1), {}, ValueError, "from 0 up"),
+        ((mu, LABELS + 0.5), {}, ValueError, "integers"),
+        ((np.zeros(4),), {}, ValueError, r"\(N, d\)"),
+        ((mu,), dict(label=LABELS), TypeError, "'labels'"),
+    )
 
 
 # -- the game ----------------------------------------------------------------------------------------------
@@ -167,35 +168,35 @@ def test_a_lasso_takes_and_reveal_counts(board):
     np.testing.assert_array_equal(
         np.frombuffer(board.overlay.points, "float32").reshape(-1, 2), board.mu[expected]
     )
-    assert (
-        f"{len(expected)} points taken" in board.game.state.value and "purity" not in board.game.state.value
-    )
+    said = board.game.state.value
+    assert f"{len(expected)} points taken" in said and "purity" not in said
 
-    haul = board.reveal()
+    result = board.reveal()
     counts = [int((expected % 3 == c).sum()) for c in range(3)]
     assert counts[0] < min(counts[1:])
-    assert haul.most == haul.meant == int(np.argmax(counts)) and haul.guess is None
-    assert (haul.taken, haul.right, haul.wrong) == (len(expected), max(counts), len(expected) - max(counts))
-    assert haul.purity == max(counts) / len(expected) and haul.found == max(counts) / 100
-    for words in (f"{haul.right} right", f"{haul.wrong} wrong", f"purity {100 * haul.purity:.1f} %"):
+    assert result.most == result.meant == int(np.argmax(counts)) and result.guess is None
+    assert (result.taken, result.right) == (len(expected), max(counts))
+    assert result.wrong == len(expected) - max(counts)
+    assert result.purity == max(counts) / len(expected) and result.found == max(counts) / 100
+    for words in (f"{result.right} right", f"{result.wrong} wrong", f"purity {100 * result.purity:.1f} %"):
         assert words in board.game.state.value
-    assert list(board.overlay.kinds) == [row % 3 for row in expected] and board.overlay.right == haul.most
-    assert board.reveal() is haul and board.hauls == [haul]
+    assert list(board.overlay.kinds) == [row % 3 for row in expected] and board.overlay.right == result.most
+    assert board.reveal() is result and board.results == board.hauls == [result]
 
 
 def test_a_guess_counts_what_was_said_and_names_what_it_was(board):
     board.game.guess.value = 0
     assert board.guess == 0
     board.lasso = SQUARE
-    haul = board.reveal()
+    result = board.reveal()
     inside = Path(SQUARE).contains_points(board.mu)
-    assert (haul.guess, haul.meant, haul.right) == (0, 0, int((np.flatnonzero(inside) % 3 == 0).sum()))
-    assert haul.most in (1, 2) and haul.purity < 0.1
+    assert (result.guess, result.meant, result.right) == (0, 0, int((np.flatnonzero(inside) % 3 == 0).sum()))
+    assert result.most in (1, 2) and result.purity < 0.1
     assert "You said a&lt;b. Most of them are" in board.game.state.value
     # Thought better of it: another lasso in the table, since it is another bet.
-    board.guess = haul.most
-    assert "purity" not in board.game.state.value and board.game.guess.value == haul.most
-    assert board.reveal().right > haul.right and len(board.hauls) == 2
+    board.guess = result.most
+    assert "purity" not in board.game.state.value and board.game.guess.value == result.most
+    assert board.reveal().right > result.right and len(board.results) == 2
 
 
 def test_several_lassos_make_a_table_until_cleared(board):
@@ -211,9 +212,9 @@ def test_several_lassos_make_a_table_until_cleared(board):
     assert [row["number"] for row in board.overlay.past] == [1, 2]
     table = board.game.table.value
     assert table.count("<tr>") == 3 and "<td>a&lt;b</td>" in table and "a<b" not in table
-    assert board.hauls[0].purity > 0.9 and f"<td>{100 * board.hauls[0].found:.1f} %</td>" in table
+    assert board.results[0].purity > 0.9 and f"<td>{100 * board.results[0].found:.1f} %</td>" in table
     board.game.clear.click()
-    assert board.lasso == () and not len(board.taken) and board.hauls == [] and board.overlay.past == []
+    assert board.lasso == () and not len(board.taken) and board.results == [] and board.overlay.past == []
     assert board.game.table.value == "" and "Nothing is taken" in board.game.state.value
 
 
@@ -222,7 +223,7 @@ def test_rows_may_be_taken_without_a_lasso_and_a_lasso_follows_points_that_move(
     board.taken = torch.tensor([5, 2, 2])
     assert board.lasso == () and board.overlay.corners == [] and list(board.taken) == [2, 5]
     board.reveal()
-    assert board.hauls[0].taken == 2 and board.overlay.past == []
+    assert board.results[0].taken == 2 and board.overlay.past == []
     board.lasso = SQUARE
     board.mu = board.mu - [3, 0]
     np.testing.assert_array_equal(board.taken, np.flatnonzero(Path(SQUARE).contains_points(board.mu)))
@@ -240,30 +241,24 @@ def test_a_stroke_of_the_page_is_a_lasso(wire):
 
 
 def test_what_cannot_be_taken_or_revealed_is_refused(board, mu):
-    for value, error, message in (
-        ([(0, 0), (1, 1)], ValueError, "at least 3 corners"),
-        ([(0, 0, 0)] * 4, ValueError, r"got shape \(4, 3\)"),
-        ([(0, 0), (1, np.nan), (1, 1)], ValueError, "NaN"),
-        ("around", TypeError, "table of corners"),
-    ):
-        with pytest.raises(error, match=message):
-            board.lasso = value
-    for value, error, message in (
-        ([300], ValueError, "rows from 0 to 299"),
-        ([-1], ValueError, "rows from 0 to 299"),
-        ([0.5], TypeError, "row numbers"),
-        ([True, False], TypeError, "row numbers"),
-    ):
-        with pytest.raises(error, match=message):
-            board.taken = value
-    with pytest.raises(ValueError, match="class from 0 to 2; got 3"):
-        board.guess = 3
+    check_not_settable(
+        board,
+        ("lasso", [(0, 0), (1, 1)], ValueError, "at least 3 corners"),
+        ("lasso", [(0, 0, 0)] * 4, ValueError, r"got shape \(4, 3\)"),
+        ("lasso", [(0, 0), (1, np.nan), (1, 1)], ValueError, "NaN"),
+        ("lasso", "around", TypeError, "table of corners"),
+        ("taken", [300], ValueError, "rows from 0 to 299"),
+        ("taken", [-1], ValueError, "rows from 0 to 299"),
+        ("taken", [0.5], TypeError, "row numbers"),
+        ("taken", [True, False], TypeError, "row numbers"),
+        ("guess", 3, ValueError, "class from 0 to 2; got 3"),
+    )
     for radius in (0, -1, np.inf, np.nan):
         with pytest.raises(ValueError, match="radius must be positive"):
             board.take_within(radius)
     with pytest.raises(ValueError, match="nothing is taken yet"):
         board.reveal()
-    assert board.lasso == () and board.guess is None and board.hauls == []
+    assert board.lasso == () and board.guess is None and board.results == []
     plain = vw.LatentMap(mu, lasso=[(-9, -9), (9, -9), (0, 9)])
     assert plain.game.reveal.disabled and len(plain.taken)
     with pytest.raises(ValueError, match="no labels to reveal"):

@@ -14,7 +14,7 @@ def run(states: Snapshots, steps, floats: int = 4) -> None:
             step=step,
             state=lambda step=step: SimpleNamespace(tensors={"w": torch.full((floats,), float(step))}),
         )
-        states.offer(training, lambda step=step: 100 + step)
+        states.update(training, 100 + step)
 
 
 @pytest.mark.parametrize("every", [1, 3])
@@ -59,11 +59,11 @@ def test_memory_bounds_them_but_three_are_kept():
 def test_a_future_that_will_not_be_is_forgotten_and_the_first_state_never():
     states = Snapshots(2)
     run(states, range(11))
-    states.forget_after(6)
+    states.drop_after(6)
     assert states.steps == [0, 2, 4, 6]
-    states.forget_after(5)
+    states.drop_after(5)
     assert states.steps == [0, 2, 4]
-    states.forget_after(-1)
+    states.drop_after(-1)
     assert states.steps == [0]
     run(states, range(1, 5))
     assert states.steps == [0, 2, 4]

@@ -1,6 +1,7 @@
 """Surprises: every number worked out apart from the panel, one image at a time."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import vaewidgets as vw
 from vaewidgets.data.pixels import to_uint8
 from vaewidgets.models.conditional import ConditionalVAE
 
-from .conftest import from_page
+from .conftest import check_not_settable, check_refused, from_page
 from .test_explorer import shown
 
 
@@ -126,33 +127,20 @@ def test_a_single_image(wire, model, images):
 
 def test_bad_use_is_refused_where_it_is_made(wire, model, images):
     panel = vw.Surprises(model, images)
-    for rank in (-1, 40):
-        with pytest.raises(ValueError, match="from 0 to 39"):
-            panel.rank = rank
-        with pytest.raises(ValueError, match="from 0 to 39"):
-            vw.Surprises(model, images, rank=rank)
+    check_not_settable(panel, *(("rank", rank, ValueError, "from 0 to 39") for rank in (-1, 40)))
     assert panel.rank == 0
-    with pytest.raises(TypeError, match="Did you mean 'rank'"):
-        vw.Surprises(model, images, ranks=3)
-    with pytest.raises(TypeError, match="latent_dim and decode"):
-        vw.Surprises(object(), images)
-    with pytest.raises(ValueError, match=r"\(N, 1, 6, 5\)"):
-        vw.Surprises(model, torch.rand(3, 1, 5, 5))
-    with pytest.raises(ValueError, match="Images with labels"):
-        vw.Surprises(ConditionalVAE(2, (1, 6, 5), classes=4), images.images)
-
-    class Bare:
-        latent_dim, decode = 2, staticmethod(lambda z: z)
-
-    with pytest.raises(TypeError, match="needs encode, as a VAE"):
-        vw.Surprises(Bare(), images)
+    bare = SimpleNamespace(latent_dim=2, decode=model.decode)
+    check_refused(
+        vw.Surprises,
+        ((model, images), dict(rank=-1), ValueError, "from 0 to 39"),
+        ((model, images), dict(rank=40), ValueError, "from 0 to 39"),
+        ((model, images), dict(ranks=3), TypeError, "Did you mean 'rank'"),
+        ((object(), images), {}, TypeError, "latent_dim and decode"),
+        ((model, torch.rand(3, 1, 5, 5)), {}, ValueError, r"\(N, 1, 6, 5\)"),
+        ((ConditionalVAE(2, (1, 6, 5), classes=4), images.images), {}, ValueError, "Images with labels"),
+        ((bare, images), {}, TypeError, "needs encode, as a VAE"),
+    )
     with torch.no_grad():
         model.decoder[0].weight.fill_(math.nan)
     with pytest.raises(ValueError, match="40 of 40 images nats that are not finite"):
         vw.Surprises(model, images)
-
-
-def test_close_leaves_nothing_behind(wire, model, images):
-    panel = vw.Surprises(model, images)
-    panel.close()
-    assert panel.view.comm is None and panel.slider.comm is None

@@ -45,12 +45,12 @@ def unwatched(seconds):
 def watched(seconds):
     cockpit.start()
     time.sleep(2)
-    rates = speed(cockpit.training, lambda: cockpit.pulse.beat, seconds, lambda: time.sleep(0.01))
+    rates = speed(cockpit.training, lambda: cockpit.paint_probe.ping, seconds, lambda: time.sleep(0.01))
     cockpit.pause()
     return rates
 def halted():
     begun, step = time.perf_counter(), cockpit.training.step
-    cockpit._runner.halt()
+    cockpit._loop.halt()
     return time.perf_counter() - begun"""
 
 

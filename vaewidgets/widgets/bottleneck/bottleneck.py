@@ -1,4 +1,4 @@
-"""Bottleneck: one image on its way through the model, number by number."""
+"""Bottleneck: one image, its code and its reconstruction, with all their numbers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 import torch
 import traitlets
+from torch import Tensor
 
 from vaewidgets.data.dataset import Images, check_images
 from vaewidgets.data.pixels import to_uint8
@@ -18,8 +19,6 @@ from vaewidgets.widgets._core.model_lock import model_lock
 from vaewidgets.widgets._core.panel import Panel, format_point, note_html
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from vaewidgets.models.protocols import ImageModel
 
 
@@ -29,14 +28,18 @@ class Bottleneck(Panel):
     Parameters
     ----------
     model : Autoencoder or VAE
-        Of a VAE the mean mu of the posterior is taken for the code.
+        The code of a VAE is the mean mu of the posterior.
     images : Images or Tensor of shape (N, C, H, W)
         In [0, 1], of the model's shape.
+    row : int
+        The image to begin with.
+    **layout
+        Traits of `VBox`.
 
     Attributes
     ----------
     row : int
-        The source of truth: which image is shown.
+        The source of truth: the index of the image that is shown.
     error : float
         Mean squared error per pixel of its reconstruction.
     ratio : float
@@ -45,7 +48,17 @@ class Bottleneck(Panel):
     Raises
     ------
     ValueError, TypeError
-        Images that do not fit the model, a row that is not there.
+        The images do not fit the model, or there is no such row.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> model = vw.Autoencoder(2, (1, 6, 5), hidden=(8,), seed=0)
+    >>> panel = vw.Bottleneck(model, torch.rand(4, 1, 6, 5), row=3)
+    >>> panel
+    Bottleneck(row=3, 30 -> 2 -> 30)
+    >>> panel.ratio
+    15.0
     """
 
     row = traitlets.Int(0)

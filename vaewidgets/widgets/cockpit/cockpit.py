@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import sys
 import threading
 import time
-import weakref
-from collections import deque
-from collections.abc import Callable
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as widgets
 import traitlets
 
 from vaewidgets.data.dataset import Dataset, check_images
 from vaewidgets.models.conditional import ConditionalVAE
+from vaewidgets.models.vae import VAE, Autoencoder
 from vaewidgets.training.loop import Training, fit
 from vaewidgets.training.records import Diverged, LossTerms
 from vaewidgets.training.validation import check_count, check_nonnegative, check_seed
@@ -31,7 +27,6 @@ from vaewidgets.widgets._core.model_lock import (
     release,
     unfollow,
 )
-from vaewidgets.widgets._core.notifying_panel import NotifyingPanel
 from vaewidgets.widgets._core.panel import title
 
 from .controls import Controls
@@ -39,15 +34,12 @@ from .live_figures import LiveCurves
 from .paint_probe import PaintProbe
 from .run import Run
 from .snapshot_view import TrainingView
+from .turn_taking import TurnTakingPanel, replace_panels
 
-if TYPE_CHECKING:
-    from vaewidgets.models.vae import VAE, Autoencoder
-
-#: Seconds between two times that linked panels are told of new weights.
+#: Seconds between two notifications of linked panels about new weights.
 LINKED = 0.5
 KNOBS = ("beta", "lr", "noise_seed")
 _ROW = dict(align_items="flex-start", flex_flow="row wrap", grid_gap="14px")
-_living: weakref.WeakSet[TrainingCockpit] = weakref.WeakSet()
 _FIT = {
     name: parameter.default
     for name, parameter in inspect.signature(fit).parameters.items()
@@ -55,23 +47,23 @@ _FIT = {
 }
 
 
-class TrainingCockpit(NotifyingPanel):
+class TrainingCockpit(TurnTakingPanel):
     """Start, pause, step, stop and rewind the training of a model, and see what it does to the latent space.
 
-    Training runs beside the notebook: other cells run meanwhile. What is shown costs it little: the
-    rate of the pictures follows what they are measured to cost.
+    Training runs in a thread, so that other cells run meanwhile. Pictures cost it little: their rate follows
+    their measured cost.
 
     Parameters
     ----------
     model : VAE or Autoencoder
         It is trained in place.
     data : Dataset
-        ``data.train`` is trained on; ``data.test`` gives the map, the chosen images and, of 1,000 images at
-        most, the held-out curve. With a `patience` that curve is of a tenth of ``data.train`` in its stead.
+        ``data.train`` is trained on. ``data.test`` gives the map, the chosen images and, of at most 1,000
+        images, the held-out curve. With a `patience` the held-out curve is of a tenth of ``data.train``.
     points : int
-        Test images on the map.
+        Number of test images on the map.
     threaded : bool
-        False: every call returns when its steps are done. For scripts, and for notebooks that run as tests.
+        If False every call returns when its steps are done: for scripts, and for notebooks that run as tests.
     **keywords
         Those of `fit` (epochs, batch_size, lr, beta, schedule, kl_warmup, free_bits, iwae, binarize,
         patience, seed ...), or of the layout.
@@ -81,15 +73,17 @@ class TrainingCockpit(NotifyingPanel):
     beta, lr : float
         Weight of the KL and learning rate. They may be set while training runs.
     noise_seed : int
-        Setting it draws the noise of the steps to come from another seed.
+        The noise of the next steps is drawn from this seed.
     status : str
         "ready", "running", "paused", "finished", "stopped" or "failed".
     training : Training
         The run, as `fit` made it.
     figure, curves : FigureWidget
         The map and the learning curves.
-    controls, scene
-        The buttons and knobs; the pictures.
+    controls : Controls
+        The buttons and knobs.
+    view : TrainingView
+        The map and the pictures. In version 0.1.0 it was called `scene`, which still works.
 
     Raises
     ------
@@ -142,45 +136,39 @@ class TrainingCockpit(NotifyingPanel):
         check_count("points", points)
         for split in (data.train, data.test):
             check_images(split.images, model.image_shape, model.likelihood.support)
-        self._made_in = _running_cell()
-        self._replace()
+        made_in = replace_panels()
         self.model, self.data = model, data
         self._lock, self._edit = model_lock(model), threading.RLock()
-        #: Held while the run is begun, ended or taken back; never while a loop of it is waited for by others.
-        self._turn = threading.RLock()
-        self._postponed: deque[Callable] = deque()
-        self._closed = False
-        self._told_at = 0.0
-        self._turn_of_curves = True
+        self._notified_at = 0.0
+        self._curves_are_next = True
         self._run = run = Run(model, data, _FIT | options)
-        self.pulse = PaintProbe()
-        self._runner = BackgroundLoop(
-            self._lock, each=run.keep, show=self._show, done=self._done, settled=self._settled,
-            drawn=self.pulse.wait, threaded=threaded,
+        self.paint_probe = PaintProbe()
+        loop = BackgroundLoop(
+            self._lock, each=run.collect, show=self._show, done=self._done, settled=self._settled,
+            drawn=self.paint_probe.wait, threaded=threaded,
         )  # fmt: skip
-        knobs = run.training.beta, run.training.lr, run.seed
-        self.controls = Controls(*knobs, steerable_beta=run.steerable_beta)
+        self.controls = Controls(*run.knobs.values(), steerable_beta=run.steerable_beta)
         with self._lock:
-            self.scene = TrainingView(model, data.test.take(slice(points)), data.classes)
+            self.view = TrainingView(model, data.test.take(slice(points)), data.classes)
         self._live_curves = LiveCurves(model.latent_dim, run.bound_name, model.has_prior)
-        self.figure, self.curves = self.scene.figure, self._live_curves.figure
+        self.figure, self.curves = self.view.figure, self._live_curves.figure
         heading = title("The loss and its terms: training, and dotted, held out")
         super().__init__(
+            loop,
+            made_in,
             [
                 self.controls,
-                widgets.HBox([self.scene.map_box, widgets.VBox([heading, self.curves])], layout=_ROW),
-                widgets.HBox([self.scene.grid_box, self.scene.pairs_box], layout=_ROW),
-                self.pulse,
+                widgets.HBox([self.view.map_box, widgets.VBox([heading, self.curves])], layout=_ROW),
+                widgets.HBox([self.view.grid_box, self.view.pairs_box], layout=_ROW),
+                self.paint_probe,
             ],
             **keywords,
         )
-        for name, value in zip(KNOBS, knobs, strict=True):
-            self.set_trait(name, value)
+        self._take_knobs()
         self._begin()
         self._connect()
         follow(model, self)
-        _living.add(self)
-        self._say_rivals()
+        self._show_rivals()
         self._draw()
 
     def __repr__(self) -> str:
@@ -191,27 +179,32 @@ class TrainingCockpit(NotifyingPanel):
         """The run, as `fit` made it."""
         return self._run.training
 
-    # -- what can be asked of it ------------------------------------------------------------------
+    @property
+    def scene(self) -> TrainingView:
+        """Alias of `view`, which had this name in version 0.1.0."""
+        return self.view
+
+    # -- actions --------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Train until the end, or until `pause` or `stop`. After the end or a stop a new run begins.
 
-        After a failure it goes on from the last state before it, with the knobs as they are now.
+        After a failure training goes on from the last snapshot before it, with the present knobs.
 
         Raises
         ------
         RuntimeError
-            Another cockpit is training this model; or this one is closed.
+            Another cockpit is training this model, or this one is closed.
         """
         self._go(None)
 
     def step(self, batches: int | None = None, *, epochs: int | None = None) -> None:
-        """Train so many batches, or to the end of so many epochs, and pause; one batch if nothing is said.
+        """Train `batches` batches, or to the end of `epochs` epochs, and pause; without either, one batch.
 
         Raises
         ------
         ValueError
-            Both are said, or no count.
+            Both are given, or one is no count.
         RuntimeError
             As `start`.
         """
@@ -223,11 +216,11 @@ class TrainingCockpit(NotifyingPanel):
         self._go(batches or 1, epochs)
 
     def pause(self) -> None:
-        """Halt after the batch under way; no weight moves once this returns."""
-        self._runner.halt()
+        """Halt after the present batch. No weight changes after this returns."""
+        self._loop.halt()
 
     def stop(self) -> None:
-        """End the run. The weights stay as they are; with a `patience` they become the best ones."""
+        """End the run. The weights stay; with a `patience` they become the best ones."""
         if self._postpone(self.stop):
             return
         with self._taking_turn():
@@ -243,7 +236,7 @@ class TrainingCockpit(NotifyingPanel):
         self._show()
 
     def restart(self) -> None:
-        """Go back to the weights that the model came with, and clear the curves; the knobs stay."""
+        """Go back to the weights that the model came with, and clear the curves. The knobs stay."""
         if self._postpone(self.restart):
             return
         with self._taking_turn():
@@ -254,14 +247,14 @@ class TrainingCockpit(NotifyingPanel):
         self._show()
 
     def rewind(self, step: int) -> None:
-        """Go back to the state after `step`, one of `snapshots`, knobs and noise included.
+        """Go back to the state after `step`, one of `snapshots`, with its knobs and its noise.
 
-        The state of now becomes one of them, so that this can be undone until the next step is taken.
+        The present state becomes a snapshot, so that this can be undone until the next step.
 
         Raises
         ------
         ValueError
-            There is no state kept of that step.
+            There is no snapshot of that step.
         """
         if self._postpone(lambda: self.rewind(step)):
             return
@@ -272,40 +265,31 @@ class TrainingCockpit(NotifyingPanel):
             with self._edit, exclusive(self.model, self):
                 self._run.rewind(step, keep=self.status != "failed")
                 self.controls.list_states(self.snapshots)
-            knobs = self.training.beta, self.training.lr, self._run.seed
-            for name, value in zip(KNOBS, knobs, strict=True):
-                self.set_trait(name, value)
+            self._take_knobs()
             self._after_jump()
         self._show()
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until no step is being taken, or `timeout` seconds; return whether it is so.
-
-        What training raised is raised here.
-        """
-        return self._runner.wait(timeout)
-
     @property
     def snapshots(self) -> list[int]:
-        """Steps that `rewind` can go back to."""
+        """Steps that `rewind` can go back to, in order."""
         return self._run.snapshots
 
     @property
     def last(self) -> LossTerms | None:
-        """The terms last shown, nats per image: means over the last batches."""
+        """The terms last shown, nats per image: means over the last batches. None before the first."""
         return self._run.last
 
     def close(self) -> None:
-        """Halt, and close the panel: no thread of it goes on, and nothing can be asked of it any more."""
-        # A panel that was refused when it was made is closed too, when it is forgotten.
-        if hasattr(self, "_runner"):
+        """Halt, and close the panel. It cannot be used afterwards."""
+        # A panel whose construction was refused is closed too, when it is collected as garbage.
+        if hasattr(self, "_loop"):
             self._closed = True
             if self._postpone(self.close):
                 return
-            self._runner.halt()
+            self._loop.halt()
             release(self.model, self)
             unfollow(self)
-            self._say_rivals()
+            self._show_rivals()
         super().close()
 
     # -- a run ------------------------------------------------------------------------------------
@@ -320,51 +304,51 @@ class TrainingCockpit(NotifyingPanel):
     def _knobs(self) -> dict:
         return {name: getattr(self, name) for name in KNOBS}
 
+    def _take_knobs(self) -> None:
+        for name, value in self._run.knobs.items():
+            self.set_trait(name, value)
+
     def _go(self, batches: int | None, epochs: int | None = None) -> None:
         with self._bookkeeping():
-            if self._closed:
-                raise RuntimeError("this cockpit is closed: run its cell again for a new one.")
-            if self._extend(batches, epochs):
+            self._check_open()
+            with self._lock:
+                is_extended = self._loop.extend(self._limit(batches, epochs))
+            if is_extended:
                 self.error_line.value = ""
                 return
             if self._postpone(lambda: self._go(batches, epochs)):
                 return
-            if self._runner.running:
-                self._runner.stop()
+            if self._loop.running:
+                self._loop.stop()
                 if self.status == "failed":
-                    # It failed only now: that has to be seen first.
+                    # It failed only now, and the user has not seen that yet.
                     return
             acquire(self.model, self)
             try:
                 self._make_ready()
-                self._runner.prepare(self._limit(batches, epochs))
+                self._loop.prepare(self._limit(batches, epochs))
             except BaseException:
                 release(self.model, self)
                 raise
             self.set_trait("status", "running")
-        # What observers of "running" ask for is heard before the first step.
-        self._runner.launch(self.training)
+        # Observers of "running" have been called by now: what they ask for comes before the first step.
+        self._loop.launch(self.training)
 
     def _make_ready(self) -> None:
         if self.status == "failed":
             with self._edit, self._lock:
                 self._run.rewind(self.snapshots[-1])
-                self._run.turn(self._knobs)
+                self._run.set_knobs(self._knobs)
         elif self.training.finished:
             self._run.renew()
             self._begin()
-        self._run.set_out()
+        self._run.prepare()
         self.error_line.value = ""
 
     def _limit(self, batches: int | None, epochs: int | None) -> int | None:
         if epochs is None:
             return batches
         return epochs * self.training.batches - self.training.step % self.training.batches
-
-    def _extend(self, batches: int | None, epochs: int | None) -> bool:
-        """Let a run that is under way go on for as long as is asked; return whether there is one."""
-        with self._lock:
-            return self._runner.extend(self._limit(batches, epochs))
 
     def _done(self, error: BaseException | None) -> None:
         release(self.model, self)
@@ -376,19 +360,13 @@ class TrainingCockpit(NotifyingPanel):
             self.controls.list_states(self.snapshots)
 
     def _settled(self) -> None:
-        """Do what had to wait for the end of the run: others are told, and what they asked for is done."""
-        self._tell()
-        self._notify_held()
-        while self._postponed:
-            try:
-                self._postponed.popleft()()
-            except Exception as error:
-                self._say_aloud(error)
+        self._notify_linked()
+        super()._settled()
 
     def _fail(self, error: BaseException) -> None:
-        # The loss of a step is that of the weights before it: those after the step before gave this one.
+        # The loss of a step is that of the weights before it, which are those after the step before.
         bad = error.step - 1 if isinstance(error, Diverged) else self.training.step
-        self._run.forget_after(bad - 1)
+        self._run.drop_after(bad - 1)
         self.set_trait("status", "failed")
         self.show_error(error)
 
@@ -396,50 +374,13 @@ class TrainingCockpit(NotifyingPanel):
         self.error_line.value = ""
         self.set_trait("status", "paused" if self.training.step else "ready")
 
-    # -- whose turn it is, and what others are told -------------------------------------------------
-
-    @contextmanager
-    def _taking_turn(self):
-        """End the run and change it, while nobody else does; observers hear of it afterwards."""
-        if self._closed:
-            raise RuntimeError("this cockpit is closed: run its cell again for a new one.")
-        with self._bookkeeping():
-            self._runner.stop()
-            yield
-
-    @contextmanager
-    def _bookkeeping(self):
-        try:
-            with self._turn, self._hold_notifications():
-                yield
-        finally:
-            if not getattr(self._quiet, "depth", 0):
-                self._notify_held()
-
-    def _postpone(self, ask: Callable[[], None]) -> bool:
-        """Have what the run itself asks for, in an observer, done at its end; return whether it is so."""
-        if not self._runner.here:
-            return False
-        self._runner.request_stop()
-        self._postponed.append(ask)
-        return True
-
-    def _replace(self) -> None:
-        """End the training of the panel that an earlier run of this cell made: this one takes its place."""
-        cell, run = self._made_in
-        for other in list(_living):
-            if cell is not None and other._made_in[0] == cell and other._made_in[1] != run:
-                other._runner.halt()
-                unfollow(other)
-                _living.discard(other)
-
     # -- the knobs --------------------------------------------------------------------------------
 
     def _connect(self) -> None:
         c = self.controls
         for button, handler in (
-            # In the page's name nobody waits for the picture under way.
-            (c.pause, self._runner.request_stop),
+            # A click must not wait for the present picture, as `pause` does.
+            (c.pause, self._loop.request_stop),
             (c.start, self.start),
             (c.batch, self.step),
             (c.epoch, lambda: self.step(epochs=1)),
@@ -452,7 +393,7 @@ class TrainingCockpit(NotifyingPanel):
             self.listen(getattr(c, name), lambda value, name=name: self._slide(name, value))
         for name, box in c.boxes.items():
             self.listen(box, lambda value, name=name: self._type(name, value))
-        for control in (self.scene.across, self.scene.up):
+        for control in (self.view.across, self.view.up):
             self.listen(control, lambda _: self._change_plane())
         self.observe(self._on_knob, KNOBS)
         self.observe(lambda _: self._draw_state(), "status")
@@ -472,9 +413,8 @@ class TrainingCockpit(NotifyingPanel):
         return value
 
     def _slide(self, name: str, value: float) -> None:
-        if self.controls.shows(name, value):
-            return
-        self._type(name, value)
+        if not self.controls.shows(name, value):
+            self._type(name, value)
 
     def _type(self, name: str, value: float) -> None:
         try:
@@ -486,68 +426,62 @@ class TrainingCockpit(NotifyingPanel):
     def _on_knob(self, change) -> None:
         with self.report(from_page=False):
             self.controls.show_knob(change.name, change.new)
-            self._run.turn({change.name: change.new})
+            self._run.set_knobs({change.name: change.new})
             self._draw_curves()
 
     def _change_plane(self) -> None:
         with self._edit:
-            self.scene.turn()
+            self.view.set_plane()
             self._draw()
 
     # -- showing ----------------------------------------------------------------------------------
 
     def weights_changed(self) -> None:
-        """Show the model as it is now: another panel has trained it."""
-        if not self._runner.running:
+        """Show the present model: another panel has trained it."""
+        if not self._loop.running:
             self._draw()
 
     def _show(self) -> None:
-        # In turns: a page that draws everything at once cannot answer a slider meanwhile.
-        self._turn_of_curves = not self._turn_of_curves
-        over = self._runner.over
-        self._draw(scene=over or not self._turn_of_curves, curves=over or self._turn_of_curves)
-        if time.monotonic() - self._told_at >= LINKED or not self._runner.running:
-            self._tell()
+        # The model and the curves alternate: a page that draws everything at once cannot follow a slider.
+        self._curves_are_next = not self._curves_are_next
+        over = self._loop.over
+        self._draw(model=over or not self._curves_are_next, curves=over or self._curves_are_next)
+        if time.monotonic() - self._notified_at >= LINKED or not self._loop.running:
+            self._notify_linked()
 
-    def _draw(self, *, scene: bool = True, curves: bool = True) -> None:
-        """Show the model of this moment, and what was noted since the last time."""
+    def _draw(self, *, model: bool = True, curves: bool = True) -> None:
+        """Show the present model, and the numbers of the steps since the last time."""
         with self._edit:
             with self._lock:
-                look = self.scene.frame() if scene else None
-                kept = self._run.take()
-            self._run.note(kept)
-            if look is not None:
-                self.scene.draw(look)
+                frame = self.view.frame() if model else None
+                collected = self._run.take_collected()
+            self._run.add_to_history(collected)
+            if frame is not None:
+                self.view.draw(frame)
             if curves:
                 self._draw_curves()
-            self.controls.list_states(kept[-1])
+            self.controls.list_states(collected[-1])
             self._draw_state()
 
     def _draw_curves(self) -> None:
         with self._edit:
             self._live_curves.draw(self._run.history)
 
-    def _tell(self) -> None:
-        """Have linked panels decode with the weights of this moment."""
-        self._told_at = time.monotonic()
+    def _notify_linked(self) -> None:
+        """Have linked panels decode with the present weights."""
+        self._notified_at = time.monotonic()
         notify(self.model, self)
 
     def _draw_state(self) -> None:
-        share = self.training.step / self.training.total_steps
-        self.controls.show_state(self.status, self._run.describe(self.status), share)
+        self.controls.show_state(
+            self.status, self._run.describe(self.status), self.training.step / self.training.total_steps
+        )
 
-    def _say_rivals(self) -> None:
+    def _show_rivals(self) -> None:
         cockpits = [panel for panel in followers(self.model) if isinstance(panel, TrainingCockpit)]
         for cockpit in cockpits:
-            cockpit.controls.say_rivals(
+            cockpit.controls.show_rivals(
                 "More than one cockpit holds this model. One can train it at a time; all show it."
                 if len(cockpits) > 1
                 else ""
             )
-
-
-def _running_cell() -> tuple[str | None, str | None]:
-    """Return the id of the notebook's cell that is run here, and of this run of it; None where none is."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    asked: dict[str, dict[str, str]] = getattr(shell, "get_parent", dict)() or {}
-    return asked.get("metadata", {}).get("cellId"), asked.get("header", {}).get("msg_id")

@@ -9,21 +9,24 @@ import ipywidgets as widgets
 from vaewidgets._utils.private_apis import is_from_page
 from vaewidgets.widgets._core.panel import note_html
 
-#: What the sliders reach.
-DRAWN = {"beta": (0.0, 8.0), "lr": (1e-6, 100.0)}
+#: Ends of the sliders.
+SLIDER_RANGES = {"beta": (0.0, 8.0), "lr": (1e-6, 100.0)}
 _ROW = dict(grid_gap="6px", flex_flow="row wrap", align_items="center")
 
 
 class Controls(widgets.VBox):
-    """What a cockpit is steered by. It knows nothing of training.
+    """The buttons, knobs and lines of text of a cockpit. They know nothing of training.
 
-    Nothing is disabled while training runs: a button that is takes the keyboard's focus away with it.
+    Nothing is disabled while training runs, because a button that is disabled loses the keyboard's focus.
 
     Parameters
     ----------
-    beta, lr, seed
-        What the knobs show at first.
+    beta, lr : float
+        First values of the knobs.
+    seed : int
+        First value of the noise seed.
     steerable_beta : bool
+        Whether beta can be set.
 
     Attributes
     ----------
@@ -31,9 +34,9 @@ class Controls(widgets.VBox):
     back : SelectionSlider
         The step to rewind to.
     beta, lr : FloatSlider, FloatLogSlider
-        The knobs: values beyond their ends are shown at the end, and said in `beyond`.
-    boxes : dict of FloatText, by knob
-        The same as numbers, of any size.
+        The knobs. A value beyond an end is shown at the end, and written in `beyond`.
+    boxes : dict of str to FloatText
+        The same values as numbers without limits, by knob.
     noise_seed : IntText
     beyond : HTML
     progress : FloatProgress
@@ -55,13 +58,13 @@ class Controls(widgets.VBox):
         knob = dict(continuous_update=False, readout=False, style=dict(description_width="84px"))
         room = dict(layout=dict(width="250px"))
         self.beta = widgets.FloatSlider(
-            self._drawn("beta", beta), min=0, max=8, step=0.05, description="beta",
+            self._clipped("beta", beta), min=0, max=8, step=0.05, description="beta",
             disabled=not steerable_beta, **knob, **room,
         )  # fmt: skip
         self.lr = widgets.FloatLogSlider(
-            self._drawn("lr", lr), min=-6, max=2, step=0.1, description="learning rate", **knob, **room
+            self._clipped("lr", lr), min=-6, max=2, step=0.1, description="learning rate", **knob, **room
         )
-        # The page would clamp what is typed into a slider's own number, or into a bounded one, in silence.
+        # The page would silently clamp a number that is typed into a slider's own box, or a bounded box.
         box = dict(continuous_update=False, layout=dict(width="90px"))
         self.boxes = {
             "beta": widgets.FloatText(beta, tooltip="beta, typed", disabled=not steerable_beta, **box),
@@ -80,10 +83,11 @@ class Controls(widgets.VBox):
             0, min=0, max=1, tooltip="share of the steps taken", layout=dict(width="99%", height="8px")
         )
         self.state, self.rivals = widgets.HTML(), widgets.HTML()
-        buttons = [self.start, self.pause, self.batch, self.epoch, self.stop, self.restart]
         super().__init__(
             [
-                widgets.HBox(buttons, layout=_ROW),
+                widgets.HBox(
+                    [self.start, self.pause, self.batch, self.epoch, self.stop, self.restart], layout=_ROW
+                ),
                 widgets.HBox(
                     [
                         widgets.HBox([self.beta, self.boxes["beta"]]),
@@ -101,44 +105,44 @@ class Controls(widgets.VBox):
         )
 
     def show_knob(self, name: str, value: float) -> None:
-        """Show the value of the knob of that name: at the slider's end where it is beyond that."""
+        """Show the value of the knob of that name; beyond the slider's range, at its end."""
         if name in self._values:
             self._values[name] = value
             self._say_beyond()
             self.boxes[name].value = value
-        control, shown = getattr(self, name), self._drawn(name, value)
-        # The page has put it there itself, and would round what it is told to the knob's step.
+        control, shown = getattr(self, name), self._clipped(name, value)
+        # The page knows a value that it has set itself, and would round an answer to the knob's step.
         if not is_from_page(control) or control.value != shown:
             control.value = shown
 
     def shows(self, name: str, value: float) -> bool:
-        """Whether the knob stands there for the value that was shown last, and nobody has moved it."""
-        return name in self._values and math.isclose(value, self._drawn(name, self._values[name]))
+        """Tell whether a slider at `value` shows the last value given to `show_knob`: nobody has moved it."""
+        return name in self._values and math.isclose(value, self._clipped(name, self._values[name]))
 
     @staticmethod
-    def _drawn(name: str, value: float) -> float:
-        low, high = DRAWN.get(name, (value, value))
+    def _clipped(name: str, value: float) -> float:
+        low, high = SLIDER_RANGES.get(name, (value, value))
         return min(max(value, low), high)
 
     def _say_beyond(self) -> None:
         names = [
             f"{control.description} {self._values[name]:g}"
             for name, control in (("beta", self.beta), ("lr", self.lr))
-            if self._drawn(name, self._values[name]) != self._values[name]
+            if self._clipped(name, self._values[name]) != self._values[name]
         ]
         self.beyond.value = note_html(f"Beyond the slider: {', '.join(names)}.") if names else ""
 
     def show_state(self, status: str, text: str, share: float) -> None:
-        """Say how training stands; `share` of the steps is taken."""
+        """Show the status of training as text, and the `share` of the steps that are done, from 0 to 1."""
         self.state.value = note_html(text, "state")
         self.progress.value = share
-        running = status == "running"
-        # What most people want next stands out.
-        self.start.button_style, self.pause.button_style = ("", "primary") if running else ("primary", "")
+        # The button that most people need next stands out.
+        self.start.button_style = "" if status == "running" else "primary"
+        self.pause.button_style = "primary" if status == "running" else ""
         self.start.description = "resume" if status == "paused" else "start"
 
     def list_states(self, steps: list[int]) -> None:
-        """Offer these steps to rewind to. The newest is chosen, until somebody chooses another."""
+        """Offer these steps to rewind to. The newest is chosen until the user chooses another."""
         options = [(f"step {step:,}", step) for step in steps]
         if tuple(options) == self.back.options:
             return
@@ -148,8 +152,8 @@ class Controls(widgets.VBox):
             self.back.options = options
             self.back.value = chosen if chosen in steps else steps[-1]
 
-    def say_rivals(self, text: str) -> None:
-        """Say what other panels may do to this one, or nothing."""
+    def show_rivals(self, text: str) -> None:
+        """Show a text about other cockpits of the same model; "" shows nothing."""
         self.rivals.value = note_html(text) if text else ""
 
 

@@ -1,4 +1,4 @@
-"""The learning curves of a run: few enough points to be drawn, and the marks of what was changed."""
+"""The learning curves of a run with a bounded number of points, and marks where a knob was changed."""
 
 from __future__ import annotations
 
@@ -13,25 +13,33 @@ from vaewidgets.training.records import LossTerms
 
 
 class History:
-    """Points of the learning curves: few enough to be drawn, each the mean of all batches since the last.
+    """Points of the learning curves, each the mean of all batches since the point before.
 
-    They depend on the run alone, never on when they are looked at: there is a point every so many steps,
-    and when there are too many, each two become one. The last point may be of fewer batches.
+    They depend on the run alone, never on when they are read. There is a point every `width` steps. When
+    there are too many, each two become one. The last point may be the mean of fewer batches.
 
     Parameters
     ----------
     latent_dim : int
     bound : callable
-        The third curve's value of some `LossTerms`.
+        Computes the third curve's value of `LossTerms`.
 
     Attributes
     ----------
     width : int
         Steps between two points.
     held_out_steps : list of int
+
+    Examples
+    --------
+    >>> import torch
+    >>> history = History(2, lambda terms: terms.reconstruction - terms.kl)
+    >>> history.append(2, torch.tensor([[9.0, -8.0, 0.5, 0.25], [7.0, -6.0, 0.5, 0.75]]))
+    >>> history.steps, history.column(0), history.column(1)
+    ([1, 2], [-8.0, -6.0], [0.75, 1.25])
     """
 
-    #: Points of a curve, marks, and batches that `recent` averages over, at most.
+    #: The largest numbers of points of a curve, of marks, and of batches that `recent` averages over.
     MOST, MARKS, RECENT = 600, 30, 10
 
     def __init__(self, latent_dim: int, bound) -> None:
@@ -45,8 +53,8 @@ class History:
         self._held_out: list[tuple[float, float, float]] = []
         self._changes: list[tuple[int, str, str]] = []
 
-    def note(self, step: int, numbers: torch.Tensor) -> None:
-        """Add the `Step.numbers` (B, 2 + d) of the B batches up to `step`, which follow those before."""
+    def append(self, step: int, numbers: torch.Tensor) -> None:
+        """Add the `Step.numbers`, of shape (B, 2 + d), of the next B batches, of which `step` is the last."""
         for row in numbers.double().numpy():
             self._recent.append(row)
             self._begun = self._begun + row
@@ -58,7 +66,7 @@ class History:
                 self._sums = [a + b for a, b in zip(self._sums[::2], self._sums[1::2], strict=True)]
                 self.width *= 2
 
-    def add_held_out(self, step: int, terms: LossTerms) -> None:
+    def append_held_out(self, step: int, terms: LossTerms) -> None:
         """Add the `LossTerms` of the held-out images after `step`."""
         if len(self.held_out_steps) >= self.MOST:
             self.held_out_steps, self._held_out = self.held_out_steps[1::2], self._held_out[1::2]
@@ -66,36 +74,31 @@ class History:
         self._held_out.append(self._row(terms))
 
     def mark(self, step: int, knob: str, value: float) -> None:
-        """Note a change; a second one of the same knob after the same step replaces the first."""
+        """Mark a change. A second change of the same knob after the same step replaces the first."""
         kept = [change for change in self._changes if change[:2] != (step, knob)]
         self._changes = [*kept, (step, knob, f"{knob} {value:.3g}")][-self.MARKS :]
 
-    def take_marks(self, other: History, before: int) -> None:
-        """Show the changes of `other` that came before a step."""
-        self._changes = [change for change in other._changes if change[0] < before]
+    def with_marks_of(self, other: History, before: int) -> History:
+        """Copy this history, with the marks of `other` before a step."""
+        own = self.copy()
+        own._changes = [change for change in other._changes if change[0] < before]
+        return own
 
     def copy(self) -> History:
-        """Copy what is there now: what is added later, to either of them, the other does not see."""
+        """Copy the history: the copy and the original do not see what is added to the other."""
         other = copy.copy(self)
         for name in ("_sums", "_recent", "held_out_steps", "_held_out", "_changes"):
             setattr(other, name, copy.copy(getattr(self, name)))
         return other
 
-    @property
-    def marks(self) -> list[tuple[int, str]]:
-        """What was changed last, and after which step; all that was changed after one step is one text."""
-        texts: dict[int, list[str]] = {}
-        for step, _, text in self._changes:
-            texts.setdefault(step, []).append(text)
-        return [(step, ", ".join(own)) for step, own in texts.items()]
+    def marks(self, apart: float = 1) -> list[tuple[int, str]]:
+        """Return the steps after which knobs were changed, in order, each with its changes as one text.
 
-    def labels(self, apart: float) -> list[tuple[int, str]]:
-        """Return the marks with those nearer than `apart` steps to a label before joined to that.
-
-        Of a knob that was changed more than once there, its last value.
+        A change less than `apart` steps after a mark belongs to that mark, which names only the last value
+        of each knob.
         """
         groups: list[tuple[int, dict[str, str]]] = []
-        for step, knob, text in sorted(self._changes, key=lambda change: change[0]):
+        for step, knob, text in self._changes:
             if not groups or step - groups[-1][0] >= apart:
                 groups.append((step, {}))
             groups[-1][1].pop(knob, None)
@@ -104,12 +107,12 @@ class History:
 
     @property
     def recent(self) -> LossTerms | None:
-        """Means over the last batches."""
+        """Means over the last batches, nats per image; None before the first."""
         return LossTerms.read(np.mean(self._recent, axis=0)) if self._recent else None
 
     @property
     def kl_per_dimension(self) -> list[float]:
-        """Of `recent`; zeros before the first batch."""
+        """KL of each dimension over the last batches, nats; zeros before the first batch."""
         return [0.0] * self._latent_dim if self.recent is None else list(self.recent.kl_per_dimension)
 
     @property
@@ -119,14 +122,14 @@ class History:
         return [*whole, self.width * len(whole) + self._count] if self._count else whole
 
     def column(self, i: int) -> list[float]:
-        """Training values of the reconstruction (0), the KL (1) or the bound (2)."""
+        """Training values of the reconstruction (i = 0), the KL (1) or the bound (2), nats per image."""
         means = [total / self.width for total in self._sums]
         if self._count:
             means.append(self._begun / self._count)
         return [self._row(LossTerms.read(mean))[i] for mean in means]
 
     def held_out_column(self, i: int) -> list[float]:
-        """Held-out values, as `column`."""
+        """Held-out values of the curve i, in the order of `column`."""
         return [row[i] for row in self._held_out]
 
     def _row(self, terms) -> tuple[float, float, float]:

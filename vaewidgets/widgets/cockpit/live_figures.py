@@ -1,4 +1,4 @@
-"""What a cockpit shows of a model in training, moved in place: its map and its curves."""
+"""The map and the curves of a model in training, updated in place."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ class LiveMap:
     points : ndarray of shape (N, 2)
     labels : ndarray of shape (N,) or None
     classes : sequence of str
-    chosen : ndarray of int
-        Rows whose place is marked, with their 1-sigma and 2-sigma ellipses.
+    chosen : ndarray of shape (M,), int
+        Rows that are marked by rings, and by the 1-sigma and 2-sigma ellipses of their posteriors.
     names : (str, str)
         Axis titles.
     prior : bool
-        Draw the circles of 39 % and 86 % of N(0, I).
+        Whether to draw the circles of 39 % and 86 % of N(0, I).
     """
 
     def __init__(self, points, labels, classes, chosen, names, prior: bool) -> None:
         self._chosen, self._names, self._centre = chosen, names, np.zeros(2) if prior else None
         self._frame = span(points, self._centre)
-        # One trace, not one for each class: Plotly takes a millisecond for each array that it is given.
+        # One trace for all classes: Plotly takes a millisecond for each array that it is given.
         circles = prior_circles(np.zeros(2)) if prior else []
         figure = map_figure(points, None, classes, names, *self._frame, circles)
         self._rows = [rows for _, rows in class_rows(labels, len(points))] if labels is not None else []
         if labels is not None:
             self._colour(figure, labels, classes)
-        # The names stand among the points: the room of a legend is for the curves.
+        # The names are among the points, because the curves take the space of a legend.
         figure.update_layout(width=430, height=430 + BAR, showlegend=False)
         lines = dict(mode="lines", hoverinfo="skip", showlegend=False)
         figure.add_traces(
@@ -71,6 +71,7 @@ class LiveMap:
             ]
         )  # fmt: skip
         self.figure = FigureWidget(figure)
+        *_, self._ellipse, self._outer_ellipse, self._rings = self.figure.data
 
     def _colour(self, figure: go.Figure, labels: np.ndarray, classes) -> None:
         """Show the class of each point by colour, when hovered, and by its name at the class's median."""
@@ -89,28 +90,26 @@ class LiveMap:
         )  # fmt: skip
 
     def rename(self, names) -> None:
-        """Name the axes anew: the plane is another."""
+        """Name the axes of another plane."""
         self._names = names
         set_axes(self.figure, names, *self._frame)
 
     def move(self, points: np.ndarray, covariances: np.ndarray | None) -> None:
-        """Put the sample at `points` (N, 2); `covariances` (M, 2, 2) are those of the chosen posteriors."""
+        """Move the sample to `points` (N, 2), and the chosen posteriors to covariances (M, 2, 2)."""
         own = points[self._chosen]
         with self.figure.batch_update():
             move_points(self.figure, points)
             for trace in self.figure.select_traces(selector={"meta": "class names"}):
                 trace.x, trace.y = np.array([np.median(points[rows], axis=0) for rows in self._rows]).T
-            for trace in self.figure.select_traces(selector={"meta": "chosen"}):
-                trace.x, trace.y = own.T.astype("float32")
-            for k in (1, 2):
-                for trace in self.figure.select_traces(selector={"meta": f"ellipse {k}"}):
-                    if covariances is not None:
-                        trace.x, trace.y = _outlines(own, covariances, k)
+            self._rings.x, self._rings.y = own.T.astype("float32")
+            if covariances is not None:
+                self._ellipse.x, self._ellipse.y = _outlines(own, covariances, 1)
+                self._outer_ellipse.x, self._outer_ellipse.y = _outlines(own, covariances, 2)
             self._frame = follow_points(self.figure, self._names, self._frame, points, self._centre)
 
 
 def _outlines(centres: np.ndarray, covariances: np.ndarray, k: float) -> np.ndarray:
-    """Lay ellipses out as one line (2, ...) with gaps: one trace draws them all."""
+    """Join ellipses at Mahalanobis distance k to one line (2, ...) with gaps, so that one trace draws all."""
     gap = np.full((2, 1), np.nan)
     closed = [
         np.hstack([outline, outline[:, :1], gap])
@@ -126,9 +125,9 @@ class LiveCurves:
     ----------
     latent_dim : int
     bound : str
-        Name of the third curve: "ELBO", or what else is trained.
+        Name of the third curve, "ELBO" or "L_k".
     has_kl : bool
-        False for an autoencoder: only the reconstruction is drawn.
+        False for an autoencoder, of which only the reconstruction is drawn.
     """
 
     def __init__(self, latent_dim: int, bound: str, has_kl: bool) -> None:
@@ -139,19 +138,19 @@ class LiveCurves:
         for row, (name, colour) in enumerate(
             zip(self._names, (PALETTE[0], ACCENT, PALETTE[4]), strict=False), 1
         ):
-            figure.add_trace(
-                go.Scatter(x=[], y=[], mode="lines", name="training", line=dict(color=colour, width=2),
-                           hovertemplate="step %{x}: %{y:.2f}"), row, 1
-            )  # fmt: skip
-            figure.add_trace(
-                go.Scatter(x=[], y=[], mode="lines+markers", name="held out",
-                           line=dict(color=NEUTRAL, width=1.5, dash="dot"),
-                           marker=dict(symbol="x", size=6, color=NEUTRAL),
-                           hovertemplate="step %{x}: %{y:.2f}"), row, 1
+            points = dict(x=[], y=[], hovertemplate="step %{x}: %{y:.2f}")
+            figure.add_traces(
+                [
+                    go.Scatter(mode="lines", name="training", line=dict(color=colour, width=2), **points),
+                    go.Scatter(mode="lines+markers", name="held out",
+                               line=dict(color=NEUTRAL, width=1.5, dash="dot"),
+                               marker=dict(symbol="x", size=6, color=NEUTRAL), **points),
+                ],
+                rows=row, cols=1,
             )  # fmt: skip
             figure.update_yaxes(title_text=f"{name}, nats", nticks=4, row=row, col=1)
-            figure.update_xaxes(matches="x", rangemode="tozero", row=row, col=1)
-            figure.update_xaxes(showticklabels=row == len(self._names), row=row, col=1)
+            is_last = row == len(self._names)
+            figure.update_xaxes(matches="x", rangemode="tozero", showticklabels=is_last, row=row, col=1)
         figure.update_xaxes(title_text="step", title_standoff=2, row=len(self._names), col=1)
         if has_kl:
             names = [f"z{i + 1}" for i in range(latent_dim)]
@@ -159,9 +158,10 @@ class LiveCurves:
                 go.Bar(x=names, y=[0.0] * latent_dim, marker_color=ACCENT, meta="bars",
                        hovertemplate="%{x}: %{y:.3f} nats<extra></extra>"), rows, 1
             )  # fmt: skip
-            figure.update_yaxes(title_text="KL of each z, nats", nticks=4, row=rows, col=1)
-            # A collapsed dimension is a short bar, not a tall one on a tiny axis.
-            figure.update_yaxes(autorangeoptions=dict(include=[0, 0.5]), row=rows, col=1)
+            # On an axis that reaches .5 at least, a collapsed dimension is a short bar.
+            figure.update_yaxes(
+                title_text="KL of each z, nats", nticks=4, autorangeoptions_include=[0, 0.5], row=rows, col=1
+            )
         figure.update_xaxes(gridcolor=_LINE, zeroline=False)
         figure.update_yaxes(gridcolor=_LINE, zeroline=False, title_font_size=11, title_standoff=4)
         style_figure(
@@ -177,29 +177,27 @@ class LiveCurves:
                 training, held_out = self.figure.data[2 * row : 2 * row + 2]
                 training.x, training.y = history.steps, history.column(row)
                 held_out.x, held_out.y = history.held_out_steps, history.held_out_column(row)
-                # Crosses too many to be told apart are no crosses.
+                # More crosses could not be told apart.
                 held_out.mode = "lines+markers" if len(history.held_out_steps) <= 40 else "lines"
-            # An upright label is 13 of the 326 pixels wide that the steps have.
-            shown = [history.marks, history.labels(apart=13 / 326 * max(history.steps, default=0))]
+            # An upright label is 13 pixels wide; the axis of the steps is 326 pixels long.
+            shown = [history.marks(), history.marks(apart=max(1, 13 / 326 * max(history.steps, default=0)))]
             if self._marks != shown:
                 self._marks = shown
                 self._mark(*shown)
-        # An edit of its own. A batch names x for every trace in it, undefined where it stays, and a page that
-        # shows the figure only later takes that for "none": the bars would lose their names.
+        # A separate edit. A batch sends x for every trace in it, and undefined where x stays. A page that
+        # shows the figure only later would take that for "none", and the bars would lose their names.
         for trace in self.figure.select_traces(selector={"meta": "bars"}):
             trace.y = history.kl_per_dimension
 
     def _mark(self, marks: list, labels: list) -> None:
         """Draw a line across the curves for every mark (step, text), and write the labels beside them."""
-        shapes = []
-        for step, _ in marks:
-            for row in range(1, len(self._names) + 1):
-                axis = "" if row == 1 else str(row)
-                shapes.append(
-                    dict(type="line", xref=f"x{axis}", yref=f"y{axis} domain", x0=step, x1=step, y0=0, y1=1,
-                         line=dict(color=NEUTRAL, width=1, dash="dot"))
-                )  # fmt: skip
-        # Upright, labels close to each other can still be read; a long one goes on into the curves below.
+        shapes = [
+            dict(type="line", xref=f"x{axis}", yref=f"y{axis} domain", x0=step, x1=step, y0=0, y1=1,
+                 line=dict(color=NEUTRAL, width=1, dash="dot"))
+            for step, _ in marks
+            for axis in ("", 2, 3)[: len(self._names)]
+        ]  # fmt: skip
+        # Labels are upright so that close ones can be read. A long one goes on into the curves below.
         texts = [
             dict(xref="x", yref="y domain", x=step, y=1, xanchor="left", yanchor="top", text=text,
                  textangle=-90, showarrow=False, font=dict(size=10))

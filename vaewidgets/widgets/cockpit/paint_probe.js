@@ -1,11 +1,11 @@
-// Answers the kernel when what it sent before has been drawn: two frames later, the browser has painted.
-// With the answer goes how long the page worked for it, as far as it was noticeable: the browser's own count
-// of tasks over 50 ms; where it keeps none, the time until it was painted.
+// Answers a ping of the kernel when all that was sent before it has been drawn: after two frames.
+// The answer says how long the page worked: the browser's own sum of tasks over 50 ms, or, in a browser that has
+// none, the time until it was painted.
 
 import { change } from "../_core/model.js";
 
 /** @import { Context } from "../_core/model.js" */
-/** @typedef {{ beat: number, echo: number, busy: number }} Traits */
+/** @typedef {{ ping: number, pong: number, busy: number }} Traits */
 
 /** @type {(context: Context<Traits>) => () => void} */
 function render({ model, el }) {
@@ -20,19 +20,19 @@ function render({ model, el }) {
     observer.observe({ type: "longtask" });
   }
   const answer = () => {
-    const beat = model.get("beat");
+    const ping = model.get("ping");
     const begun = performance.now();
     requestAnimationFrame(() => requestAnimationFrame(() => {
-      // Nobody hears the last picture of a panel that was closed meanwhile.
+      // A panel that was closed meanwhile has no comm to answer on.
       if (closed) return;
-      change(model, { busy: (observer ? busy : performance.now() - begun) / 1000, echo: beat });
+      change(model, { busy: (observer ? busy : performance.now() - begun) / 1000, pong: ping });
       busy = 0;
     }));
   };
-  model.on("change:beat", answer);
+  model.on("change:ping", answer);
   return () => {
     closed = true;
-    model.off("change:beat", answer);
+    model.off("change:ping", answer);
     observer?.disconnect();
   };
 }

@@ -1,4 +1,4 @@
-"""A question to the page, whether what was sent to it has been drawn."""
+"""Measures when the page has drawn what was sent to it."""
 
 from __future__ import annotations
 
@@ -9,39 +9,48 @@ import traitlets
 
 from vaewidgets.widgets._core.page_module import PageModule
 
-#: Seconds after which a page counts as gone, until it answers again.
-PATIENCE = 2.0
+#: Seconds without an answer after which the page counts as gone, until it answers again.
+TIMEOUT = 2.0
 
 
 class PaintProbe(PageModule):
-    """Counts beats; a page that shows the panel answers each when it has drawn what came before it."""
+    """Pings the page, which answers when it has drawn all that was sent before.
+
+    Attributes
+    ----------
+    ping : int
+        Counts the questions.
+    pong : int
+        The last question that the page has answered.
+    busy : float
+        Seconds that the page worked since its last answer, in tasks long enough to be noticed.
+    """
 
     _module = "cockpit/paint_probe.js"
-    beat = traitlets.Int(0).tag(sync=True)
-    echo = traitlets.Int(0).tag(sync=True)
-    #: Seconds that the page worked since its last answer, in tasks long enough to be noticed.
+    ping = traitlets.Int(0).tag(sync=True)
+    pong = traitlets.Int(0).tag(sync=True)
     busy = traitlets.Float(0.0).tag(sync=True)
 
     def __init__(self) -> None:
-        self._answered, self._there = threading.Event(), False
+        self._answered, self._is_there = threading.Event(), False
         super().__init__()
-        self.observe(self._on_echo, "echo")
+        self.observe(self._on_pong, "pong")
 
     def wait(self, ended: threading.Event) -> float:
-        """Ask, and wait for the answer until `ended`; return the seconds that the page worked.
+        """Ping, and wait for the answer until `ended` is set; return the seconds that the page worked.
 
-        A page that did not answer before is not waited for.
+        A page that did not answer the last time is not waited for.
         """
         self._answered.clear()
-        self.beat += 1
-        due = time.monotonic() + (PATIENCE if self._there else 0.0)
+        self.ping += 1
+        due = time.monotonic() + (TIMEOUT if self._is_there else 0.0)
         while not self._answered.wait(0.02) and not ended.is_set():
             if time.monotonic() > due:
-                self._there = False
+                self._is_there = False
                 return 0.0
         return self.busy if self._answered.is_set() else 0.0
 
-    def _on_echo(self, change) -> None:
-        self._there = True
-        if change.new == self.beat:
+    def _on_pong(self, change) -> None:
+        self._is_there = True
+        if change.new == self.ping:
             self._answered.set()

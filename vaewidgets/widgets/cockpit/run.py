@@ -1,8 +1,10 @@
-"""A training run that can be steered, taken back and begun again, and what its steps have said."""
+"""A training run that can be steered, rewound and begun again, with the history of its numbers."""
 
 from __future__ import annotations
 
+import itertools
 import time
+from typing import Any
 
 import torch
 
@@ -19,7 +21,10 @@ HELD_OUT = 1000
 
 
 class Run:
-    """What a cockpit trains. `begin` comes before the first step.
+    """The run of a cockpit: a `Training`, its snapshots and its history. Call `begin` before the first step.
+
+    A loop calls `collect` between two steps. The panel calls `take_collected` under the model's lock, and
+    then `add_to_history`, which is slower, without the lock.
 
     Parameters
     ----------
@@ -32,14 +37,14 @@ class Run:
     ----------
     training : Training
     seed : int
-        Of the noise of the steps to come.
+        Seed of the noise of the next steps.
     history : History
     last : LossTerms or None
-        Means over the last few batches that were noted.
+        Means over the last batches in the history, nats per image.
     speed : float or None
         Images per second: a running mean.
     weighted : bool
-        Whether the importance-weighted bound is trained, in place of the ELBO.
+        Whether the importance-weighted bound is trained instead of the ELBO.
     """
 
     def __init__(self, model, data: Dataset, options: dict) -> None:
@@ -47,18 +52,18 @@ class Run:
         self._lock = model_lock(model)
         self._initial: Snapshot | None = None
         self.speed: float | None = None
-        self._noted_at = 0.0
+        self._measured_at = 0.0
         self.weighted = options["iwae"] is not None
         self.renew()
 
     @property
     def steerable_beta(self) -> bool:
-        """Whether what is trained has a weight of the KL."""
+        """Whether the trained objective has a weight of the KL."""
         return self._model.has_prior and not self.weighted
 
     @property
     def bound_name(self) -> str:
-        """What the bound that is trained is called."""
+        """Name of the bound that is trained."""
         return "L_k" if self.weighted else "ELBO"
 
     @property
@@ -66,11 +71,16 @@ class Run:
         """Steps that `rewind` can go back to."""
         return self._states.steps
 
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """Values of beta, lr and noise_seed for the next step."""
+        return dict(beta=self.training.beta, lr=self.training.lr, noise_seed=self.seed)
+
     def renew(self, *, from_start: bool = False) -> None:
-        """Make a new run from the weights as they are, or from those that the model came with."""
+        """Make a new run from the present weights, or from the weights that the model came with."""
         images, held_out = self._data.train.images, self._data.test.images[:HELD_OUT]
         if self._options["patience"] is not None and len(images) > 1:
-            # What decides when to stop must not be the test set.
+            # The test set must not decide when training stops.
             kept_out = min(HELD_OUT, max(1, len(images) // 10))
             images, held_out = images[:-kept_out], images[-kept_out:]
         self.training = fit(self._model, images, validation=held_out, **self._options)
@@ -79,26 +89,26 @@ class Run:
             self.training.restore(self._initial)
 
     def begin(self, knobs: dict) -> None:
-        """Forget the run before: a new history, new states, and the knobs as they are."""
+        """Forget the previous run: begin a new history and new snapshots, with these knobs."""
         self._initial = self._initial or self.training.state()
         self.history = History(
             self._model.latent_dim,
             (lambda t: -t.loss) if self.weighted else (lambda t: t.reconstruction - t.kl),
         )
-        self.turn(knobs)
+        self.set_knobs(knobs)
         self._states = Snapshots(every=max(1, self.training.batches // 4))
-        self._states.offer(self.training, lambda: self.seed)
-        # The history at each state: it is noted later than the state is kept.
+        self._states.update(self.training, self.seed)
+        # The history at each snapshot. It is copied later than the snapshot is taken.
         self._histories = {0: self.history.copy()}
         self._fresh: list[torch.Tensor] = []
-        self._held_out: list[tuple[int, LossTerms]] = []
+        self._held_out: dict[int, LossTerms] = {}
         self._step: Step | None = None
         self.last: LossTerms | None = None
 
-    def turn(self, knobs: dict) -> None:
-        """Give the run what the knobs say, and mark what is new to it."""
+    def set_knobs(self, knobs: dict) -> None:
+        """Use these values from the next step on, and mark the changed ones in the history."""
         for name, value in knobs.items():
-            if value == (self.seed if name == "noise_seed" else getattr(self.training, name)):
+            if value == self.knobs[name]:
                 continue
             if name == "noise_seed":
                 with self._lock:
@@ -109,70 +119,69 @@ class Run:
             if self.training.step:
                 self.history.mark(self.training.step, name.replace("_", " "), value)
 
-    def set_out(self) -> None:
-        """Forget the future that there was, if it was rewound, and begin to measure the speed."""
-        self.forget_after(self.training.step)
-        self._noted_at = time.monotonic()
+    def prepare(self) -> None:
+        """Drop snapshots of later steps, which a rewind has left, and begin to measure the speed."""
+        self.drop_after(self.training.step)
+        self._measured_at = time.monotonic()
 
-    def keep(self, step) -> None:
-        """Keep what a step says until it is noted: called between two of them, so it must be quick."""
+    def collect(self, step: Any) -> None:
+        """Collect the numbers of a step. It is called between two steps, so it must be fast."""
         self._step = step
         self._fresh.append(step.numbers)
         if step.held_out is not None:
-            self._held_out.append((step.step, step.held_out))
+            self._held_out[step.step] = step.held_out
         if not self.training.finished:
-            self._states.offer(self.training, lambda: self.seed)
+            self._states.update(self.training, self.seed)
 
-    def take(self) -> tuple:
-        """Take what was kept, for `note`; no step may be taken meanwhile."""
-        kept = self._step, self._fresh, self._held_out, self.snapshots
-        self._fresh, self._held_out = [], []
-        return kept
+    def take_collected(self) -> tuple:
+        """Return what was collected, for `add_to_history`, and the steps of the snapshots as the last item.
 
-    def note(self, kept: tuple) -> None:
-        """Note in the history what was taken, and how fast it came."""
-        step, fresh, held_out, states = kept
-        self._histories = {at: self._histories[at] for at in states if at in self._histories}
+        Hold the model's lock: no step may be taken meanwhile.
+        """
+        collected = self._step, self._fresh, self._held_out, self.snapshots
+        self._fresh, self._held_out = [], {}
+        return collected
+
+    def add_to_history(self, collected: tuple) -> None:
+        """Add what `take_collected` returned to the history, and measure the speed."""
+        step, fresh, held_out, states = collected
+        self._histories = {at: history for at, history in self._histories.items() if at in states}
+        now = time.monotonic()
         if fresh:
             numbers, first = torch.stack(fresh).cpu(), step.step - len(fresh)
-            ends = sorted({*(at for at in states if first < at < step.step), *dict(held_out), step.step})
-            for begin, end in zip([first, *ends], ends, strict=False):
-                self.history.note(end, numbers[begin - first : end - first])
-                if end in dict(held_out):
-                    self.history.add_held_out(end, dict(held_out)[end])
+            ends = sorted({*(at for at in states if first < at < step.step), *held_out, step.step})
+            for begin, end in itertools.pairwise([first, *ends]):
+                self.history.append(end, numbers[begin - first : end - first])
+                if end in held_out:
+                    self.history.append_held_out(end, held_out[end])
                 if end in states:
                     self._histories[end] = self.history.copy()
             self.last = self.history.recent
-        now = time.monotonic()
-        if fresh:
-            rate = len(fresh) * self._options["batch_size"] / max(now - self._noted_at, 1e-9)
+            rate = len(fresh) * self._options["batch_size"] / max(now - self._measured_at, 1e-9)
             self.speed = rate if self.speed is None else 0.7 * self.speed + 0.3 * rate
-        self._noted_at = now
+        self._measured_at = now
 
     def rewind(self, step: int, *, keep: bool = False) -> None:
-        """Go back to the state after a step, one of `snapshots`, and show the curves as they were then.
+        """Go back to the state after a step, one of `snapshots`, with the history as it was then.
 
-        With `keep` the state of now is one of them from then on: the way back to it.
+        With `keep` the present state becomes a snapshot too, so that the rewind can be undone.
         """
-        # The history of a state may be among what is not noted yet.
-        self.note(self.take())
+        # What is collected may hold the history of a snapshot.
+        self.add_to_history(self.take_collected())
         if keep and self.training.step not in self.snapshots:
             self._states[self.training.step] = self.training.state(), self.seed
             self._histories[self.training.step] = self.history.copy()
         state, self.seed = self._states[step]
         self.training.restore(state)
-        marks = self.history
-        self.history = self._histories[step].copy()
-        self.history.take_marks(marks, before=step)
+        self.history = self._histories[step].with_marks_of(self.history, before=step)
         self.last = self.history.recent
-        self._fresh, self._held_out, self._step = [], [], None
 
-    def forget_after(self, step: int) -> None:
-        """Keep no state of a later step."""
-        self._states.forget_after(step)
+    def drop_after(self, step: int) -> None:
+        """Drop the snapshots of later steps."""
+        self._states.drop_after(step)
 
     def describe(self, status: str) -> str:
-        """Say in one sentence where the run is."""
+        """Describe in one sentence where the run is."""
         run = self.training
         parts = [
             f"{status}: epoch {run.epoch} of {run.total_steps // run.batches}, "
@@ -185,7 +194,7 @@ class Run:
         return "; ".join(parts) + "." + self._describe_next(status)
 
     def _describe_next(self, status: str) -> str:
-        """Say what *start* and *one batch* will do where that is not plain."""
+        """Describe what *start* and *one batch* will do where that is not obvious."""
         if status in ("finished", "stopped"):
             return " The next start, batch or epoch begins a new run, at step 0, with these weights."
         if status == "failed":

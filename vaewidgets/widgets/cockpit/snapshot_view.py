@@ -1,4 +1,4 @@
-"""What a model makes of a fixed sample of images: map, reconstructions and grid, moved in place."""
+"""The map, the reconstructions and the grid of a model in training, updated in place."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ CHOSEN, TILES = 8, 12
 
 
 class Frame(NamedTuple):
-    """What was seen of the model at one moment.
+    """What the view shows of a model at one moment.
 
     Attributes
     ----------
     points : ndarray of shape (N, 2)
+        Codes of the sample on the plane.
     covariances : ndarray of shape (M, 2, 2) or None
-        Of the chosen posteriors, on the plane.
-    reconstructions, tiles : ndarray of uint8
-        Pictures.
+        Covariances of the chosen posteriors on the plane.
+    reconstructions, tiles : ndarray of shape (H, W) or (H, W, 3), uint8
+        The strip of reconstructions, and the grid.
     """
 
     points: np.ndarray
@@ -48,11 +49,14 @@ class TrainingView:
     ----------
     model : VAE or Autoencoder
     sample : Images
+        Shown on the map; a few of them as pictures.
     classes : sequence of str
+        Names of the labels.
 
     Attributes
     ----------
     figure : FigureWidget
+        The map.
     grid, originals, reconstructions : ImageCanvas
     across, up : Dropdown
         The coordinates that span the plane.
@@ -72,12 +76,12 @@ class TrainingView:
         self._build_boxes()
 
     def frame(self) -> Frame:
-        """See the model as it is: nobody may change its weights meanwhile.
+        """Encode and decode with the present weights, which nobody may change meanwhile.
 
         Raises
         ------
         ValueError
-            Its answers are not finite.
+            The codes are not finite.
         """
         q = encode_all(self._model, self._images)
         points = self._plane.project(q.mu.cpu().numpy())
@@ -98,18 +102,18 @@ class TrainingView:
         )
 
     def draw(self, frame: Frame) -> None:
-        """Show it."""
+        """Show a frame."""
         self._map.move(frame.points, frame.covariances)
         self.reconstructions.show(frame.reconstructions, "reconstructions of the chosen test images")
         self.grid.show(frame.tiles, f"{TILES} by {TILES} decoded pictures of the plane")
 
-    def turn(self) -> None:
-        """Show the plane that the dropdowns ask for; `frame` again and draw it.
+    def set_plane(self) -> None:
+        """Use the plane that the dropdowns choose, from the next `frame` on.
 
         Raises
         ------
         ValueError
-            They ask for one coordinate twice.
+            Both dropdowns choose the same coordinate.
         """
         axes = self.across.index, self.up.index
         if axes[0] == axes[1]:
@@ -119,7 +123,7 @@ class TrainingView:
         self._map.rename(self._plane.names)
 
     def _places(self, points: np.ndarray) -> torch.Tensor:
-        """Latent points of the grid's tiles, (TILES ** 2, d); what is not on the plane stays 0."""
+        """Compute the latent points of the tiles, (TILES ** 2, d); coordinates off the plane are 0."""
         centre, reach = np.zeros(2), REACH
         if not self._has_prior:
             low, high = code_range(points)
@@ -148,7 +152,7 @@ class TrainingView:
             strip.fit(len(self._chosen) * width, height, 450, 130)
         images = self._images[self._chosen]
         self.originals.show(to_uint8(tile(images, len(images))), "the chosen test images")
-        # Short, so that the pictures beside it have room at 848 px, the width of a cell's output.
+        # This title is short so that the pictures beside it fit into 848 px, the width of a cell's output.
         spread = "equal prior mass" if self._has_prior else "even steps"
         self.grid_box = widgets.VBox([title(f"The plane decoded, tiles of {spread}"), self.grid])
         marked = ", with the ellipses on the map" if self._has_prior else ", with the rings on the map"
@@ -161,11 +165,7 @@ class TrainingView:
 
 
 def _choose(images: Images) -> np.ndarray:
-    """Rows of a few images to follow: the first of each class, then others in order."""
-    n = min(CHOSEN, len(images))
-    rows = []
-    if images.labels is not None:
-        labels = images.labels.numpy()
-        rows = [int(np.flatnonzero(labels == c)[0]) for c in np.unique(labels)][:n]
-    rows += [row for row in range(len(images)) if row not in rows][: n - len(rows)]
-    return np.array(rows)
+    """Choose at most `CHOSEN` rows: the first of each class, then others in order."""
+    first = [] if images.labels is None else np.unique(images.labels.numpy(), return_index=True)[1].tolist()
+    others = [row for row in range(len(images)) if row not in first]
+    return np.array([*first, *others][:CHOSEN])

@@ -1,1 +1,1 @@
-"""Draw an image and see where it is encoded."""
+"""Draw an image, and see its latent code and its reconstruction."""

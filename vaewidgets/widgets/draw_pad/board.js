@@ -1,14 +1,14 @@
-// The pad with what a model makes of the drawing: the image that the encoder sees, its reconstruction beside
-// it, and the numbers. What it needs of the model comes from outside, so that it serves panel and page alike.
+// The pad, the image that the encoder is given, its reconstruction, and their numbers. All that depends on the model
+// is passed in, so that the panel and the exported page share this module.
 //
 //   const board = makeBoard({ imageShape, frame, prior, read, codes, onReading, onEnd });
 //   board.element
 //   board.adopt(strokes, image, reading)
 //
-// `read(image)` encodes and decodes: { mu, logvar, sigma, reconstruction }, without spread of an autoencoder; null
-// where the page cannot: then the reading comes to `adopt` from outside. `codes()` is { values, labels, names }: of
-// each point of the map its d coordinates, and its class's row in `names`; both null if there are no labels.
-// `onReading(reading)` hears of every reading, and null where nothing is drawn; `onEnd(strokes, image)` of
+// `read(image)` encodes and decodes: { mu, logvar, sigma, reconstruction }; logvar and sigma are null for an
+// autoencoder. It returns null where the page cannot encode: then `adopt` is given the reading. `codes()` is
+// { values, labels, names }: d coordinates of each point of the map, and its class as an index of `names`, or null.
+// `onReading(reading)` is called with every reading, and with null if nothing is drawn; `onEnd(strokes, image)` after
 // every finished stroke.
 
 import { drawnImage } from "./image.js";
@@ -30,6 +30,7 @@ import { countFrame, paint, penOf, pictureCanvas, toRGBA } from "../_core/pixels
  * }} BoardOptions
  */
 
+// As in draw_pad.py, to which a test compares it.
 const NEIGHBOURS = 10;
 
 /** @type {(logvar: Float32Array | null) => Float32Array | null} */
@@ -65,7 +66,7 @@ function nearestRows(values, mu, count) {
   return best.map(({ row }) => row);
 }
 
-// The label that most of some rows have, the first of those where several do: [label, votes].
+// The most frequent label of some rows, of several the first: [label, votes].
 /** @type {(labels: ArrayLike<number>, rows: number[]) => number[]} */
 function voteOf(labels, rows) {
   /** @type {Map<number, number>} */
@@ -97,12 +98,12 @@ export function makeBoard({ imageShape, frame, prior, read, codes, onReading, on
   const [, height, width] = imageShape;
   const element = htmlElement("div", null, "vw-board");
   /** @type {(strokes: Stroke[]) => Float32Array | null} */
-  const look = (strokes) => drawnImage(strokes, [height, width], frame);
+  const toImage = (strokes) => drawnImage(strokes, [height, width], frame);
   const pad = makePad({
     height: height / width,
-    onDraw: (strokes) => show(look(strokes)),
+    onDraw: (strokes) => show(toImage(strokes)),
     onEnd: (strokes) => {
-      const image = look(strokes);
+      const image = toImage(strokes);
       show(image);
       onEnd(strokes, image);
     },
@@ -134,7 +135,7 @@ export function makeBoard({ imageShape, frame, prior, read, codes, onReading, on
   /** @type {(image: Float32Array | null, given?: Reading | null) => void} */
   function show(image, given = null) {
     const reading = image ? given ?? read(image) : null;
-    // Read out once, when the pen is lifted.
+    // A screen reader speaks it once, when the pen is lifted.
     state.setAttribute("aria-busy", String(pad.busy()));
     const lines = !image ? ["Nothing is drawn: no image, so nothing to encode."]
       : reading ? describeReading(reading, codes(), prior) : ["The kernel encodes it when the pen is lifted."];
@@ -149,7 +150,7 @@ export function makeBoard({ imageShape, frame, prior, read, codes, onReading, on
     /** @type {(strokes: Stroke[], image: Float32Array | null, reading?: Reading | null) => void} */
     adopt(strokes, image, reading = null) {
       pad.show(strokes);
-      // A stroke that goes on shows itself.
+      // A stroke that is not finished is shown by `onDraw`.
       if (!pad.busy()) show(image, reading);
     },
     close: () => pad.close(),

@@ -1,10 +1,10 @@
-// mu and its 1- and 2-sigma ellipses on a map, as elements of a layer above it: moving them redraws nothing.
+// mu and its 1- and 2-sigma ellipses on a map, as elements of a layer above it, so that a move redraws nothing.
 //
 //   const cloud = makeEllipses(layer);
 //   cloud.place([x, y], [a, b]);    // pixels of the layer: the centre, and one sigma along each axis
 //   cloud.hide();
 //
-// The line of an ellipse has its middle exactly there: its box is a line's width larger.
+// The middle of an ellipse's line is at k sigma, so that its box is a line's width larger.
 
 import { htmlElement } from "../_core/elements.js";
 

@@ -1,5 +1,5 @@
-// The pad as a part of a panel: encodes and decodes in the page where the page can, and lays mu and its
-// ellipses over the panel's map.
+// The pad as a part of a panel. It encodes and decodes in the page where the page can, and draws mu and its ellipses
+// over the panel's map.
 
 import { makeNetwork } from "../_core/network.js";
 import { makeBoard, readDrawing, spreadOf } from "./board.js";
@@ -23,7 +23,7 @@ import { overPlot } from "../_map/overlay.js";
 
 /** @type {(context: Context<Traits>) => () => void} */
 function render({ model, el }) {
-  // `answer` is the kernel's, where the page cannot encode; null while it is of an earlier drawing.
+  // `answer` comes from the kernel where the page cannot encode; null if it belongs to an earlier drawing.
   let answer = model.get("answer");
   /** @type {Network | null} */
   let network = null;

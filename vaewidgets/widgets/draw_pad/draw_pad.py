@@ -1,4 +1,4 @@
-"""DrawPad: draw a digit, and see where the encoder puts it and what the decoder makes of that."""
+"""DrawPad: draw a digit, and see its code on the map and its reconstruction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import ipywidgets as widgets
 import numpy as np
 import torch
 import traitlets
+from numpy.typing import ArrayLike
+from torch import Tensor
 
+from vaewidgets.data.dataset import Images
 from vaewidgets.models.vae import in_eval_mode
 from vaewidgets.widgets._core.browser_network import PageNetwork
 from vaewidgets.widgets._core.drawing import Drawing, frame_of
@@ -22,25 +25,21 @@ from vaewidgets.widgets._core.plotly import FigureWidget
 from vaewidgets.widgets._map.figure import map_figure, move_points, prior_circles, set_axes, span
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-    from torch import Tensor
-
-    from vaewidgets.data.dataset import Images
     from vaewidgets.models.protocols import ImageModel
 
-#: Codes that vote on what was drawn.
+#: Number of codes that vote on the label of a drawing, as in board.js.
 NEIGHBOURS = 10
 
 
 class Vote(NamedTuple):
-    """What the neighbours of a drawing's code say.
+    """The most frequent label among the neighbours of a drawing's code.
 
     Attributes
     ----------
     label : int
-        The class that most of them have, the first of those where several do.
+        The most frequent class; of several the first.
     count, of : int
-        How many have it, of how many.
+        The number of neighbours with this label, and of all.
     """
 
     label: int
@@ -49,16 +48,26 @@ class Vote(NamedTuple):
 
 
 class Pad(PageNetwork):
-    """The pad in the page: strokes, the image made of them, and what the model makes of that.
+    """The pad in the page: strokes, the image made of them, its code and its reconstruction.
 
     Attributes
     ----------
     strokes : list of dict
         ``width`` and ``points``, in widths of the pad from its top left corner.
     pixels : bytes
-        The image, float32; empty where nothing is drawn.
+        The image, float32; empty if nothing is drawn.
     answer : dict
-        ``mu``, ``logvar`` and ``reconstruction`` where the page cannot encode.
+        ``mu``, ``logvar`` and ``reconstruction``, from the kernel, where the page cannot encode.
+    shape : list (H, W)
+        Of the image.
+    frame : list of 2 floats
+        How the ink is placed, see `frame_of`.
+    prior : bool
+        Whether the model has a prior.
+    codes, labels : bytes
+        Codes on the map, float32 (N, d), and their labels, int32 (N,), or nothing.
+    names : list of str
+        The name of each label.
     """
 
     _module = "draw_pad/draw_pad.js"
@@ -69,62 +78,67 @@ class Pad(PageNetwork):
     labels = traitlets.Bytes().tag(sync=True)
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     strokes = traitlets.List(traitlets.Dict()).tag(sync=True)
-    # Buffers come from the page as views of a message.
+    # A buffer from the page is a view of a message, so that it is copied.
     pixels = traitlets.Bytes().tag(sync=True, from_json=lambda value, _: bytes(value))
     answer = traitlets.Dict().tag(sync=True)
 
 
 class DrawPad(Panel):
-    """Draw a digit with mouse, touch, pen or keyboard: its mu and ellipses on the map, its reconstruction.
+    """Draw a digit with mouse, touch, pen or keyboard; see its posterior on the map, and its reconstruction.
 
-    What is drawn is scaled and centred the way the images of MNIST were: ink in a box of 20 x 20 pixels, its
-    centre of mass at the middle of 28 x 28; in proportion for other sizes.
+    The drawing is scaled and centred as the images of MNIST were: ink in a box of 20 x 20 pixels, its centre
+    of mass at the middle of 28 x 28 pixels, and in proportion for other sizes.
 
     Parameters
     ----------
     model : VAE or Autoencoder
         Of images with one channel. Any object with ``latent_dim``, ``image_shape``, ``encode`` and ``decode``
-        will do; what the page cannot run, the kernel encodes when a stroke ends.
+        is allowed. If the page cannot run it, the kernel encodes when a stroke ends.
     images : Images or Tensor of shape (N, 1, H, W), optional
-        What the map shows, encoded. Without it the map shows the atlas that a pretrained model carries,
-        and is empty for a model without one.
+        Their codes are on the map. Without images the map shows the atlas of a pretrained model, or nothing.
     image : array or tensor of shape (H, W), optional
-        What to begin with.
+        The image to begin with.
     frame : "mnist" or "digits", optional
-        Whose way of placing the ink: "mnist", or "digits" for scikit-learn's, which fill the image. If None
-        that of the data set in ``model.info``, and MNIST's where it names no other.
+        How the ink is placed: as in MNIST, or as in scikit-learn's digits, which fill the image. If None, as
+        in the data set that ``model.info`` names, or else as in MNIST.
+    **layout
+        Traits of `VBox`.
 
     Attributes
     ----------
     image : ndarray of shape (H, W), float32 in [0, 1], or None
-        The source of truth: what was drawn, None where nothing is. Assign an array, a tensor or bytes;
+        The source of truth: the drawing, None if nothing is drawn. Assign an array, a tensor or bytes;
         ``traitlets.link((pad, "image"), (other, "image"))`` links it.
     mu, sigma : tuple of d floats, or None
-        The posterior of the image. Of an autoencoder mu is its code, and there is no sigma.
+        The posterior of the image. For an autoencoder mu is the code, and sigma is None.
     kl : float or None
         KL(q(z|x) || N(0, I)) in nats.
     reconstruction : ndarray of shape (H, W), float32, or None
-        What the decoder paints at mu.
+        The decoded image of mu.
     strokes : list of ndarray of shape (N, 2)
-        The pen's way as it came, in widths of the pad from its top left corner; none where `image` was
-        assigned.
+        The path of the pen in each stroke, in widths of the pad from its top left corner; empty if `image`
+        was assigned.
     vote : Vote or None
-        What the neighbours of mu on the map are labelled.
+        The label of the 10 nearest codes on the map, by majority.
     figure : FigureWidget
         The map, an ordinary Plotly figure.
 
     Raises
     ------
     TypeError, ValueError
-        A model that does not encode, or of more than one channel; an image that does not fit it; a misspelled
-        keyword.
+        The model does not encode, or has more than one channel; the image does not fit it; a keyword is
+        misspelled.
 
     Examples
     --------
     >>> import vaewidgets as vw
-    >>> pad = vw.DrawPad(vw.pretrained("mnist-vae-2d"))
+    >>> pad = vw.DrawPad(vw.pretrained("digits-vae-2d"))
     >>> pad
     DrawPad(latent_dim=2, empty)
+    >>> data = vw.load_data("digits").test
+    >>> pad.image = data.images[0, 0]
+    >>> pad.vote.of, bool(pad.vote.label == data.labels[0])
+    (10, True)
     """
 
     image = Drawing()
@@ -181,15 +195,15 @@ class DrawPad(Panel):
 
     @property
     def strokes(self) -> list[np.ndarray]:
-        """The pen's way of each stroke, (N, 2)."""
+        """The path of the pen in each stroke, ndarrays of shape (N, 2)."""
         return [np.array(stroke["points"], dtype=float) for stroke in self.pad.strokes]
 
     def clear(self) -> None:
-        """Take the drawing away, as the button does."""
+        """Remove the drawing, as the button does."""
         self.image = None
 
     def weights_changed(self) -> None:
-        """Encode with the weights of this moment: another panel trains the model."""
+        """Encode with the present weights: another panel trains the model."""
         with self._lock:
             self.pad.refresh()
             if self._images is not None:
@@ -201,7 +215,7 @@ class DrawPad(Panel):
     # -- the map --------------------------------------------------------------------------------
 
     def _load_codes(self, images) -> None:
-        """Set codes (ndarray (N, d)) and labels from the images, or from the model's atlas."""
+        """Set codes (ndarray (N, d)), labels and names from the images, or from the model's atlas."""
         encoded = Encoded.of(self.model, images, getattr(self.model, "atlas", None))
         self._images, self.codes, self.labels = images, encoded.mu, encoded.labels
         self._names = encoded.classes
@@ -231,7 +245,7 @@ class DrawPad(Panel):
         self._map_box = widgets.VBox([title(f"The map: {count}"), self.figure, self.zoom])
 
     def _draw_axes(self) -> None:
-        """Show the whole map, or the drawing's cloud from close by."""
+        """Show the whole map, or a close view of the drawing's posterior."""
         centre, reach = self._frame
         if self.zoom.value and self.mu is not None:
             centre = self.plane.project(self.mu)
@@ -243,8 +257,7 @@ class DrawPad(Panel):
     # -- the image ------------------------------------------------------------------------------
 
     def _on_drawn(self, pixels: bytes) -> None:
-        shape = self.image_shape[1:]
-        self.image = np.frombuffer(pixels, "<f4").reshape(shape) if pixels else None
+        self.image = np.frombuffer(pixels, "<f4").reshape(self.image_shape[1:]) if pixels else None
 
     def _on_image(self, _=None) -> None:
         with self.report(from_page=False), self._lock:

@@ -4,19 +4,18 @@
 //   drawnImage(strokes, [height, width], [box, centre])     // Float32Array of height * width in [0, 1], or null
 //
 // A stroke is { width, points: [[x, y], ...] }, measured in widths of the pad from its top left corner; the pad
-// has the image's shape. `box` is the side of the box as a share of the image's (20 / 28), `centre` where the
-// centre of mass comes to lie. MNIST rounded that to a whole pixel: over its test images it is at (14.0, 14.0)
-// counted from 0, which is 14.5 / 28 from the edge. Here it is exact, so that nothing jumps under the pen.
+// has the image's shape. `box` is the side of the box as a share of the image's (20 / 28), `centre` the place of the
+// centre of mass. MNIST rounded that to a whole pixel: over its test images it is at (14.0, 14.0) counted from 0,
+// which is 14.5 / 28 from the edge. Here it is exact, so that the image does not jump while the pen moves.
 //
-// This is the only place that knows it: the image must follow the pen here, and Python is told the result.
+// Only this module computes the image, because it must follow the pen. Python is sent the result.
 
 import { clamp } from "../_core/numbers.js";
 
 /** @typedef {{ width: number, points: number[][] }} Stroke */
 /** @typedef {[number, number, number, number, number]} Piece */
 
-// The pieces of the pen's way that lie on the pad, as [x, y, x, y, radius]: a pen that leaves it draws nothing
-// there, and begins again where it comes back.
+// The pieces of the pen's path that lie on the pad, as [x, y, x, y, radius]. Outside of the pad nothing is drawn.
 /** @type {(strokes: Stroke[], height: number) => Piece[]} */
 export function inkPieces(strokes, height) {
   /** @type {Piece[]} */
@@ -119,13 +118,13 @@ export function drawnImage(strokes, [height, width], [box, centre]) {
   const [[left, right], [top, bottom]] = ends.map(([low, high], axis) => [
     Math.max(0, low), Math.min(axis ? padHeight : 1, high),
   ]);
-  // A mark no longer than the pen is wide is a dot: it keeps the size that it has on the pad.
+  // A stroke that is shorter than its width is a dot, which keeps its size on the pad.
   const dot = Math.max(...way.map(([low, high]) => high - low)) < pen;
   const scale = Math.min(dot ? width : Infinity, (box * width) / (right - left), (box * height) / (bottom - top));
   const sides = [Math.ceil((bottom - top) * scale) + 2, Math.ceil((right - left) * scale) + 2];
   const corner = [1 - left * scale, 1 - top * scale];
   const at = centreOfMass(coverage(pieces, scale, corner, sides, padHeight), sides[1]);
-  // Ink that lies far to one side of its centre of mass is not cut: then it ends at the image's edge.
+  // Ink far to one side of its centre of mass is not cut. It is moved to end at the image's edge.
   /** @type {(shift: number, low: number, high: number, size: number) => number} */
   const within = (shift, low, high, size) => clamp(shift, [-low * scale, size - high * scale]);
   const shift = [

@@ -2,10 +2,10 @@
 //
 //   const pad = makePad({ height, label, onDraw, onEnd });
 //   pad.element                     // canvas, tools and hint
-//   pad.show(strokes), pad.busy()   // busy: a stroke goes on
+//   pad.show(strokes), pad.busy()   // busy: a stroke is being drawn
 //
-// `height` is that of the pad in its widths. While a stroke goes on `onDraw(strokes)` is called at most once a
-// frame, with that stroke the last one; `onEnd(strokes)` after every stroke, undo and clear.
+// `height` is that of the pad in its widths. During a stroke `onDraw(strokes)` is called at most once a frame, with this
+// stroke as the last one; `onEnd(strokes)` is called after every stroke, undo and clear.
 
 import { inkPieces } from "./image.js";
 import { htmlElement } from "../_core/elements.js";
@@ -54,7 +54,7 @@ export function makePad({ height, onDraw, onEnd }) {
   /** @type {number | null} */
   let held = null;
   let waiting = 0;
-  // Where the pen of the keyboard is; seen from the first arrow key to the next press of a pointer.
+  // Place of the pen of the keyboard. It is visible from the first arrow key to the next press of a pointer.
   let at = [0.5, height / 2], seen = false;
   const strokes = () => (live ? [...done, live] : done);
 
@@ -142,7 +142,7 @@ export function makePad({ height, onDraw, onEnd }) {
   });
   canvas.addEventListener("pointermove", (event) => {
     if (event.pointerId !== held || !live) return;
-    // A fast hand moves several times between two frames.
+    // A fast pointer moves several times between two frames.
     const all = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
     for (const each of all.length ? all : [event]) extend(locate(each));
   });

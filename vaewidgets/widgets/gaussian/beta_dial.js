@@ -15,8 +15,8 @@ import { makeRates, makeRows, makeTradeOff, nearestStop } from "./beta_stops.js"
 /** @typedef {(values: Partial<BetaTraits>) => void} Change */
 /** @typedef {"beta" | "noise"} Knob */
 
-// What the knobs reach, and what may be typed, as in beta_dial.py.
-const NOISES = [1 / 16, 2], DOMAIN = [2 ** -10, 2 ** 10], AXIS = [2 ** -6, 2 ** 4];
+// What the slider of the noise and the axis of the variances range over.
+const NOISES = [1 / 16, 2], AXIS = [2 ** -6, 2 ** 4];
 const VARIANCES = ["1/64", "1/32", "1/16", "1/8", "1/4", "1/2", "1", "2", "4", "8", "16"];
 
 /** @type {(context: Context<BetaTraits>) => () => void} */
@@ -26,7 +26,7 @@ function render({ model, el }) {
   const betas = [Math.min(0.25, stops[0].beta), Math.max(8, stops[stops.length - 1].beta)];
   /** @type {Change} */
   const change = (values) => changeOf(model, values);
-  // The other knob gives way, as far as it can, where the product is to stay; returns what is to be said.
+  // Where the product is to stay, the other knob moves too, as far as it can. Returns a message if it cannot.
   /** @type {(name: Knob, other: Knob, called: string, range: number[]) => (value: number) => string} */
   const turn = (name, other, called, range) => (value) => {
     const wanted = snapped(value);
@@ -35,7 +35,7 @@ function render({ model, el }) {
       return "";
     }
     const product = model.get("beta") * model.get("noise");
-    const given = clamp(snapped(product / wanted), range), kept = clamp(snapped(product / given), DOMAIN);
+    const given = clamp(snapped(product / wanted), range), kept = clamp(snapped(product / given), model.get("domain"));
     change({ [name]: kept, [other]: given });
     return Math.abs(kept / wanted - 1) < 1e-6 ? "" : `${called} can go no further: beta \u00b7 s\u00b2 is kept`;
   };
@@ -105,7 +105,7 @@ function render({ model, el }) {
   ]);
 }
 
-// Steps of a 32nd of an octave. A slider counts in logarithms, and rounds: a dimension drowns exactly at its level.
+// Steps of a 32nd of an octave. A slider counts in logarithms and rounds, but a dimension drowns exactly at its level.
 const OCTAVE = 32;
 /** @type {(value: number) => number} */
 function snapped(value) {
@@ -120,7 +120,7 @@ function snapped(value) {
 function makeDialKnobs(model, parent, change, options) {
   const knobs = options.map(({ range, ...rest }) => makeKnob(parent, {
     // A little less than the step, or rounding may leave the last one out.
-    ...rest, range, domain: DOMAIN, log: true, step: (Math.log10(2) / OCTAVE) * (1 - 1e-9),
+    ...rest, range, domain: model.get("domain"), log: true, step: (Math.log10(2) / OCTAVE) * (1 - 1e-9),
   }));
   const check = htmlElement("label", parent, "vw-check");
   const box = htmlElement("input", check, "", { type: "checkbox" });
@@ -160,7 +160,7 @@ function makeWater(model, parent, change, betas) {
   const handle = makeHandle(chart, {
     label: "the water level: arrow keys move beta",
     at: () => [count + 0.45, level()],
-    move: (_, v, dragged) => change({ beta: clamp(v / model.get("noise"), dragged ? betas : DOMAIN) }),
+    move: (_, v, dragged) => change({ beta: clamp(v / model.get("noise"), dragged ? betas : model.get("domain")) }),
     step: () => [0, level() * (2 ** (1 / OCTAVE) - 1)],
     text: () => `beta times s squared = ${brief(level())}`,
   });

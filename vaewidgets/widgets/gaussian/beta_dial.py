@@ -1,37 +1,35 @@
-"""BetaDial: what beta does, in a linear model that is solved and in VAEs that were trained."""
+"""BetaDial: the effect of beta, in a solved linear model and in trained VAEs."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 import traitlets
+from torch import Tensor
 
+from vaewidgets.data.dataset import Images
 from vaewidgets.io.checkpoints import stated_dataset
 from vaewidgets.models.linear_gaussian import water_filling
+from vaewidgets.models.vae import VAE
 from vaewidgets.widgets._core.page_module import PageModule
 from vaewidgets.widgets._core.traits import Bounded
 from vaewidgets.widgets._core.view_panel import ViewPanel
 
 from .beta_stops import Stop, draw_pictures, make_stops
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from torch import Tensor
-
-    from vaewidgets.data.dataset import Images
-    from vaewidgets.models.vae import VAE
-
 #: Variances of the linear model's data along its principal axes.
 EIGENVALUES = (9.0, 4.0, 1.0, 0.25, 0.25, 0.25)
-#: Pictures in a row.
+#: Number of pictures in a row.
 COUNT = 8
+#: What beta and the noise range over.
+DOMAIN = (2.0**-10, 2.0**10)
 
 
 class BetaView(PageModule):
-    """The page's side of a `BetaDial`.
+    """The page's part of a `BetaDial`.
 
     Attributes
     ----------
@@ -44,7 +42,11 @@ class BetaView(PageModule):
     originals : bool
         Whether the first row shows the images themselves.
     asked : list (what, count)
-        "images" or "samples" when the page asks for others; the count tells two askings apart.
+        "images" or "samples" if the page asks for others; the count makes each request another value.
+    domain : list of 2 floats
+        What beta and the noise range over.
+    dataset : str
+        Name of the data set that the models were trained on.
     """
 
     _module = "gaussian/beta_dial.js"
@@ -59,29 +61,30 @@ class BetaView(PageModule):
     originals = traitlets.Bool(False).tag(sync=True)
     dataset = traitlets.Unicode("").tag(sync=True)
     asked: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    domain = traitlets.List(traitlets.Float(), list(DOMAIN)).tag(sync=True)
 
 
 class BetaDial(ViewPanel):
-    """Turn beta, and watch dimensions drown: in a linear model that is solved, and in trained VAEs.
+    """Change beta, and see dimensions collapse: in a solved linear model, and in trained VAEs.
 
-    Left, the best linear beta-VAE for data with the variances 9, 4, 1, .25, .25, .25: water stands at
-    beta * s^2, and what is above it is told, in bits. Right, the same dial over checkpoints, each trained
-    with its own beta: no formula moves their pictures.
+    On the left is the best linear beta-VAE for data with the variances 9, 4, 1, .25, .25, .25. Water stands
+    at beta * s^2, and the code tells only what is above it, in bits. On the right are checkpoints, each
+    trained with its own beta: no formula changes their pictures.
 
     Parameters
     ----------
     models : dict of {beta: VAE}, optional
-        Bernoulli VAEs, alike but for beta. By default six of ten latents, trained on MNIST, which ship with
-        the package.
+        Bernoulli VAEs that differ only in beta. By default the six pretrained ones of ten latents, on MNIST.
     images : Images or Tensor of shape (N, C, H, W), optional
-        To measure the models on. Without them they must carry an atlas and figures, as those that ship do.
-    beta, noise, linked, row, seed
-        Where to start; see the attributes.
+        The models are measured on them. Without images the models must carry an atlas and figures, as the
+        pretrained ones do.
+    **traits
+        The attributes beta, noise, linked, row and seed to begin with, or traits of `VBox`.
 
     Attributes
     ----------
     beta : float
-        The weight of the KL. The trained models are shown at the nearest stop (`stop`), by its logarithm.
+        The weight of the KL. Of the trained models the nearest one, by the logarithm, is shown (`stop`).
     noise : float
         s^2, the variance of a pixel of the linear decoder.
     linked : bool
@@ -89,25 +92,41 @@ class BetaDial(ViewPanel):
     row : int
         The first of the test images whose reconstructions are shown.
     seed : int
-        Of the samples.
+        Seed of the samples.
     level : float
         beta * s^2.
     bits, left : tuple of 6 floats
-        What the linear model tells of each dimension, bits, and the squared error that is left of it.
+        Rate of each dimension of the linear model, bits, and the squared error that is left.
     stop : Stop
         The trained model that is shown: its beta, distortion and rate (nats), KL per dimension, active units.
     stops : list of Stop
+        All trained models, in the order of beta.
 
     Raises
     ------
     ValueError, TypeError
-        Models that do not go together, or of which nothing is known; a value out of its range.
+        The models do not fit together, or carry no figures; a value is out of its range.
     IndexError
-        A row that is not there.
+        There is no such row.
+
+    References
+    ----------
+    Lucas et al. 2019 (arXiv 1911.02469): the linear VAE. Cover & Thomas 2006, "Elements of Information
+    Theory", section 10.3.3: reverse water-filling. Alemi et al. 2018 (arXiv 1711.00464): rate and distortion.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> models = {beta: vw.VAE(2, (1, 4, 4), hidden=(4,), seed=0) for beta in (1, 4)}
+    >>> dial = vw.BetaDial(models, torch.zeros(10, 1, 4, 4), beta=4, noise=0.25)
+    >>> dial
+    BetaDial(beta=4, level=1, bits=2.585, trained=4)
+    >>> [round(bits, 3) for bits in dial.bits]
+    [1.585, 1.0, 0.0, 0.0, 0.0, 0.0]
     """
 
-    beta = Bounded(1.0, 2.0**-10, 2.0**10)
-    noise = Bounded(0.25, 2.0**-10, 2.0**10)
+    beta = Bounded(1.0, *DOMAIN)
+    noise = Bounded(0.25, *DOMAIN)
     linked = traitlets.Bool(False)
     row = traitlets.Int(0)
     seed = Bounded(0, 0, 2**31 - 1)
@@ -125,8 +144,7 @@ class BetaDial(ViewPanel):
             dict(beta=s.beta, rate=s.rate, distortion=s.distortion, kl=list(s.kl), active=list(s.active))
             for s in self.stops
         ]
-        dataset = _dataset(self.stops[0].model)
-        self.hold(BetaView, "beta", "noise", "linked", stops=stops, dataset=dataset)
+        self.hold(BetaView, "beta", "noise", "linked", stops=stops, dataset=_dataset(self.stops[0].model))
         self.listen(self.view, lambda asked: self.other(asked[0]), "asked")
         own = ("beta", "noise", "linked", "row", "seed")
         start = {name: traits.pop(name) for name in own if name in traits}
@@ -142,27 +160,31 @@ class BetaDial(ViewPanel):
 
     @property
     def level(self) -> float:
-        """Where the water stands: beta * s^2."""
+        """The water level, beta * s^2."""
         return self.beta * self.noise
 
     @property
     def bits(self) -> tuple[float, ...]:
-        """What the linear model tells of each dimension, bits."""
+        """Rate of each dimension of the linear model, bits: max(0, log2(variance / level) / 2)."""
         nats = water_filling(torch.tensor(EIGENVALUES, dtype=torch.float64), self.level)
         return tuple((nats / math.log(2)).tolist())
 
     @property
     def left(self) -> tuple[float, ...]:
-        """The squared error that is left of each dimension of the linear model's data."""
+        """Squared error that is left in each dimension of the linear model: min(variance, level)."""
         return tuple(min(value, self.level) for value in EIGENVALUES)
 
     @property
     def stop(self) -> Stop:
-        """The trained model nearest to beta, by its logarithm; the lesser of two that are as near."""
+        """The trained model whose beta is nearest by the logarithm; of two the one with the smaller beta."""
         return min(self.stops, key=lambda stop: (round(abs(math.log2(stop.beta / self.beta)), 9), stop.beta))
 
     def other(self, what: str) -> None:
-        """Show other ones of `what`: "images", the next, or "samples".
+        """Show the next images or other samples.
+
+        Parameters
+        ----------
+        what : "images" or "samples"
 
         Raises
         ------
@@ -202,6 +224,6 @@ class BetaDial(ViewPanel):
 
 
 def _dataset(model) -> str:
-    """Name what a model was trained on, as people write it."""
+    """Return the usual spelling of the data set that a model was trained on."""
     name = stated_dataset(model) or "your images"
     return name.upper() if name == "mnist" else name

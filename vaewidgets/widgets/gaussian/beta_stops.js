@@ -13,17 +13,18 @@ import { setAttributes, svgElement } from "../_core/svg.js";
  * @typedef {{
  *   beta: number, noise: number, linked: boolean, eigenvalues: number[], stops: Stop[], pixels: DataView,
  *   shape: number[], originals: boolean, asked: [what: string, count: number] | [], dataset: string, caption: string,
+ *   domain: number[],
  * }} BetaTraits
  */
 
-// Where the dial stands among the stops, by the logarithm of beta; the lesser of two that are as near.
+// Index of the stop nearest to beta, by the logarithm; of two the one with the smaller beta.
 /** @type {(stops: Stop[], beta: number) => number} */
 export function nearestStop(stops, beta) {
   const distances = stops.map((stop) => Math.abs(Math.log2(stop.beta / beta)));
   return distances.findIndex((distance) => distance < Math.min(...distances) + 1e-9);
 }
 
-// Four or so: a small chart has room for short numbers.
+// About four ticks, because a small chart has space for few numbers.
 /** @type {(range: number[]) => Tick[]} */
 function ticksOf([low, high]) {
   const step = roundUp((high - low) / 4), first = Math.ceil(low / step);
@@ -108,7 +109,7 @@ export function makeRates(parent, stops) {
 
 const WIDTH = 448;
 
-// Rows of pictures, one canvas each. All stops' pixels are here: turning the dial asks nobody.
+// Rows of pictures, one canvas each. The page has the pixels of all stops, so that the dial needs no kernel.
 /** @param {Model<BetaTraits>} model @param {HTMLElement} parent */
 export function makeRows(model, parent) {
   /** @type {HTMLCanvasElement[]} */

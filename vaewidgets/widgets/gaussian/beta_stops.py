@@ -19,25 +19,27 @@ from vaewidgets.models.likelihoods import Bernoulli
 from vaewidgets.models.vae import VAE, in_eval_mode, unwrap
 from vaewidgets.widgets._core.model_lock import model_lock
 
-#: What ships with the package: the same VAE of ten latents, trained on MNIST with each of these.
+#: The beta of each pretrained model: the same VAE of ten latents, trained on MNIST.
 SHIPPED = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True)
 class Stop:
-    """One trained model of the dial, and what it measured on the test images.
+    """One trained model of the dial, measured on the test images.
 
     Attributes
     ----------
     beta : float
-        What it was trained with.
+        The weight of the KL in its training.
+    model : VAE
     distortion, rate : float
-        Means of -log p(x|z) and of the KL, nats per image. Minus their sum is the ELBO, whatever beta was.
+        Means of -log p(x|z) and of the KL, nats per image. Minus their sum is the ELBO, for every beta.
     kl : tuple of d floats
-        The rate of each latent dimension.
+        Rate of each latent dimension, nats.
     active : tuple of d bools
         Whether the mean of mu varies with the image (`metrics.active_units`).
     mu : Tensor of shape (N, d)
+        Means of the posteriors of the test images.
     """
 
     beta: float
@@ -50,13 +52,26 @@ class Stop:
 
 
 def make_stops(models: Mapping | None, images) -> tuple[list[Stop], Images | None]:
-    """Measure the models, in the order of beta; return the images too, where they are at hand.
+    """Measure the models, or read their figures from their files.
+
+    Parameters
+    ----------
+    models : dict of {beta: VAE} or None
+        The pretrained ones if None.
+    images : Images or Tensor of shape (N, C, H, W) or None
+
+    Returns
+    -------
+    list of Stop
+        In the order of beta.
+    Images or None
+        The images, if they are on this machine.
 
     Raises
     ------
     ValueError, TypeError
-        No models, a beta that is no positive number, models that do not go together, or of which nothing is
-        known.
+        There are no models, or beta is no positive number, or the models do not fit together or carry no
+        figures.
     """
     if models is None:
         models = {beta: pretrained(f"mnist-beta-{beta:g}") for beta in SHIPPED}
@@ -78,17 +93,18 @@ def make_stops(models: Mapping | None, images) -> tuple[list[Stop], Images | Non
 
 @in_eval_mode
 def draw_pictures(stop: Stop, originals: Tensor | None, rows: range, noise: Tensor, seed: int) -> np.ndarray:
-    """Decode what the dial shows of one stop: rows of pictures, one under the other.
+    """Decode the rows of pictures that the dial shows of one stop.
 
     Parameters
     ----------
     originals : Tensor of shape (n, C, H, W), optional
         The images of these rows of the atlas, for a row above the others.
     rows : range of n ints
+        Rows of the images to reconstruct.
     noise : Tensor of shape (n, d)
         z of the samples, the same for every stop.
     seed : int
-        Of the sampled pixels, the same for every stop too.
+        Seed of the sampled pixels, the same for every stop.
 
     Returns
     -------
@@ -141,6 +157,5 @@ def _measured(beta: float, model, images: Images) -> Stop:
 
 
 def _stop(beta: float, model, distortion: float, kl: list[float], mu: Tensor) -> Stop:
-    variance = active_units(mu)
-    active = tuple((variance.variance > 0.01).tolist())
+    active = tuple((active_units(mu).variance > 0.01).tolist())
     return Stop(float(beta), model, distortion, sum(kl), tuple(kl), active, mu)

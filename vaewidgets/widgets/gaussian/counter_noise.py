@@ -1,6 +1,6 @@
-"""Noise that Python and the page draw alike: a hash of a counter, so that a seed says everything.
+"""Noise that Python and the page draw alike: a hash of a counter, which depends on the seed alone.
 
-``counter_noise.js`` is its twin. For what no page has to draw again, a `torch.Generator` serves better.
+``counter_noise.js`` computes the same numbers. Where the page draws nothing, use a `torch.Generator`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def uniforms(seed: int, count: int) -> Tensor:
-    """Draw numbers strictly between 0 and 1.
+    """Draw uniform numbers strictly between 0 and 1.
 
     Parameters
     ----------
@@ -22,12 +22,17 @@ def uniforms(seed: int, count: int) -> Tensor:
     Returns
     -------
     Tensor of shape (count,), float64
-        Number i depends on the seed and on i alone: a longer row begins like a shorter one.
+        Number i depends only on the seed and on i, so that a longer row begins like a shorter one.
 
     Raises
     ------
     ValueError
-        A seed or a count that is out of range.
+        The seed or the count is out of range.
+
+    Examples
+    --------
+    >>> [round(u, 6) for u in uniforms(0, 3).tolist()]
+    [0.989303, 0.207428, 0.037981]
     """
     _check(seed, count)
     start = _hash(np.array([seed], dtype=np.uint32))
@@ -36,9 +41,18 @@ def uniforms(seed: int, count: int) -> Tensor:
 
 
 def normals(seed: int, count: int) -> Tensor:
-    """Draw standard normal numbers, by Box & Muller 1958: Tensor of shape (count,), float64.
+    """Draw standard normal numbers: Tensor of shape (count,), float64.
 
-    It takes the arguments of `uniforms`, and raises what that does.
+    It takes the arguments of `uniforms`, and raises the same errors.
+
+    References
+    ----------
+    Box & Muller 1958, "A Note on the Generation of Random Normal Deviates".
+
+    Examples
+    --------
+    >>> bool((normals(0, 5)[:3] == normals(0, 3)).all())
+    True
     """
     _check(seed, count)
     first, second = uniforms(seed, count + count % 2).view(-1, 2).unbind(1)
@@ -54,8 +68,8 @@ def _check(seed: int, count: int) -> None:
 
 
 def _hash(x: np.ndarray) -> np.ndarray:
-    """Mix the bits of 32-bit words: "triple32" of C. Wellons' hash-prospector, of nearly no bias."""
-    x = x + np.uint32(0x9E3779B9)  # 0 would stay 0
+    """Mix the bits of 32-bit words by "triple32" of C. Wellons' hash-prospector, which has little bias."""
+    x = x + np.uint32(0x9E3779B9)  # the hash of 0 is 0
     for shift, factor in ((17, 0xED5AD4BB), (11, 0xAC4C1B51), (15, 0x31848BAB)):
         x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
     return x ^ (x >> np.uint32(14))

@@ -1,4 +1,4 @@
-// GapBar in the page: q over the exact posterior, the bar log p(x) in two parts, and the bound L_k.
+// GapBar in the page: q over the exact posterior, log p(x) as a bar in two parts, and the bound L_k.
 
 import { makeChart, makeHandle } from "../_core/chart.js";
 import { htmlElement } from "../_core/elements.js";
@@ -18,6 +18,7 @@ import { makeHatch, setAttributes, svgElement } from "../_core/svg.js";
 /**
  * @typedef {{
  *   mean: number[], sigma: number[], angle: number, full: boolean, theta: number, x: number[], k: number, seed: number,
+ *   draws: number, ranges: { [name in "mean" | "sigma" | "angle" | "theta" | "x" | "k"]: number[] },
  * }} Traits
  */
 /** @typedef {(values: Partial<Traits>) => void} Change */
@@ -31,21 +32,17 @@ import { makeHatch, setAttributes, svgElement } from "../_core/svg.js";
 
 const KS = [1, 2, 5, 10, 20, 50, 100, 200, 500];
 const CURVE_KS = [1, 2, 3, 4, 5, 7, 10, 14, 20, 30, 50, 70, 100, 140, 200, 300, 500];
-const LAST_K = 500;
-// As in gap_bar.py.
-const DRAWS = 10000;
-const PLANE = 3.5, SIGMAS = [0.05, 2], MEANS = [-3.5, 3.5], XS = [-3, 3];
 
 /** @type {(context: Context<Traits>) => () => void} */
 function render({ model, el }) {
   el.classList.add("vw-gap");
   /** @type {Change} */
   const change = (values) => changeOf(model, values);
-  // Two moves of a knob may round to one k: then it takes the next.
+  // Two positions of a slider may round to the same k. Then the next k is taken.
   /** @type {(value: number) => void} */
   const changeK = (value) => {
-    const k = model.get("k"), wanted = clamp(Math.round(value), [1, LAST_K]);
-    change({ k: wanted !== k ? wanted : clamp(k + Math.sign(value - k), [1, LAST_K]) });
+    const k = model.get("k"), range = model.get("ranges").k, wanted = clamp(Math.round(value), range);
+    change({ k: wanted !== k ? wanted : clamp(k + Math.sign(value - k), range) });
   };
 
   const top = htmlElement("div", el, "vw-gap-top");
@@ -73,7 +70,7 @@ function render({ model, el }) {
   const draw = () => {
     if (model.get("seed") !== seed) {
       seed = model.get("seed");
-      epsilon = normals(seed, 2 * DRAWS);
+      epsilon = normals(seed, 2 * model.get("draws"));
     }
     const theta = model.get("theta"), full = model.get("full"), exact = solve({ theta, x: model.get("x") });
     const q = { mean: model.get("mean"), sigma: model.get("sigma"), angle: model.get("angle") };
@@ -89,7 +86,7 @@ function render({ model, el }) {
     turned.draw();
     drawK();
   };
-  // Values that one message brings are drawn once.
+  // Values of one message are drawn once.
   let due = false, closed = false;
   const soon = () => {
     if (due) return;
@@ -108,13 +105,13 @@ function render({ model, el }) {
   };
 }
 
-// How far below log p(x) the axes go: it rests while a hand moves q a little.
+// How far below log p(x) the axes go. It stays while q moves a little.
 /** @type {(gap: number) => number} */
 const depthFor = (gap) => 2 ** Math.ceil(Math.log2(Math.max(1, 1.25 * gap)));
 /** @type {(chart: Chart, logP: number, depth: number) => void} */
 function setDepth(chart, logP, depth) {
   const range = [logP - depth, logP + 0.12 * depth];
-  // Drawing axes anew takes longer than all the rest.
+  // Drawing the axes takes longer than all the rest.
   if (chart.y.range().join() !== range.join()) chart.setRange("y", range);
 }
 /** @type {(value: number, digits?: number) => string} */
@@ -124,10 +121,11 @@ const nats = (value, digits = 4) => fixed(value, digits);
 
 /** @param {Model<Traits>} model @param {HTMLElement} parent @param {Change} change */
 function makeGapPlane(model, parent, change) {
+  const ranges = model.get("ranges");
   const chart = makeChart({
     width: 384, height: 374, square: true,
     label: "The plane: ellipses of 1 and 2 sigma of q, over those of the exact posterior",
-    x: { title: "z1", range: [-PLANE, PLANE] }, y: { title: "z2", range: [-PLANE, PLANE] },
+    x: { title: "z1", range: ranges.mean }, y: { title: "z2", range: ranges.mean },
   });
   parent.appendChild(chart.svg);
   const unit = [[1, 0], [0, 1]];
@@ -152,7 +150,7 @@ function makeGapPlane(model, parent, change) {
       move: (u, v) => {
         const way = [u - model.get("mean")[0], v - model.get("mean")[1]], [a, b] = axis(i);
         const along = model.get("full") ? Math.hypot(...way) : a * way[0] + b * way[1];
-        change({ sigma: replaced(model.get("sigma"), i, clamp(along, SIGMAS)) });
+        change({ sigma: replaced(model.get("sigma"), i, clamp(along, ranges.sigma)) });
         if (model.get("full") && along > 1e-9) {
           const angle = Math.atan2(way[1], way[0]) / radians(1) - 90 * i;
           change({ angle: angle < -180 ? angle + 360 : angle });
@@ -167,7 +165,7 @@ function makeGapPlane(model, parent, change) {
   const meanHandle = makeHandle(chart, {
     label: "mean of q: arrow keys move it",
     at: () => model.get("mean"),
-    move: (u, v) => change({ mean: [u, v].map((value) => clamp(value, MEANS)) }),
+    move: (u, v) => change({ mean: [u, v].map((value) => clamp(value, ranges.mean)) }),
     step: [0.05, 0.05],
     anywhere: true,
     className: "vw-handle-mu",
@@ -188,7 +186,7 @@ function makeGapPlane(model, parent, change) {
       exact.forEach((path, k) => path.setAttribute("d", chart.ellipse(mean, covariance, 2 - k)));
       cloud.forEach((path, k) => path.setAttribute("d", chart.ellipse(q.mean, covarianceOf(q), k + 1)));
       [meanHandle, ...sigmaHandles].forEach((handle) => handle.place());
-      // A handle on top of the mean would be all that a hand can take.
+      // A handle on top of the mean would hide it from the pointer.
       sigmaHandles.forEach(({ ring }, i) => {
         ring.style.pointerEvents = q.sigma[i] * (chart.x(1) - chart.x(0)) < 10 ? "none" : "";
       });
@@ -247,9 +245,10 @@ function makeGapBar(parent) {
 
 /** @param {Model<Traits>} model @param {Node} parent @param {(k: number) => void} changeK */
 function makeClimb(model, parent, changeK) {
+  const range = model.get("ranges").k;
   const chart = makeChart({
     width: 266, height: 252, margin: { left: 44, right: 14 }, label: "The importance-weighted bound L_k over k",
-    x: { title: "k, samples in the bound L_k", range: [1, LAST_K], log: 10, ticks: [1, 2, 5, 10, 20, 50, 100, 500].map((value) => ({ value, text: String(value) })) },
+    x: { title: "k, samples in the bound L_k", range, log: 10, ticks: [1, 2, 5, 10, 20, 50, 100, 500].map((value) => ({ value, text: String(value) })) },
     y: { range: [-1, 0] },
   });
   parent.appendChild(chart.svg);
@@ -274,7 +273,7 @@ function makeClimb(model, parent, changeK) {
     /** @type {(state: State) => void} */
     draw({ logP, depth, bound: boundAt, estimate: estimateAt }) {
       setDepth(chart, logP, depth);
-      height.setAttribute("d", `M${chart.x(1)},${chart.y(logP)}H${chart.x(LAST_K)}`);
+      height.setAttribute("d", `M${chart.x(1)},${chart.y(logP)}H${chart.x(range[1])}`);
       curve.setAttribute("d", chart.line(CURVE_KS, CURVE_KS.map(boundAt)));
       KS.forEach((k, i) => {
         const estimate = estimateAt(k);
@@ -291,14 +290,14 @@ function makeClimb(model, parent, changeK) {
   };
 }
 
-// --- what no diagonal q can reach, for every turn of the model
+// --- the gap of the best diagonal q, for every angle of the model
 
 /** @param {Model<Traits>} model @param {Node} parent @param {Change} change */
 function makeTurned(model, parent, change) {
   const chart = makeChart({
     width: 444, height: 128, margin: { left: 52, right: 14, top: 8 },
     label: "The gap of the best diagonal q, for every theta",
-    x: { title: "theta, degrees: how far the model is turned", range: [0, 90], ticks: [0, 15, 30, 45, 60, 75, 90].map((value) => ({ value, text: String(value) })) },
+    x: { title: "theta, degrees: how far the model is turned", range: model.get("ranges").theta, ticks: [0, 15, 30, 45, 60, 75, 90].map((value) => ({ value, text: String(value) })) },
     y: { title: "nats", range: [0, 0.4], ticks: [0, 0.2, 0.4].map((value) => ({ value, text: value.toFixed(1) })) },
   });
   parent.appendChild(chart.svg);
@@ -313,7 +312,7 @@ function makeTurned(model, parent, change) {
   const handle = makeHandle(chart, {
     label: "theta: arrow keys turn the model",
     at: () => [model.get("theta"), at(model.get("theta"))],
-    move: (u) => change({ theta: clamp(Math.round(u), [0, 90]) }),
+    move: (u) => change({ theta: clamp(Math.round(u), model.get("ranges").theta) }),
     step: [1, 0],
     text: () => `theta = ${brief(model.get("theta"))} degrees`,
     anywhere: true,
@@ -327,6 +326,7 @@ function makeTurned(model, parent, change) {
  * @param {Model<Traits>} model @param {Node} parent @param {Change} change @param {(k: number) => void} changeK
  */
 function makeGapKnobs(model, parent, change, changeK) {
+  const ranges = model.get("ranges");
   const columns = ["the model, x and k", "q", "turning q"].map((name) => {
     const column = htmlElement("div", parent);
     htmlElement("div", column, "vw-title", { textContent: name });
@@ -345,31 +345,31 @@ function makeGapKnobs(model, parent, change, changeK) {
   };
   /**
    * @type {(
-   *   column: Node, label: string, name: "x" | "mean" | "sigma", range: number[], step: number, isLog?: boolean,
+   *   column: Node, label: string, name: "x" | "mean" | "sigma", step: number, isLog?: boolean,
    * ) => void}
    */
-  const pair = (column, label, name, range, step, isLog) => [0, 1].forEach((i) => knob(column, {
-    label: `${label}${i + 1}`, range, step, log: isLog,
+  const pair = (column, label, name, step, isLog) => [0, 1].forEach((i) => knob(column, {
+    label: `${label}${i + 1}`, range: ranges[name], step, log: isLog,
     get: () => model.get(name)[i], set: (value) => change({ [name]: replaced(model.get(name), i, value) }),
   }));
   knob(columns[0], {
-    label: "theta, \u00b0", range: [0, 90], step: 1,
+    label: "theta, \u00b0", range: ranges.theta, step: 1,
     get: () => model.get("theta"), set: (value) => change({ theta: value }),
   });
-  pair(columns[0], "x", "x", XS, 0.05);
+  pair(columns[0], "x", "x", 0.05);
   knob(columns[0], {
-    label: "k", range: [1, LAST_K], step: log([1, LAST_K], 270), log: true, whole: true,
+    label: "k", range: ranges.k, step: log(ranges.k, 270), log: true, whole: true,
     get: () => model.get("k"), set: changeK,
   });
-  pair(columns[1], "mu", "mean", MEANS, 0.05);
-  pair(columns[1], "sigma", "sigma", SIGMAS, log(SIGMAS, 160), true);
+  pair(columns[1], "mu", "mean", 0.05);
+  pair(columns[1], "sigma", "sigma", log(ranges.sigma, 160), true);
 
   const check = htmlElement("label", columns[2], "vw-check vw-knob");
   const box = htmlElement("input", check, "", { type: "checkbox" });
   check.append(" q may turn (full covariance)");
   box.addEventListener("change", () => change(box.checked ? { full: true } : { full: false, angle: 0 }));
   const angle = knob(columns[2], {
-    label: "angle, \u00b0", range: [-180, 180], step: 1,
+    label: "angle, \u00b0", range: ranges.angle, step: 1,
     get: () => model.get("angle"), set: (value) => change({ angle: value }),
   });
   const buttons = htmlElement("div", columns[2], "vw-buttons");
@@ -396,7 +396,7 @@ function makeGapKnobs(model, parent, change, changeK) {
 function makeGapLines(parent) {
   /** @type {{ [name: string]: HTMLElement }} */
   const numbers = {};
-  // Words, and in lists the names of numbers.
+  // Text, and in lists the names of numbers.
   /** @type {(...parts: (string | [name: string])[]) => HTMLElement} */
   const line = (...parts) => {
     const row = htmlElement("div", parent);

@@ -1,4 +1,4 @@
-"""GapBar: a bar of the height log p(x), split into what q reaches and what it misses."""
+"""GapBar: log p(x) as a bar, split into the ELBO of a q and the gap that is left."""
 
 from __future__ import annotations
 
@@ -25,14 +25,18 @@ from vaewidgets.widgets._core.view_panel import ViewPanel
 
 from .counter_noise import normals
 
-#: Draws of q that the importance-weighted bound is estimated from, k at a time. As in gap_bar.js.
+#: Number of draws of q from which the importance-weighted bound is estimated, k at a time.
 DRAWS = 10_000
-LARGEST_K = 500
+#: s^2 of the model.
 NOISE = 0.5
+#: What the traits, and the controls in the page, range over.
+RANGES = dict(
+    mean=(-3.5, 3.5), sigma=(0.05, 2.0), angle=(-180.0, 180.0), theta=(0.0, 90.0), x=(-3.0, 3.0), k=(1, 500)
+)
 
 
 class GapView(PageModule):
-    """The page's side of a `GapBar`: it draws, computes, and is where a hand moves things."""
+    """The page's part of a `GapBar`: it computes, draws and is dragged."""
 
     _module = "gaussian/gap_bar.js"
     mean = traitlets.List(traitlets.Float()).tag(sync=True)
@@ -43,19 +47,21 @@ class GapView(PageModule):
     x = traitlets.List(traitlets.Float()).tag(sync=True)
     k = traitlets.Int(1).tag(sync=True)
     seed = traitlets.Int(0).tag(sync=True)
+    draws = traitlets.Int(DRAWS).tag(sync=True)
+    ranges = traitlets.Dict(RANGES).tag(sync=True)
 
 
 class GapBar(ViewPanel):
-    """Deform q over the exact posterior of a linear model and see how far its ELBO falls short of log p(x).
+    """Deform q over the exact posterior of a linear model, and see how far its ELBO is below log p(x).
 
-    The model is p(z) = N(0, I), p(x|z) = N(W z, s^2 I) with W = diag(2, .5) R(theta) and s^2 = .5: all is
-    known in closed form, or by quadrature, and computed in the page. log p(x) does not depend on theta, but
-    the posterior does: a diagonal q reaches it at 0 degrees, and is .356883 nats short of it at 45.
+    The model is p(z) = N(0, I), p(x|z) = N(W z, s^2 I) with W = diag(2, .5) R(theta) and s^2 = .5. All
+    numbers are computed in the page, in closed form or by quadrature. log p(x) does not depend on theta, but
+    the posterior does: a diagonal q equals it at 0 degrees, and leaves a gap of .356883 nats at 45 degrees.
 
     Parameters
     ----------
-    mean, sigma, angle, full, theta, x, k, seed
-        Where to start; see the attributes.
+    **traits
+        The attributes to begin with, or traits of `VBox`.
 
     Attributes
     ----------
@@ -64,22 +70,27 @@ class GapBar(ViewPanel):
     sigma : tuple of 2 floats
         Its standard deviations along its own axes.
     angle : float
-        How far its axes are turned, degrees. 0 makes it diagonal, which is all that a VAE's encoder can say.
+        Angle of these axes, degrees. At 0 q is diagonal, as that of a VAE's encoder.
     full : bool
-        Whether q may turn. False sets angle to 0, and another angle sets it to True.
+        Whether q may turn. False sets angle to 0; another angle sets this to True.
     theta : float
-        How far the model is turned, degrees, from 0 to 90.
+        Angle of the model, degrees, from 0 to 90.
     x : tuple of 2 floats
-        What is observed.
+        The observation.
     k : int
-        Samples in the importance-weighted bound L_k, from 1 to 500.
+        Number of samples in the importance-weighted bound L_k, from 1 to 500.
     seed : int
-        Of the 10,000 draws that L_k is estimated from.
+        Seed of the 10,000 draws from which L_k is estimated.
 
     Raises
     ------
     ValueError, TypeError
-        A value out of its range or of another kind; a misspelled keyword.
+        A value is out of its range or of another kind; a keyword is misspelled.
+
+    References
+    ----------
+    Tipping & Bishop 1999, "Probabilistic Principal Component Analysis": the posterior. Burda et al. 2016
+    (arXiv 1509.00519), equation 8: L_k. Cremer et al. 2018 (arXiv 1801.03558): the gap.
 
     Examples
     --------
@@ -90,13 +101,13 @@ class GapBar(ViewPanel):
     0.356883
     """
 
-    mean = Pair((0.0, 0.0), -3.5, 3.5)
-    sigma = Pair((0.6, 0.6), 0.05, 2.0)
-    angle = Bounded(0.0, -180.0, 180.0)
+    mean = Pair((0.0, 0.0), *RANGES["mean"])
+    sigma = Pair((0.6, 0.6), *RANGES["sigma"])
+    angle = Bounded(0.0, *RANGES["angle"])
     full = traitlets.Bool(False)
-    theta = Bounded(30.0, 0.0, 90.0)
-    x = Pair((1.0, 0.5), -3.0, 3.0)
-    k = Bounded(1, 1, LARGEST_K)
+    theta = Bounded(30.0, *RANGES["theta"])
+    x = Pair((1.0, 0.5), *RANGES["x"])
+    k = Bounded(1, *RANGES["k"])
     seed = Bounded(0, 0, 2**31 - 1)
 
     def __init__(self, **traits: Any) -> None:
@@ -105,7 +116,7 @@ class GapBar(ViewPanel):
         self.hold(GapView, *names)
         start = {name: traits.pop(name) for name in names if name in traits}
         super().__init__([self.view], **traits)
-        # In this order: False takes the angle back.
+        # In this order, because full=False must reset an angle.
         self.observe(self._on_full, "full")
         self.observe(self._on_angle, "angle")
         for name, value in start.items():
@@ -136,12 +147,12 @@ class GapBar(ViewPanel):
 
     @property
     def q(self) -> Normal:
-        """The q on the plane."""
+        """The present q."""
         return Normal(_numbers(self.mean), _turn(self.angle) @ _numbers(self.sigma).diag())
 
     @property
     def log_p(self) -> float:
-        """The height of the bar, log p(x), nats."""
+        """log p(x), the height of the bar, nats."""
         return self.model.log_evidence(_numbers(self.x)).item()
 
     @property
@@ -151,7 +162,7 @@ class GapBar(ViewPanel):
 
     @property
     def gap(self) -> float:
-        """KL(q || p(z|x)), nats: what the ELBO misses of log p(x)."""
+        """KL(q || p(z|x)) = log p(x) - ELBO, nats."""
         return kl(self.q, self.posterior).item()
 
     @property
@@ -160,27 +171,30 @@ class GapBar(ViewPanel):
         return diagonal_gap(self.posterior).item()
 
     def bound(self, k: int | None = None) -> float:
-        """Compute the importance-weighted bound L_k by quadrature, nats; at the present k if None."""
+        """Compute the importance-weighted bound L_k, nats, by quadrature; k is the panel's if None."""
         return self.log_p - shortfall(self.q, self.posterior, self._check_k(k))
 
     def estimate(self, k: int | None = None) -> Estimate:
-        """Estimate L_k from the draws of `seed`, as without a solved model; k is the panel's if None."""
+        """Estimate L_k, nats, from the draws of `seed`, as one must without a solved model.
+
+        k is the panel's if it is None.
+        """
         epsilon = normals(self.seed, 2 * DRAWS).view(-1, 2)
         return estimate_bound(self.model.log_weights(_numbers(self.x), self.q, epsilon), self._check_k(k))
 
     def best_diagonal(self) -> None:
-        """Take q to the best there is with a diagonal covariance."""
+        """Set q to the diagonal Gaussian with the smallest gap."""
         best = best_diagonal(self.posterior)
         with self.view.hold_sync():
             self.angle = 0.0
             self.mean, self.sigma = best.mean, best.root.diagonal()
 
     def match_posterior(self) -> None:
-        """Take q to the exact posterior, turned as that is: then the gap is 0."""
+        """Set q to the exact posterior, its axes turned: then the gap is 0."""
         p = self.posterior
         variances, axes = torch.linalg.eigh(p.covariance)
         with self.view.hold_sync():
-            # The longer axis first, and pointing to the right.
+            # The longer axis comes first, and points to the right.
             u, v = axes[:, 1].tolist()
             self.full = True
             self.angle = math.degrees(math.atan2(v, u) if u > 0 else math.atan2(-v, -u))

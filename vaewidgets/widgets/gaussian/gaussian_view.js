@@ -1,8 +1,8 @@
-// One cloud q = N(mu, diag(sigma^2)) on the plane, and the hands that move it.
+// One Gaussian q = N(mu, diag(sigma^2)) on the plane, and the controls that move it.
 //
-// What panels about one cloud have in common: the plane with the prior's circles and the cloud's ellipses, a
-// slider with a box to type in, and canvases that show decoded points. The widget model's `mu` and `sigma` are
-// the truth; `change` is how a hand writes them.
+// The common part of panels about one Gaussian: the plane with the prior's circles and the ellipses of q, sliders with
+// a box to type in, and canvases that show decoded points. The widget model's `mu` and `sigma` are the source of truth;
+// `change` writes them.
 
 import { makeChart, makeHandle } from "../_core/chart.js";
 import { makeNetwork } from "../_core/network.js";
@@ -24,11 +24,11 @@ import { setAttributes } from "../_core/svg.js";
 /** @typedef {(values: { mu?: number[], sigma?: number[] }) => void} Change */
 /** @typedef {{ width: number, label: string, change: Change }} CloudOptions */
 
-// What a slider reaches, and what may be typed: sigma as GaussianPanel has it.
+// What the sliders range over, and what may be typed. A test compares SIGMA_DOMAIN with what Python accepts.
 const MU_RANGE = [-5, 5], MU_DOMAIN = [-1e6, 1e6];
 const SIGMA_RANGE = [0.001, 100], SIGMA_DOMAIN = [1e-6, 1e6];
 
-// The plane. `change({mu, sigma})` is given what a hand moved.
+// The plane. A drag calls `change({mu, sigma})`.
 /** @param {Model<CloudTraits>} model @param {CloudOptions} options */
 export function makeCloud(model, { width, label, change }) {
   const frame = htmlElement("div", null, "vw-cloud");
@@ -74,7 +74,7 @@ export function makeCloud(model, { width, label, change }) {
     anywhere: true,
     className: "vw-handle-mu",
   });
-  // Where they overlap the hand gets sigma; mu can be taken from everywhere else.
+  // Where they overlap, sigma is dragged; mu can be dragged from everywhere else.
   sigmaHandles.forEach(({ ring }) => chart.above.append(ring));
   const handles = [muHandle, ...sigmaHandles];
 
@@ -86,7 +86,7 @@ export function makeCloud(model, { width, label, change }) {
     drawDots();
   }
 
-  // The means of all images, faint: SVG would take too long for thousands.
+  // The means of all images, faint. On a canvas, because SVG would take too long for thousands.
   function drawDots() {
     const ratio = window.devicePixelRatio || 1, { left, top, width: across, height: up } = chart.area;
     Object.assign(dots.style, { left: `${left}px`, top: `${top}px`, width: `${across}px`, height: `${up}px` });
@@ -100,8 +100,7 @@ export function makeCloud(model, { width, label, change }) {
     }
   }
 
-  // The axes about the cloud, or about the prior. Not while a hand is on the plane: it would pull the
-  // ground from under it.
+  // The axes about q, or about the prior. They do not move during a drag, which would then go elsewhere.
   let near = false, held = false;
   const letGo = () => { held = false; };
   chart.svg.addEventListener("pointerdown", () => { held = true; });
@@ -123,7 +122,7 @@ export function makeCloud(model, { width, label, change }) {
     const covariance = [[sigma[0] ** 2, 0], [0, sigma[1] ** 2]];
     ellipses.forEach((ellipse, k) => ellipse.setAttribute("d", chart.ellipse(mu, covariance, k + 1)));
     handles.forEach((handle) => handle.place());
-    // A handle on top of mu would be all that a hand can take.
+    // A handle on top of mu would hide it from the pointer.
     sigmaHandles.forEach(({ ring }, i) => {
       const along = chart[i ? "y" : "x"];
       const apart = Math.abs(along(mu[i] + sigma[i]) - along(mu[i]));

@@ -1,4 +1,4 @@
-"""What panels about one cloud q = N(mu, diag(sigma^2)) on a plane share, in the kernel and in the page."""
+"""The common part of panels about one Gaussian q = N(mu, diag(sigma^2)) on a plane."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 
 class GaussianView(PageNetwork):
-    """The page's side of a `GaussianPanel`: it draws the cloud, and a hand moves it there.
+    """The page's part of a `GaussianPanel`: it draws q, and q is dragged there.
 
     Attributes
     ----------
     mu, sigma : list of 2 floats
     pixels, shape : bytes, list (H, W, channels)
-        What the kernel decoded of the panel's points, one after the other, where the page cannot.
+        Pictures of the panel's points that the kernel decoded, one after the other, if the page cannot.
     points : bytes
-        float32 (N, 2): dots behind the cloud.
+        Dots behind the ellipses, float32 (N, 2).
     reach : float
-        How far the plane's axes go to each side of 0.
+        Half the length of the plane's axes, which have 0 in their middle.
     """
 
     mu = traitlets.List(traitlets.Float()).tag(sync=True)
@@ -44,9 +44,16 @@ class GaussianView(PageNetwork):
 
 
 class GaussianPanel(ViewPanel):
-    """A panel whose truth is one cloud, held the same in the kernel and in the page.
+    """A panel whose source of truth is one Gaussian, kept equal in the kernel and in the page.
 
-    Subclasses hand a `GaussianView` to `hold` before ``super().__init__``, and call `begin` after it.
+    Subclasses call `choose_model`, and pass a `GaussianView` to `hold`, before ``super().__init__``, and call
+    `begin` after it.
+
+    Attributes
+    ----------
+    mu, sigma : tuple of 2 floats
+    model : VAE
+    view : GaussianView
     """
 
     latent_dim = 2
@@ -55,7 +62,15 @@ class GaussianPanel(ViewPanel):
     sigma = Sigma((1.0, 1.0))
 
     def choose_model(self, model: EncoderDecoder | None) -> EncoderDecoder:
-        """Check the model, or take the pretrained one if it is None."""
+        """Check the model and keep it; the pretrained one if it is None.
+
+        Raises
+        ------
+        TypeError
+            The model has no encoder, decoder or prior.
+        ValueError
+            It has not two latent dimensions.
+        """
         chosen = cast("EncoderDecoder", pretrained("mnist-vae-2d")) if model is None else model
         name = type(self).__name__
         for method in ("encode", "decode"):
@@ -73,17 +88,17 @@ class GaussianPanel(ViewPanel):
         return chosen
 
     def begin(self) -> None:
-        """Decode where the page cannot, from now on, and hear of a model that trains."""
+        """From now on decode for the page where it cannot, and follow the training of the model."""
         self.observe(self._decode_points, ["mu", "sigma", "epsilon"])
         self._decode_points()
         follow(self.model, self)
 
     def decoded_points(self) -> np.ndarray:
-        """List the points that the panel shows decoded, (N, 2)."""
+        """List the points whose pictures the panel shows, ndarray of shape (N, 2)."""
         raise NotImplementedError
 
     def weights_changed(self) -> None:
-        """Show what the model decodes with the weights of now."""
+        """Decode with the present weights: another panel trains the model."""
         with self._lock:
             self.view.refresh()
         self._decode_points()
@@ -103,5 +118,5 @@ class GaussianPanel(ViewPanel):
 
 
 def button(text: str, icon: str, tooltip: str, width: str) -> widgets.Button:
-    """Make a button as the panels have them."""
+    """Make a button in the style of the panels."""
     return widgets.Button(description=text, icon=icon, tooltip=tooltip, layout=dict(width=width))

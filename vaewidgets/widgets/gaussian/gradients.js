@@ -1,4 +1,4 @@
-// The two gradients of E f(z), draw by draw and exactly. As `noise_knob.py` has them.
+// Both estimators of the gradient of E f(z), draw by draw, and their exact values: those of `noise_knob.py`.
 
 // f(z) = z^2 + sin z with z = mu + sigma e, mu = phi^3, sigma = e^phi: one draw of d/dphi E f(z) by each estimator.
 /** @type {(phi: number, e: number) => number} */

@@ -1,8 +1,8 @@
-// What a cloud N(mu, sigma^2) pays against N(0, 1), per axis and in nats. As `kl_lab.py` has it.
+// The KL of N(mu, sigma^2) to N(0, 1), per axis and in nats, as in `kl_lab.py`.
 
 import { normalCdf } from "../_core/normal.js";
 
-// Its KL is offset + shape. expm1 keeps the shape's cost accurate, and never negative, near sigma = 1.
+// The KL is offset + shape. expm1 keeps the shape accurate, and never negative, near sigma = 1.
 /** @type {(mu: number, sigma: number) => { offset: number, shape: number, kl: number }} */
 export function klParts(mu, sigma) {
   const logvar = 2 * Math.log(sigma);
@@ -17,7 +17,7 @@ function klQuadratic(mu, sigma) {
   return [Math.expm1(logvar) / 2, mu * sigma, (mu * mu - logvar) / 2];
 }
 
-// Where q = p, in e, in order; 0, 1 or 2 places.
+// The values of e at which q = p, in order; 0, 1 or 2 of them.
 /** @type {(mu: number, sigma: number) => number[]} */
 export function klRoots(mu, sigma) {
   const [a, b, c] = klQuadratic(mu, sigma);

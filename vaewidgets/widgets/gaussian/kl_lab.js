@@ -1,4 +1,4 @@
-// KLLab in the page: a cloud under the hand, what it pays, and where on the axis it pays it.
+// KLLab in the page: a Gaussian that is dragged, its KL to the prior, and the integrand of the KL along an axis.
 
 import { makeChart } from "../_core/chart.js";
 import { makeCloud, makeCloudKnobs, makePictures } from "./gaussian_view.js";
@@ -140,7 +140,7 @@ function makeCosts(parent) {
   };
 }
 
-// q ln(q/p) along one axis; what is above zero and what is below are shaded apart.
+// q ln(q/p) along one axis. The areas above and below zero have different shades.
 /** @param {Model<Traits>} model @param {HTMLElement} parent @param {(values: Partial<Traits>) => void} change */
 function makeIntegrand(model, parent, change) {
   const group = uniqueId("axis");
@@ -205,7 +205,7 @@ function makeIntegrand(model, parent, change) {
   return { draw };
 }
 
-// About the prior where that is fair to q; else about q. Ends double: they rest while a hand moves a little.
+// The axis is about the prior if q is visible there, else about q. Its ends double, so that they stay in a short drag.
 /** @type {(mu: number, sigma: number) => number[]} */
 function integrandRange(mu, sigma) {
   /** @type {(needed: number) => number} */

@@ -1,17 +1,22 @@
-"""KLLab: one cloud against the prior, what it pays for being another, and what a real digit's cloud pays."""
+"""KLLab: the KL of one Gaussian to the prior, split by axis, and that of the posterior of an image."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ipywidgets as widgets
 import numpy as np
+import torch
 import traitlets
+from torch import Tensor
 
+from vaewidgets.data.dataset import Images
 from vaewidgets.data.pixels import to_uint8
 from vaewidgets.io.checkpoints import stated_dataset
+from vaewidgets.models.objectives import kl
 from vaewidgets.widgets._core.canvas import ImageCanvas
 from vaewidgets.widgets._core.encoded import Encoded
 from vaewidgets.widgets._core.panel import format_point, note_html
@@ -20,29 +25,42 @@ from vaewidgets.widgets._core.plane import REACH
 from .gaussian_view import GaussianPanel, GaussianView, button
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
-
-    from vaewidgets.data.dataset import Images
     from vaewidgets.models.protocols import EncoderDecoder
+
+T = TypeVar("T")
 
 
 def parts(mu: float, sigma: float) -> tuple[float, float]:
     """Split KL(N(mu, sigma^2) || N(0, 1)) into offset mu^2/2 and shape (sigma^2 - 1 - ln sigma^2)/2, nats.
 
-    Kingma & Welling 2014 (arXiv 1312.6114), appendix B. Both are never negative, and 0 only at mu = 0 and
-    sigma = 1.
+    Neither is negative. The offset is 0 only at mu = 0, the shape only at sigma = 1.
+
+    References
+    ----------
+    Kingma & Welling 2014 (arXiv 1312.6114), appendix B.
+
+    Examples
+    --------
+    >>> offset, shape = parts(1.0, 0.5)
+    >>> offset, round(shape, 6)
+    (0.5, 0.318147)
     """
     logvar = 2 * math.log(sigma)
     return mu * mu / 2, (math.expm1(logvar) - logvar) / 2
 
 
 def areas(mu: float, sigma: float) -> tuple[float, float]:
-    """Compute the areas of q ln(q/p) above and below zero, nats; the second is negative, their sum the KL.
+    """Compute the areas of q ln(q/p) above and below zero, nats, for q = N(mu, sigma^2), p = N(0, 1).
 
-    With z = mu + sigma e, ln(q/p) is a quadratic a e^2 + b e + c, and an integral of it under the normal
-    density is (a + c) Phi(e) - (a e + b) phi(e) between the roots.
+    The second is not positive, and their sum is the KL. With z = mu + sigma e, ln(q/p) is a quadratic
+    a e^2 + b e + c. Its integral under the standard normal density is (a + c) Phi(e) - (a e + b) phi(e),
+    taken between the roots.
+
+    Examples
+    --------
+    >>> above, below = areas(1.0, 0.5)
+    >>> above > 0 > below, round(above + below, 6)
+    (True, 0.818147)
     """
     logvar = 2 * math.log(sigma)
     a, b, c = math.expm1(logvar) / 2, mu * sigma, (mu * mu - logvar) / 2
@@ -55,49 +73,53 @@ def areas(mu: float, sigma: float) -> tuple[float, float]:
 
 
 class KLView(GaussianView):
-    """The page's side of a `KLLab`."""
+    """The page's part of a `KLLab`."""
 
     _module = "gaussian/kl_lab.js"
     axis = traitlets.Unicode("z1").tag(sync=True)
 
 
 class KLLab(GaussianPanel):
-    """Move and stretch a cloud q = N(mu, diag(sigma^2)) and read what it pays against the prior N(0, I).
+    """Move and stretch a Gaussian q = N(mu, diag(sigma^2)), and read its KL to the prior N(0, I).
 
-    Drag mu, and sigma by the rings on the ellipse, or use the sliders: everything is worked out in the
-    page. Then take the cloud that the trained encoder gives a test digit.
+    Drag mu, or sigma by the rings on the ellipse, or use the sliders. All numbers are computed in the page.
+    Then choose a test image: q becomes the posterior that the trained encoder gives it.
 
     Parameters
     ----------
     model : VAE, optional
         With two latent dimensions; ``vw.pretrained("mnist-vae-2d")`` if None.
     images : Images or Tensor of shape (N, C, H, W), optional
-        Whose clouds to choose from. Without them those of the atlas that a pretrained model carries.
+        Their posteriors can be chosen. Without images those in the atlas of a pretrained model.
     mu, sigma : 2 numbers
         Where to start.
+    axis, row
+        See the attributes.
+    **layout
+        Traits of `VBox`.
 
     Attributes
     ----------
     mu, sigma : tuple of 2 floats
-        The truth. Assign lists, arrays or tensors; observe them; link them to another panel's.
+        The source of truth. Assign lists, arrays or tensors; observe them; link them to another panel's.
     axis : "z1" or "z2"
-        Whose integrand is drawn.
+        The axis whose integrand is drawn.
     row : int or None
-        The test image whose cloud this is; None once the cloud has moved. Assign one to take its cloud.
+        The test image whose posterior q is; None once q has moved. Assign a row to take its posterior.
     kl, offset, shape : tuple of 2 floats
-        What each axis pays, nats: kl = offset + shape.
+        KL of each axis, nats: kl = offset + shape.
     areas : tuple of 2 pairs of floats
-        For each axis the areas of q ln(q/p) above and below zero, nats; they sum to its kl.
+        For each axis the areas of q ln(q/p) above and below zero, nats. Their sum is its kl.
     image : ndarray of shape (H, W) or (H, W, 3), uint8
-        What the decoder makes of mu.
+        The decoded picture of mu.
 
     Raises
     ------
     ValueError, TypeError
-        A model without encoder or prior, or not of two latent dimensions; images that do not fit it; sigma
-        that is not positive; a misspelled keyword.
+        The model has no encoder or prior, or not two latent dimensions; images do not fit it; sigma is not
+        positive; a keyword is misspelled.
     IndexError
-        A row that is not there.
+        There is no such row.
 
     Examples
     --------
@@ -126,8 +148,10 @@ class KLLab(GaussianPanel):
         self._load_clouds(images)
         self.mu, self.sigma, self.axis = mu, sigma, axis
         reach = max(REACH, 1.05 * float(np.abs(self._mu).max(initial=0)))
-        points = self._mu.astype("<f4").tobytes()
-        self.hold(partial(KLView, self.model), "mu", "sigma", "axis", points=points, reach=reach)
+        self.hold(
+            partial(KLView, self.model), "mu", "sigma", "axis",
+            points=self._mu.astype("<f4").tobytes(), reach=reach,
+        )  # fmt: skip
         super().__init__([self.view, self._build_picker()], **layout)
         self.begin()
         self.observe(self._on_cloud, ["mu", "sigma"])
@@ -142,40 +166,37 @@ class KLLab(GaussianPanel):
 
     @property
     def offset(self) -> tuple[float, float]:
-        """What each axis pays for mu, nats."""
-        first, second = (parts(m, s)[0] for m, s in self._axes())
-        return first, second
+        """The part of each axis's KL that mu costs, nats."""
+        return self._of_both_axes(lambda m, s: parts(m, s)[0])
 
     @property
     def shape(self) -> tuple[float, float]:
-        """What each axis pays for sigma, nats."""
-        first, second = (parts(m, s)[1] for m, s in self._axes())
-        return first, second
+        """The part of each axis's KL that sigma costs, nats."""
+        return self._of_both_axes(lambda m, s: parts(m, s)[1])
 
     @property
     def kl(self) -> tuple[float, float]:
-        """What each axis pays, nats."""
-        first, second = (sum(parts(m, s)) for m, s in self._axes())
-        return first, second
+        """The KL of each axis, nats."""
+        return self._of_both_axes(lambda m, s: sum(parts(m, s)))
 
     @property
     def areas(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Of each axis the areas of q ln(q/p) above and below zero, nats."""
-        first, second = (areas(m, s) for m, s in self._axes())
-        return first, second
+        """For each axis the areas of q ln(q/p) above and below zero, nats."""
+        return self._of_both_axes(areas)
 
     @property
     def image(self) -> np.ndarray:
-        """What the decoder makes of mu, (H, W) or (H, W, 3) uint8."""
+        """The decoded picture of mu, (H, W) or (H, W, 3) uint8."""
         return self.decode([self.mu])[0]
 
     def decoded_points(self) -> np.ndarray:
-        """List mu and the points one sigma to its left, right, top and bottom."""
+        """List mu and the points one sigma to its left, right, top and bottom, ndarray of shape (5, 2)."""
         (u, v), (s, t) = self.mu, self.sigma
         return np.array([[u, v], [u - s, v], [u + s, v], [u, v + t], [u, v - t]])
 
-    def _axes(self):
-        return zip(self.mu, self.sigma, strict=True)
+    def _of_both_axes(self, compute: Callable[[float, float], T]) -> tuple[T, T]:
+        (m, n), (s, t) = self.mu, self.sigma
+        return compute(m, s), compute(n, t)
 
     @traitlets.validate("row")
     def _check_row(self, proposal) -> int | None:
@@ -188,15 +209,10 @@ class KLLab(GaussianPanel):
     # -- the clouds of real images --------------------------------------------------------------
 
     def _load_clouds(self, images) -> None:
-        """Set mu and sigma (ndarrays (N, 2)), labels, and the images where they are at hand."""
+        """Set mu and logvar (ndarrays of shape (N, 2)) and labels, from the images or from the atlas."""
         self._codes = codes = Encoded.of(self.model, images, getattr(self.model, "atlas", None))
         self._mu, self._labels = codes.mu.astype(float), codes.labels
-        if not len(codes):
-            self._sigma = np.ones_like(self._mu)
-            return
-        self._sigma = np.exp(cast(np.ndarray, codes.logvar).astype(float) / 2)
-        costs = (self._mu**2 + self._sigma**2 - 1 - 2 * np.log(self._sigma)) / 2
-        self._mean_cost = float(costs.sum(1).mean())
+        self._logvar = np.zeros_like(self._mu) if codes.logvar is None else codes.logvar.astype(float)
 
     def _original(self) -> np.ndarray | None:
         """Return the chosen image, or None where its dataset is not on this machine."""
@@ -206,10 +222,10 @@ class KLLab(GaussianPanel):
     def _build_picker(self) -> widgets.Widget:
         count = len(self._mu)
         labels = [] if self._labels is None else sorted(set(self._labels.tolist()))
-        dataset = stated_dataset(self.model)
         self.label = widgets.Dropdown(
             options=[("any", -1), *((self._codes.classes[label], label) for label in labels)],
-            description="digit" if dataset in ("mnist", "digits") else "label", disabled=not labels,
+            description="digit" if stated_dataset(self.model) in ("mnist", "digits") else "label",
+            disabled=not labels,
             layout=dict(width="150px"), style=dict(description_width="44px"),
         )  # fmt: skip
         self.number = widgets.BoundedIntText(
@@ -259,7 +275,7 @@ class KLLab(GaussianPanel):
         self.row = int(distances.argmin())
 
     def _cloud_of(self, row: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        return tuple(self._mu[row].tolist()), tuple(self._sigma[row].tolist())
+        return tuple(self._mu[row].tolist()), tuple(np.exp(self._logvar[row] / 2).tolist())
 
     def _on_cloud(self, _) -> None:
         if self.row is not None and (self.mu, self.sigma) != self._cloud_of(self.row):
@@ -268,7 +284,7 @@ class KLLab(GaussianPanel):
     def _on_row(self, change) -> None:
         with self.report(from_page=False):
             if change.new is not None:
-                # Both at once: half a digit's cloud is no digit's.
+                # In one message: an observer must not see the mu of one image with the sigma of another.
                 with self.view.hold_sync(), self.hold_trait_notifications():
                     self.mu, self.sigma = self._cloud_of(change.new)
                 self.number.value = change.new
@@ -278,7 +294,8 @@ class KLLab(GaussianPanel):
         if not len(self._mu):
             self.pays.value = note_html(f"This {type(self.model).__name__} carries no encoded images.")
             return
-        average = f"The {len(self._mu):,} images pay {self._mean_cost:.4f} nats on average."
+        mean = kl(torch.from_numpy(self._mu), torch.from_numpy(self._logvar)).sum(1).mean()
+        average = f"The {len(self._mu):,} images pay {mean:.4f} nats on average."
         original = None
         if self.row is None:
             text = f"No image chosen. {average}"

@@ -1,5 +1,5 @@
-// A linear model with two latents, solved: x|z ~ N(W z, s^2 I), W = diag(2, .5) R(theta), s^2 = .5. As
-// `models/linear_gaussian.py` has it; all values in nats.
+// A linear model with two latents, solved: x|z ~ N(W z, s^2 I), W = diag(2, .5) R(theta), s^2 = .5. The formulas are
+// those of `models/linear_gaussian.py`; all values are in nats.
 //
 //   const model = solve({ theta, x });            // {weight, mean, covariance, precision, logP, unavoidable}
 //   klTo(model, { mean, sigma, angle })           // KL(q || posterior) = log p(x) - ELBO
@@ -121,7 +121,7 @@ export function logWeights(model, q, epsilon) {
 export function estimator(weights) {
   const largest = weights.reduce((most, weight) => Math.max(most, weight), -Infinity);
   const scaled = weights.map((weight) => Math.exp(weight - largest));
-  // The log of the sum of a group; one that is nothing beside the largest weight has a scale of its own.
+  // The log of the sum of a group. A group that would underflow beside the largest weight has its own scale.
   /** @type {(from: number, to: number) => number} */
   const logSum = (from, to) => {
     let sum = 0, most = -Infinity;
@@ -141,9 +141,9 @@ export function estimator(weights) {
   };
 }
 
-// As `shortfall` in models/linear_gaussian.py, whose formula it is. There q is summed over anew for every u; here log w is
-// sorted into narrow bins first (each value shared out by cubic interpolation), and all u use the bins. What
-// takes time does not depend on k.
+// The formula of `shortfall` in models/linear_gaussian.py. There the sum over q is computed for every u; here log w is
+// first put into narrow bins (each value distributed by cubic interpolation), which all u share. The slow part does
+// not depend on k.
 const BIN = 1 / 8, LOWEST = -37, HIGHEST = 4;
 const POINTS = 161;
 /** @type {(i: number) => number} */
@@ -177,7 +177,7 @@ export function shortfalls(model, q) {
       bins[n + 2] += (mass * (f + 1) * f * (f - 1)) / 6;
     }
   }
-  // Weights so large, as seen from u, that one of them is a hit for certain.
+  // Weights so large, compared with u, that one of them is a hit for certain.
   const above = new Float64Array(bins.length + 1);
   for (let n = bins.length - 1; n >= 0; n--) above[n] = above[n + 1] + bins[n];
 
@@ -192,7 +192,7 @@ export function shortfalls(model, q) {
     for (let n = Math.max(0, start); n < Math.min(bins.length, end); n++) hit += bins[n] * HIT[n - start];
     logs.push(Math.log1p(-Math.min(1, hit)));
     ones.push(Math.exp(-Math.exp(j * BIN)));
-    // What misses with two weights is then less than 1e-14; k = 1 has its closed form.
+    // The probability that two weights miss is then below 1e-14; k = 1 has a closed form.
     if (j > 0 && hit > 1 - 1e-7) break;
   }
   const exact = klTo(model, q);
@@ -204,7 +204,7 @@ export function shortfalls(model, q) {
   };
 }
 
-// The smaller stretch from the product of both: their difference would lose its digits.
+// The smaller stretch is computed from the product of both, because their difference would lose digits.
 /** @type {(larger: number, logDet: number) => number} */
 const logDetRest = (larger, logDet) => Math.exp(logDet) / larger;
 

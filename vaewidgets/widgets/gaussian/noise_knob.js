@@ -1,4 +1,4 @@
-// NoiseKnob in the page: the noise as an arrow from mu to z, and what gradients through it are worth.
+// NoiseKnob in the page: the noise as an arrow from mu to z, and two estimators of a gradient.
 
 import { makeChart, makeHandle } from "../_core/chart.js";
 import { makeCloud, makeCloudKnobs, makePictures } from "./gaussian_view.js";
@@ -17,6 +17,7 @@ import { setAttributes } from "../_core/svg.js";
 /**
  * @typedef {CloudTraits & {
  *   epsilon: number[], frozen: boolean, redraws: number, most_draws: number, phi: number, draws: number, seed: number,
+ *   phi_range: number[],
  * }} Traits
  */
 /** @typedef {(values: Partial<Traits>) => void} Save */
@@ -36,7 +37,7 @@ function render({ model, el }) {
     const redraws = (model.get("redraws") % model.get("most_draws")) + 1;
     return { redraws, epsilon: [...normals(2 * model.get("seed"), 2 * redraws).subarray(-2)] };
   };
-  // Without a frozen epsilon every move of q is a new draw from it.
+  // If epsilon is not frozen, every move of q draws a new one.
   /** @type {Save} */
   const change = (values) => save(model.get("frozen") ? values : { ...values, ...fresh() });
 
@@ -128,7 +129,7 @@ function makeArrow(model, { chart }, save) {
     move: (u, v, dragged) => {
       const [mu, sigma] = [model.get("mu"), model.get("sigma")];
       const epsilon = [u, v].map((value, i) => (value - mu[i]) / sigma[i]);
-      // A small sigma would make thousands of a short way: the hand takes it no further, and `state` says so.
+      // With a small sigma a short drag would make epsilon thousands. So a drag is clamped, and `state` says so.
       save({ epsilon: dragged ? epsilon.map((value) => clamp(value, EPSILON_RANGE)) : epsilon });
     },
     step: () => model.get("sigma").map((s) => 0.05 * s),
@@ -147,13 +148,13 @@ function makeArrow(model, { chart }, save) {
       const barb = (side) => [to[0] - size * cos - side * size * 0.45 * sin, to[1] - size * sin + side * size * 0.45 * cos];
       tip.setAttribute("d", `M${barb(1)}L${to}L${barb(-1)}Z`);
       handle.place();
-      // On top of mu it would be all that a hand can take.
+      // On top of mu it would hide mu from the pointer.
       handle.ring.style.pointerEvents = length < 10 ? "none" : "";
     },
   };
 }
 
-// The two histograms, of the same draws of noise, and the table of what they say.
+// The histograms of both estimators, of the same draws of noise, and the table of their numbers.
 /** @param {Model<Traits>} model @param {HTMLElement} parent @param {Save} save */
 function makeGradients(model, parent, save) {
   htmlElement("div", parent, "vw-title", {
@@ -162,7 +163,7 @@ function makeGradients(model, parent, save) {
   });
   const row = htmlElement("div", parent, "vw-buttons");
   const phi = makeKnob(row, {
-    label: "phi", range: [-1, 1], step: 0.01, get: () => model.get("phi"), set: (value) => save({ phi: value }),
+    label: "phi", range: model.get("phi_range"), step: 0.01, get: () => model.get("phi"), set: (value) => save({ phi: value }),
   });
   const most = model.get("most_draws");
   for (const count of [1, 100, 10_000]) {

@@ -1,8 +1,9 @@
-"""NoiseKnob: the noise of a sample turned by hand, and what gradients through it are worth."""
+"""NoiseKnob: a sample from its noise, and two estimators of a gradient with their variances."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,27 +17,27 @@ from .counter_noise import normals
 from .gaussian_view import GaussianPanel, GaussianView
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from vaewidgets.models.protocols import EncoderDecoder
 
-#: As many draws as the page works out again at once when phi moves.
+#: The largest number of draws, which the page can compute anew whenever phi moves.
 MOST_DRAWS = 100_000
+#: What phi ranges over.
+PHI_RANGE = (-1.0, 1.0)
 
 
 class Exact(NamedTuple):
-    """What the two estimators estimate, and how they spread, in closed form.
+    """The expectation, its gradient and the spread of both estimators, in closed form.
 
     Attributes
     ----------
     value : float
         E f(z).
     gradient : float
-        Its derivative by phi, the mean of both estimators.
+        Its derivative by phi, which is the mean of both estimators.
     pathwise_sd, score_sd : float
-        Standard deviation of one draw.
+        Standard deviation of one draw of each estimator.
     ratio : float
-        Variance of the score function over that of the pathwise gradient.
+        Variance of the score-function estimator divided by that of the pathwise estimator.
     """
 
     value: float
@@ -47,21 +48,62 @@ class Exact(NamedTuple):
 
 
 def pathwise_gradient(phi: float, epsilon: np.ndarray) -> np.ndarray:
-    """Compute f'(z) dz/dphi for each draw: the gradient that flows through z = mu + sigma * epsilon."""
+    """Compute the pathwise estimator f'(z) dz/dphi for each draw of epsilon.
+
+    f(z) = z^2 + sin z, z = mu + sigma * epsilon, mu = phi^3, sigma = e^phi.
+
+    Parameters
+    ----------
+    phi : float
+    epsilon : ndarray of shape (N,)
+        Standard normal noise.
+
+    Returns
+    -------
+    ndarray of shape (N,)
+
+    References
+    ----------
+    Kingma & Welling 2014 (arXiv 1312.6114), section 2.4; Mohamed et al. 2020 (arXiv 1906.10652), section 5.
+
+    Examples
+    --------
+    >>> pathwise_gradient(0.0, np.array([0.0, 1.0])).round(6).tolist()
+    [0.0, 2.540302]
+    """
     sigma = math.exp(phi)
     z = phi**3 + sigma * epsilon
     return (2 * z + np.cos(z)) * (3 * phi**2 + sigma * epsilon)
 
 
 def score_gradient(phi: float, epsilon: np.ndarray) -> np.ndarray:
-    """Compute f(z) d/dphi ln q(z) for each draw: it needs no derivative of f."""
+    """Compute the score-function estimator f(z) d/dphi ln q(z) for each draw: it needs no derivative of f.
+
+    It takes the arguments of `pathwise_gradient`.
+
+    References
+    ----------
+    Mohamed et al. 2020 (arXiv 1906.10652), section 4.
+
+    Examples
+    --------
+    >>> score_gradient(0.0, np.array([1.0, 2.0])).round(6).tolist()
+    [0.0, 14.727892]
+    """
     sigma = math.exp(phi)
     z = phi**3 + sigma * epsilon
     return (z**2 + np.sin(z)) * (3 * phi**2 * epsilon / sigma + epsilon**2 - 1)
 
 
 def exact_gradient(phi: float) -> Exact:
-    """Work out E f(z) for f(z) = z^2 + sin z, mu = phi^3, sigma = e^phi, its gradient, and the spreads."""
+    """Compute E f(z), its gradient by phi, and the spread of both estimators, see `pathwise_gradient`.
+
+    Examples
+    --------
+    >>> exact = exact_gradient(0.5)
+    >>> round(exact.value, 6), round(exact.gradient, 6), round(exact.ratio, 6)
+    (2.765933, 5.728164, 9.743352)
+    """
     mu, sigma, slope = phi**3, math.exp(phi), 3 * phi**2
     damped = math.exp(-(sigma**2) / 2)
     value = mu**2 + sigma**2 + damped * math.sin(mu)
@@ -91,7 +133,7 @@ _NAMES = ("mu", "sigma", "epsilon", "frozen", "redraws", "phi", "draws", "seed")
 
 
 class NoiseView(GaussianView):
-    """The page's side of a `NoiseKnob`."""
+    """The page's part of a `NoiseKnob`."""
 
     _module = "gaussian/noise_knob.js"
     epsilon = traitlets.List(traitlets.Float()).tag(sync=True)
@@ -101,14 +143,15 @@ class NoiseView(GaussianView):
     phi = traitlets.Float(0.5).tag(sync=True)
     draws = traitlets.Int(0).tag(sync=True)
     most_draws = traitlets.Int(MOST_DRAWS).tag(sync=True)
+    phi_range = traitlets.List(traitlets.Float(), list(PHI_RANGE)).tag(sync=True)
 
 
 class NoiseKnob(GaussianPanel):
-    """Freeze the noise and move q, or redraw it: z = mu + sigma * epsilon as an arrow, and decoded.
+    """Freeze the noise and move q, or draw new noise: z = mu + sigma * epsilon as an arrow, and decoded.
 
-    Below it the gradient of E f(z), f(z) = z^2 + sin z, z ~ N(phi^3, e^(2 phi)), estimated draw by draw in
-    two ways from the same noise: through the sample (pathwise) and through the density (score function).
-    All of it is worked out in the page.
+    Below, the gradient of E f(z), f(z) = z^2 + sin z, z ~ N(phi^3, e^(2 phi)), is estimated draw by draw with
+    two estimators from the same noise: through the sample (pathwise) and through the density (score
+    function). All numbers are computed in the page.
 
     Parameters
     ----------
@@ -119,34 +162,37 @@ class NoiseKnob(GaussianPanel):
     phi : float
         From -1 to 1.
     draws : int
-        Draws of the gradients, from 0 to 100,000.
+        Number of draws of the gradients, from 0 to 100,000.
     seed : int
-        Of both streams of noise: the same seed is the same noise, in the page and in Python.
+        Seed of both streams of noise, the same in the page and in Python.
+    **layout
+        Other attributes to begin with, or traits of `VBox`.
 
     Attributes
     ----------
     mu, sigma, epsilon : tuple of 2 floats
-        The truth of the plane.
+        The source of truth of the plane.
     phi, draws : float, int
-        The truth of the histograms.
+        The source of truth of the histograms.
     frozen : bool
-        Whether epsilon stays as the hand moves mu and sigma; else each such move redraws it.
+        Whether epsilon stays when mu or sigma is dragged. If not, each move draws a new epsilon.
     redraws : int
-        How many epsilons were drawn; with the seed it says which one is next.
+        The number of epsilons drawn. With the seed it determines the next one.
     seed : int
     z : tuple of 2 floats
+        The sample, mu + sigma * epsilon.
     image : ndarray of shape (H, W) or (H, W, 3), uint8
-        What the decoder makes of z.
+        The decoded picture of z.
     pathwise, score : ndarray of shape (draws,)
-        The draws that the histograms count.
+        The draws of both estimators, shown as histograms.
     exact : Exact
-        What they estimate, in closed form.
+        Their mean and spread in closed form.
 
     Raises
     ------
     ValueError, TypeError
-        A model without decoder or prior, or not of two latent dimensions; numbers out of range; a
-        misspelled keyword.
+        The model has no decoder or prior, or not two latent dimensions; a number is out of range; a keyword
+        is misspelled.
 
     References
     ----------
@@ -165,7 +211,7 @@ class NoiseKnob(GaussianPanel):
     frozen = traitlets.Bool(True)
     redraws = Bounded(0, 0, MOST_DRAWS)
     seed = Bounded(0, 0, 2**31 - 1)
-    phi = Bounded(0.5, -1.0, 1.0)
+    phi = Bounded(0.5, *PHI_RANGE)
     draws = Bounded(0, 0, MOST_DRAWS)
 
     def __init__(
@@ -182,9 +228,8 @@ class NoiseKnob(GaussianPanel):
     ) -> None:
         self.check_keywords(layout)
         self.choose_model(model)
-        self.seed = seed
-        self.mu, self.sigma, self.phi, self.draws = mu, sigma, phi, draws
-        self.epsilon = epsilon
+        self.mu, self.sigma, self.epsilon = mu, sigma, epsilon
+        self.phi, self.draws, self.seed = phi, draws, seed
         self.hold(partial(NoiseView, self.model), *_NAMES)
         super().__init__([self.view], **layout)
         self.begin()
@@ -199,22 +244,22 @@ class NoiseKnob(GaussianPanel):
 
     @property
     def image(self) -> np.ndarray:
-        """What the decoder makes of z, (H, W) or (H, W, 3) uint8."""
+        """The decoded picture of z, (H, W) or (H, W, 3) uint8."""
         return self.decode([self.z])[0]
 
     @property
     def pathwise(self) -> np.ndarray:
-        """The pathwise gradient of each draw, (draws,)."""
+        """The pathwise gradient of each draw, ndarray of shape (draws,)."""
         return pathwise_gradient(self.phi, self._noise)
 
     @property
     def score(self) -> np.ndarray:
-        """The score-function gradient of each draw, (draws,): from the same noise."""
+        """The score-function gradient of each draw, ndarray of shape (draws,), from the same noise."""
         return score_gradient(self.phi, self._noise)
 
     @property
     def exact(self) -> Exact:
-        """What both estimate at this phi, and how they spread."""
+        """The expectation, the gradient and the spread of both estimators at this phi."""
         return exact_gradient(self.phi)
 
     def redraw(self) -> None:
@@ -226,7 +271,7 @@ class NoiseKnob(GaussianPanel):
         """List z alone, ndarray of shape (1, 2)."""
         return np.array([self.z])
 
-    # Two streams of one seed, that no other seed has: even ones move the arrow, odd ones make gradients.
+    # Two streams for each seed: that of 2 * seed moves the arrow, that of 2 * seed + 1 makes gradients.
 
     def _drawn(self, redraws: int) -> np.ndarray:
         return normals(2 * self.seed, 2 * redraws)[-2:].numpy()

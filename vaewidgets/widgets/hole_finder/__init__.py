@@ -1,1 +1,1 @@
-"""Two models side by side, and where their decoders paint what is no image."""
+"""Two models side by side, and the places whose decoded pictures are no images."""

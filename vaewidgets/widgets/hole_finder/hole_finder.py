@@ -1,10 +1,11 @@
-"""HoleFinder: an autoencoder and a VAE under one cursor, and how many of their draws show nothing."""
+"""HoleFinder: an autoencoder and a VAE under one cursor, and the share of their draws that are holes."""
 
 from __future__ import annotations
 
 import html
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -16,6 +17,8 @@ from vaewidgets.evaluation.holes import TAU, Rate, hole_rate
 from vaewidgets.evaluation.samplers import Sampler
 from vaewidgets.evaluation.scoreboard import check_judge
 from vaewidgets.io.checkpoints import stated_classes
+from vaewidgets.models.classifier import Classifier
+from vaewidgets.models.vae import VAE, Autoencoder
 from vaewidgets.widgets._core.panel import Panel, format_point, note_html
 from vaewidgets.widgets._core.plane import REACH
 from vaewidgets.widgets._core.traits import Bounded, Latent
@@ -24,63 +27,60 @@ from .model_pair import check_pair, find_judge, sources
 from .model_plane import Frame, ModelPlane, Nearest
 from .twin_planes import TwinPlanes
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from vaewidgets.models.classifier import Classifier
-    from vaewidgets.models.vae import VAE, Autoencoder
-
-#: The newest draws are marked on the plane, at most so many; all are counted.
+#: The largest number of draws that are marked on the plane, the newest; all are counted.
 MARKED = 400
 _ROW = dict(align_items="center", flex_flow="row wrap", grid_gap="12px")
+_COLUMNS = ("sampler", "draws", "holes", "share", "95 % interval (Wilson)")
 
 
 class HoleFinder(Panel):
-    """Two planes with one cursor: what is decoded there, and how sure a classifier is of it.
+    """Two planes with one cursor: the pictures decoded there, and a classifier's class probabilities.
 
-    The planes are linked by place: the same place of both squares. The VAE's reaches 3.5 from the prior's
-    mean; the autoencoder's, whose codes have a scale of their own, holds the middle 95 % of them along each
-    axis. With `zoom` it is that of N(0, I) too, and the two z are equal.
+    The cursor is at the same place of both squares. The VAE's square reaches 3.5 from the prior's mean. The
+    autoencoder's codes have a scale of their own: its square holds their middle 95 % along each axis. With
+    `zoom` it shows N(0, I) too, and the two z are equal.
 
     Parameters
     ----------
     ae, vae : Autoencoder, VAE
-        Of two latent dimensions and one image shape, each with an atlas of codes. They are taken as they
-        are when the panel is made.
+        Of two latent dimensions and one image shape, each with an atlas of codes. Later changes of their
+        weights are not followed.
     judge : Classifier, optional
-        If None the one that ships for the models' dataset.
+        If None the pretrained one of the models' dataset.
     z : 2 numbers
         Where to start, on the VAE's plane.
     tau : float
-        A draw whose best class probability is below it is a hole.
+        A draw whose best class probability is below tau is a hole.
     sampler : str, optional
-        Where to draw from first, one of `samplers`.
+        The sampler to begin with, one of `samplers`.
     seed : int
-        Of each sampler's draws, and of the fit of the mixtures.
+        Seed of each sampler's draws, and of the fits of the mixtures.
     cells : int
-        Along one side of each background.
+        Number of cells along one side of each background.
+    **layout
+        Other attributes to begin with, or traits of `VBox`.
 
     Attributes
     ----------
     z : tuple of 2 floats
-        The source of truth: the cursor, on the VAE's plane. `z_ae` is where that is on the other.
+        The source of truth: the cursor on the VAE's plane. `z_ae` is the cursor on the other plane.
     sampler : str
-        Whose draws are shown, and drawn next.
+        The sampler whose draws are shown, and that draws next.
     tau : float
     zoom : bool
         Whether the autoencoder's plane shows N(0, I) instead of its codes.
     samplers : tuple of str
-        Their names.
-    counts : dict
-        By sampler, the `Rate` of holes among all its draws at the present tau.
+        Names of all samplers.
+    counts : dict of str to Rate
+        For each sampler, the holes among all its draws at the present tau.
     planes, tabs, slider, state, table
-        The children, to reach and restyle.
+        The children.
 
     Raises
     ------
     ValueError, TypeError
-        Models that do not go together, not of two dimensions, or with too few codes; a judge of other
-        images or other classes; a sampler that is not there; a misspelled keyword.
+        The models do not fit together, are not of two dimensions or have too few codes; the judge is of
+        other images or classes; there is no such sampler; a keyword is misspelled.
 
     Examples
     --------
@@ -125,9 +125,11 @@ class HoleFinder(Panel):
         self._made: dict[str, Sampler] = {}
         self.z, self.tau, self.sampler = z, tau, self.samplers[0] if sampler is None else sampler
 
+        stated: tuple[str, ...] = next(filter(None, map(stated_classes, (self.judge, ae, vae))), ())
+        classes = [*stated[: self.judge.classes], *map(str, range(len(stated), self.judge.classes))]
         self.planes = TwinPlanes(
-            [ae, vae], self.judge, image_shape=list(ae.image_shape), classes=self._classes(),
-            sides=[side.drawing(self._classes()) for side in self._sides], reach=REACH, tau=self.tau,
+            [ae, vae], self.judge, image_shape=list(ae.image_shape), classes=classes,
+            sides=[side.drawing(classes) for side in self._sides], reach=REACH, tau=self.tau,
         )  # fmt: skip
         self.listen(self.planes, lambda z: self.set_trait("z", z), "position")
         self._build_controls()
@@ -163,13 +165,13 @@ class HoleFinder(Panel):
 
     @property
     def frames(self) -> tuple[Frame, Frame]:
-        """What the two planes show: a place of one is centre + unit * z, z that of the VAE."""
+        """What both planes show, the autoencoder's first: a place is centre + unit * z, with the VAE's z."""
         ae, vae = self._sides
         return (ae.prior if self.zoom else ae.frame), vae.frame
 
     @property
     def z_ae(self) -> tuple[float, float]:
-        """Where the cursor is on the autoencoder's plane; assign it to move both."""
+        """The cursor on the autoencoder's plane, 2 floats. Assigning it moves both."""
         centre, unit = self.frames[0]
         return tuple((centre + unit * np.array(self.z)).tolist())
 
@@ -180,18 +182,18 @@ class HoleFinder(Panel):
 
     @property
     def images(self) -> tuple[np.ndarray, np.ndarray]:
-        """The pictures under the cursor, the autoencoder's and the VAE's: (H, W) or (H, W, 3) uint8."""
+        """Pictures at the cursor, of the autoencoder and the VAE, (H, W) or (H, W, 3), uint8."""
         of_ae, of_vae = (to_uint8(image) for image, _ in self._readings())
         return of_ae, of_vae
 
     @property
     def probabilities(self) -> np.ndarray:
-        """What the judge says of these: (2, classes + 1), the last column "none of these"."""
+        """The judge's probabilities for `images`, (2, classes + 1); the last column is "none of these"."""
         return np.stack([probabilities for _, probabilities in self._readings()])
 
     @property
     def nearest(self) -> tuple[Nearest, Nearest]:
-        """The code nearest to the cursor, on either plane."""
+        """The code nearest to the cursor, on the autoencoder's plane and on the VAE's."""
         of_ae, of_vae = (side.nearest(z) for side, z in zip(self._sides, (self.z_ae, self.z), strict=True))
         return of_ae, of_vae
 
@@ -201,12 +203,17 @@ class HoleFinder(Panel):
     # -- draws ----------------------------------------------------------------------------------
 
     def draw(self, n: int = 200) -> Rate:
-        """Draw n more codes from the present sampler, decode and judge them.
+        """Draw n more codes from the present sampler, decode them and judge the pictures.
 
         Returns
         -------
         Rate
-            Of all its draws since the start or the last `reset`.
+            The holes among all draws of this sampler since the start or the last `reset`.
+
+        Raises
+        ------
+        ValueError
+            n is no count.
         """
         with self.report(from_page=False), self._lock:
             name = self.sampler
@@ -220,21 +227,21 @@ class HoleFinder(Panel):
             return self.counts[name]
 
     def reset(self) -> None:
-        """Forget all draws: the next ones are those of a new panel."""
+        """Forget all draws. The next draws equal those of a new panel."""
         with self._lock:
             self._draws: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-            # Each sampler has a generator of its own: its draws are the same whatever was drawn before.
+            # A generator for each sampler: its draws do not depend on what other samplers have drawn.
             self._generators = {n: torch.Generator().manual_seed(self._seed) for n in self.samplers}
             self._on_count()
 
     @property
     def counts(self) -> dict[str, Rate]:
-        """By sampler, the `Rate` of holes among all its draws at the present tau."""
+        """For each sampler, the `Rate` of holes among all its draws at the present tau."""
         with self._lock:
             return {name: hole_rate(sure, self.tau) for name, (_, sure) in self._draws.items()}
 
     def draws(self, sampler: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return what a sampler, or the chosen one, drew: points (n, 2), and how sure the judge was (n,)."""
+        """Return the draws of a sampler, by default the present one: points (n, 2), confidences (n,)."""
         with self._lock:
             points, sure = self._draws.get(sampler or self.sampler, (torch.zeros(0, 2), torch.zeros(0)))
             return points.numpy(), sure.numpy()
@@ -266,24 +273,17 @@ class HoleFinder(Panel):
         )
         self.listen(self.zoomed, lambda on: self.set_trait("zoom", on))
 
-    def _classes(self) -> list[str]:
-        stated = next(filter(None, map(stated_classes, (self.judge, self.ae, self.vae))), ())
-        return [*stated[: self.judge.classes], *map(str, range(len(stated), self.judge.classes))]
-
     # -- rendering ------------------------------------------------------------------------------
 
     def _on_z(self, _=None) -> None:
         with self.report(from_page=False), self._lock:
-            # Where the hand took it the page has it already, and is told nothing.
+            # A place that the page itself has sent is equal, so that it is not sent back.
             self.planes.position = list(self.z)
-            self._read()
-
-    def _read(self) -> None:
-        if self.planes.reason:
-            self.planes.readings = [
-                {"pixels": _bytes(image.numpy()), "probabilities": _bytes(probabilities)}
-                for image, probabilities in self._readings()
-            ]
+            if self.planes.reason:
+                self.planes.readings = [
+                    {"pixels": _bytes(image.numpy()), "probabilities": _bytes(probabilities)}
+                    for image, probabilities in self._readings()
+                ]
 
     def _on_frame(self, _=None) -> None:
         with self.report(from_page=False), self._lock:
@@ -298,7 +298,7 @@ class HoleFinder(Panel):
                     )
                     for side, frame in pairs
                 ]
-                self.planes.grounds = [_bytes(side.confidence_map(frame)) for side, frame in pairs]
+                self.planes.confidence_maps = [_bytes(side.confidence_map(frame)) for side, frame in pairs]
             self._on_z()
             self._on_count()
 
@@ -357,6 +357,5 @@ def _table(names, counts: dict[str, Rate], chosen: str) -> str:
             + "".join(f"<td>{cell}</td>" for cell in cells)
             + "</tr>"
         )
-    heads = ("sampler", "draws", "holes", "share", "95 % interval (Wilson)")
-    head = "".join(f"<th scope=col>{text}</th>" for text in heads)
+    head = "".join(f"<th scope=col>{text}</th>" for text in _COLUMNS)
     return f"<table class=vw-counts><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"

@@ -1,4 +1,4 @@
-"""What goes together in a comparison: two models of the same images, a judge of them, their samplers."""
+"""Checks that an autoencoder and a VAE fit together, their judge and their samplers."""
 
 from __future__ import annotations
 
@@ -20,9 +20,20 @@ from vaewidgets.io.checkpoints import pretrained, stated_dataset
 
 
 def sources(ae, vae, seed: int) -> dict[str, tuple[int, Callable[[], Sampler]]]:
-    """Name the samplers of both models: which of the two each is of, and how it is made.
+    """Name the samplers of both models: each with the index of its model, and a function that makes it.
 
-    They are made when they are needed: a mixture may take seconds to fit.
+    A sampler is made when it is needed, because to fit a mixture may take seconds.
+
+    Parameters
+    ----------
+    ae, vae : Autoencoder, VAE
+    seed : int
+        Seed of the fits of the mixtures.
+
+    Returns
+    -------
+    dict of str to (int, callable)
+        0 stands for the autoencoder, 1 for the VAE.
 
     Raises
     ------
@@ -46,7 +57,15 @@ def sources(ae, vae, seed: int) -> dict[str, tuple[int, Callable[[], Sampler]]]:
 
 
 def check_pair(ae, vae) -> None:
-    """Refuse what is no autoencoder and VAE of two latent dimensions and one image shape."""
+    """Check that `ae` and `vae` have two latent dimensions and one image shape.
+
+    Raises
+    ------
+    TypeError
+        One is no such model, or they are in the wrong order.
+    ValueError
+        The latent dimensions or the shapes differ.
+    """
     for name, model, has_prior in (("ae", ae, False), ("vae", vae, True)):
         if not callable(getattr(model, "decode", None)) or not hasattr(model, "image_shape"):
             raise TypeError(
@@ -68,7 +87,7 @@ def check_pair(ae, vae) -> None:
 
 
 def find_judge(model):
-    """Load the classifier that ships for the images of a model."""
+    """Load the pretrained classifier of a model's dataset; raise ValueError if there is none."""
     dataset = stated_dataset(model)
     if dataset not in ("mnist", "digits"):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""One model of a pair, on a plane of its own scale, and what a judge makes of its pictures."""
+"""One model of a pair on its latent plane, and how sure a judge is of its pictures."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from vaewidgets.widgets._map.figure import class_rows, span
 
 from .density_contours import density_lines
 
-#: Shares of the codes that the lines on a plane hold.
+#: Shares of the codes that are inside the lines on a plane.
 SHARES = (0.5, 0.9)
 TITLES = {"AE": "Autoencoder (AE)", "VAE": "Variational autoencoder (VAE)"}
 
 
 class Frame(NamedTuple):
-    """What a plane shows: centre +- REACH units.
+    """The part of the plane that is shown: centre +- `REACH` * unit.
 
     Attributes
     ----------
     centre : ndarray of shape (2,)
     unit : float
-        1 where the frame is that of N(0, I).
+        1 for the frame of N(0, I).
     """
 
     centre: np.ndarray
@@ -36,7 +36,7 @@ class Frame(NamedTuple):
 
 
 class Nearest(NamedTuple):
-    """The code nearest to a point: its row in the atlas, its label (or None), and how far it is."""
+    """The code nearest to a point: its row in the atlas, its label (or None), and its distance."""
 
     row: int
     label: int | None
@@ -44,7 +44,7 @@ class Nearest(NamedTuple):
 
 
 class ModelPlane:
-    """A model and its codes, as one plane of the panel shows them.
+    """A model and its codes on one plane of the panel.
 
     Parameters
     ----------
@@ -54,13 +54,12 @@ class ModelPlane:
         With an ``atlas``, or else a ``train_atlas``: the codes that the plane shows.
     judge : Classifier
     cells : int
-        Along one side of the background.
+        Number of cells along one side of the background.
     """
 
     def __init__(self, name: str, model, judge, cells: int) -> None:
         self.name, self.model, self.judge, self.cells = name, model, judge, cells
-        self.lock = model_lock(model)
-        fitted_atlas(model)
+        fitted_atlas(model)  # it raises if there are no codes
         atlas = getattr(model, "atlas", None) or model.train_atlas
         self.codes = atlas.mu.cpu().numpy()
         self.labels = None if atlas.labels is None else atlas.labels.cpu().numpy()
@@ -71,48 +70,51 @@ class ModelPlane:
         else:
             centre, reach = span(self.codes, None)
             self.frame = Frame(centre, reach / REACH)
-        self._grounds: dict[float, np.ndarray] = {}
+        self._confidence_maps: dict[float, np.ndarray] = {}
 
     def decode(self, points) -> torch.Tensor:
         """Decode points (N, 2) to images (N, C, H, W)."""
-        with self.lock:
+        with model_lock(self.model):
             return decode_all(self.model, torch.as_tensor(np.asarray(points), dtype=torch.float32))
 
     def confidence(self, points) -> torch.Tensor:
-        """How sure the judge is of each decoded point: best probability among the real classes, (N,)."""
+        """Compute the judge's best class probability for each decoded point: Tensor of shape (N,)."""
         return confidence_of(self.judge, self.decode(points))
 
     def probabilities(self, point) -> tuple[torch.Tensor, np.ndarray]:
-        """Decode one point: its image (C, H, W), and the judge's probabilities, the last "none of these"."""
+        """Decode a point: its image (C, H, W), and the judge's probabilities, last of "none of these"."""
         image = self.decode([point])
         with eval_mode(self.judge):
             return image[0], self.judge.probabilities(image)[0].numpy()
 
     def nearest(self, point) -> Nearest:
-        """Find the code that is nearest to a point, in the units of this plane."""
+        """Find the code nearest to a point (2,), by its distance in the units of this plane."""
         distances = np.linalg.norm(self.codes - np.asarray(point), axis=1)
         row = int(distances.argmin())
         return Nearest(row, None if self.labels is None else int(self.labels[row]), float(distances[row]))
 
     def confidence_map(self, frame: Frame) -> np.ndarray:
-        """How sure the judge is over a frame: ndarray (cells, cells), float32, the top row first.
+        """Compute the judge's best class probability over a frame, once for each frame.
 
-        Each value is that of the middle of its cell; computed once for each frame.
+        Returns
+        -------
+        ndarray of shape (cells, cells), float32
+            At the middle of each cell, the top row first.
         """
-        if frame.unit not in self._grounds:
+        if frame.unit not in self._confidence_maps:
             steps = (2 * (np.arange(self.cells) + 0.5) / self.cells - 1) * REACH * frame.unit
             across, up = np.meshgrid(frame.centre[0] + steps, frame.centre[1] - steps)
             sure = self.confidence(np.stack([across.ravel(), up.ravel()], 1))
-            self._grounds[frame.unit] = sure.numpy().reshape(self.cells, self.cells)
-        return self._grounds[frame.unit]
+            self._confidence_maps[frame.unit] = sure.numpy().reshape(self.cells, self.cells)
+        return self._confidence_maps[frame.unit]
 
     def lines(self, frame: Frame) -> list[list[np.ndarray]]:
-        """The lines around `SHARES` of the codes, as fine as this frame shows them."""
-        # Wider than the frame: a line that leaves it must not close along its edge.
+        """Compute the lines around `SHARES` of the codes, at the resolution of this frame."""
+        # On a wider square, because a line that leaves the frame must not close along its edge.
         return density_lines(self.codes, SHARES, frame.centre, 1.5 * REACH * frame.unit)
 
     def drawing(self, classes) -> dict:
-        """What the page draws of this side in every frame, as JSON and bytes."""
+        """Describe, as JSON and bytes, what the page draws of this plane in every frame."""
         medians = [] if self.labels is None else class_rows(self.labels, len(self.codes))
         across, up = self.spread
         return {

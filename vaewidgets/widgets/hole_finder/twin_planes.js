@@ -1,5 +1,5 @@
-// Two planes with one cursor. At every move both models are decoded here and a classifier judges the pictures;
-// the backgrounds, the lines and the draws come from the kernel.
+// Two planes with one cursor. At every move both models decode here, and a classifier judges the pictures. The
+// backgrounds, the lines and the draws come from the kernel.
 
 import { makeChart, makeHandle } from "../_core/chart.js";
 import { makeNetwork } from "../_core/network.js";
@@ -22,14 +22,14 @@ import { setAttributes, svgElement } from "../_core/svg.js";
 /**
  * @typedef {{
  *   networks: { [name: string]: { spec: Description, weights: DataView } | undefined },
- *   image_shape: number[], classes: string[], sides: Side[], frames: Frame[], reach: number, grounds: DataView[],
+ *   image_shape: number[], classes: string[], sides: Side[], frames: Frame[], reach: number, confidence_maps: DataView[],
  *   tau: number, position: number[], readings: Read[],
  *   marks: { side: number, points: DataView, confidence: DataView } | { side?: undefined },
  * }} Traits
  */
 
-// How sure, 0 to 1, as a colour: anchors of cividis (Nunez et al. 2018), which keeps its order of lightness
-// under every colour blindness. It has a step at tau, so that a hole is told from a picture at a glance.
+// The colour of a best class probability from 0 to 1: anchors of cividis (Nunez et al. 2018), which keeps its order
+// of lightness under every colour blindness. It has a step at tau, which separates holes from pictures.
 const ANCHORS = [[0, 34, 78], [18, 53, 112], [59, 73, 108], [87, 93, 109], [112, 113, 115],
   [138, 134, 120], [165, 156, 116], [195, 179, 105], [225, 204, 85], [254, 232, 56]];
 /** @type {(sure: number, tau: number) => number[]} */
@@ -50,7 +50,7 @@ const shadeAll = (values, columns, tau) => {
   return canvas.toDataURL();
 };
 
-// A line that shows on every colour: light on a dark casing, or the other way round by its class.
+// A line that is visible on every colour: light on a dark casing, or dark on a light one, by its class.
 /** @type {(parent: Node, className: string) => { set(d: string): void }} */
 const makeCased = (parent, className) => {
   const paths = ["vw-casing", "vw-core"].map((part) => svgElement("path", parent, `${className} ${part}`));
@@ -71,7 +71,7 @@ const percent = (p) => `${(100 * p).toFixed(1)} %`;
 /** @param {string[]} classes */
 function makeBars(classes) {
   const names = [...classes, "none"], row = 13;
-  // Long names take their room from the bars; of the longest the beginning is shown, and all of it when pointed at.
+  // Long names take space from the bars. The longest are cut; a tooltip shows them whole.
   const longest = Math.min(16, Math.max(...names.map((name) => name.length)));
   const left = Math.max(36, 12 + 6 * longest), length = 186 - left;
   const svg = svgElement("svg", null, "vw-bars", { width: 250, height: row * names.length + 2, role: "img" });
@@ -114,7 +114,7 @@ function makeSide({ side, classes, onMove }) {
     width: 400, height: 384, square: true, label: `latent plane of the ${side.name}`,
     x: { title: "z1", range: [-1, 1] }, y: { title: "z2", range: [-1, 1] },
   });
-  const ground = chart.add("image", "vw-sure", { preserveAspectRatio: "none" });
+  const background = chart.add("image", "vw-sure", { preserveAspectRatio: "none" });
   const lines = ["vw-half", "vw-most"].map((name) => makeCased(chart.plot, name));
   const circles = makeCased(chart.plot, "vw-prior");
   const masses = ["39 %", "86 %"].map((text) => {
@@ -160,20 +160,20 @@ function makeSide({ side, classes, onMove }) {
 
   return {
     box, chart,
-    // A frame and how sure the judge is in its cells.
+    // A frame, and the best class probability in each of its cells.
     /** @type {(frame: Frame, reach: number, values: Float32Array, tau: number) => void} */
     frame({ centre, unit, lines: loops }, reach, values, tau) {
       const half = reach * unit, range = (/** @type {number} */ c) => [c - half, c + half];
       chart.setRanges({ x: range(centre[0]), y: range(centre[1]) });
       step = [0.05 * unit, 0.05 * unit];
       const { left, top, width, height } = chart.area;
-      setAttributes(ground, { x: left, y: top, width, height });
+      setAttributes(background, { x: left, y: top, width, height });
       this.shade(values, tau);
       lines.forEach((cased, k) => cased.set(loops[k].map(closed).join("")));
       circles.set([1, 2].map((r) => circle([0, 0], r)).join(""));
       const tall = chart.y(0) - chart.y(1) > 30;
       masses.forEach((node, k) => {
-        // Circles of a few pixels have no room for a name: then only the outer one has it, beside it.
+        // Circles of a few pixels have no space for names. Then only the outer one has a name, beside it.
         setAttributes(node, { x: chart.x(0), y: chart.y(k + 1) + (tall ? 4 : -5) });
         node.textContent = tall ? ["39 %", "86 %"][k] : ["", "N(0, I)"][k];
       });
@@ -183,7 +183,7 @@ function makeSide({ side, classes, onMove }) {
     },
     /** @type {(values: Float32Array, tau: number) => void} */
     shade(values, tau) {
-      ground.setAttribute("href", shadeAll(values, Math.sqrt(values.length), tau));
+      background.setAttribute("href", shadeAll(values, Math.sqrt(values.length), tau));
     },
     /** @type {(points: ArrayLike<number>, confidence: ArrayLike<number>, tau: number) => void} */
     mark(points, confidence, tau) {
@@ -217,7 +217,7 @@ function makeSide({ side, classes, onMove }) {
       canvas.style.height = `${scale * canvas.height}px`;
       bars.show(probabilities, best, tau);
       const hole = sure < tau;
-      // A digit takes an article; of other names nobody knows.
+      // A digit takes an article; for other names that is unknown.
       const called = /^\d+$/.test(classes[best]) ? `a ${classes[best]}` : classes[best];
       verdict.textContent = `${hole ? "\u2715 a hole: at best " : "\u25cf "}${called}, ${percent(sure)}`;
       verdict.classList.toggle("vw-is-hole", hole);
@@ -259,7 +259,7 @@ function makeLegend() {
       ramp.setAttribute("href", shadeAll(Float32Array.from({ length: 220 }, (_, i) => (i + 0.5) / 220), 220, tau));
       const x = 10 + 220 * tau;
       tick.setAttribute("d", `M${x},12v18`);
-      // Near an end its number would lie on the end's.
+      // Near an end the number would overlap that of the end.
       setAttributes(tag, { x: clamp(x, [46, 196]) });
       tag.textContent = `tau ${tau.toFixed(2)}`;
       scale.setAttribute("aria-label", `colours: best class probability from 0 to 1, with a step at tau ${tau.toFixed(2)}`);
@@ -318,13 +318,13 @@ function render({ model, el }) {
     });
   };
   const frame = () => {
-    const grounds = model.get("grounds");
-    model.get("frames").forEach((one, k) => sides[k].frame(one, model.get("reach"), floatsOf(grounds[k]), tau()));
+    const maps = model.get("confidence_maps");
+    model.get("frames").forEach((one, k) => sides[k].frame(one, model.get("reach"), floatsOf(maps[k]), tau()));
     mark();
     go();
   };
-  const judgeAnew = () => {
-    sides.forEach((side, k) => side.shade(floatsOf(model.get("grounds")[k]), tau()));
+  const setTau = () => {
+    sides.forEach((side, k) => side.shade(floatsOf(model.get("confidence_maps")[k]), tau()));
     legend.show(tau());
     mark();
     read();
@@ -339,7 +339,7 @@ function render({ model, el }) {
   frame();
   read();
   return listen(model, [
-    ["change:grounds", frame], ["change:tau", judgeAnew], ["change:marks", mark], ["change:position", follow],
+    ["change:confidence_maps", frame], ["change:tau", setTau], ["change:marks", mark], ["change:position", follow],
     ["change:readings", read],
   ]);
 }

@@ -1,4 +1,4 @@
-"""Two planes side by side, one cursor: the page decodes and judges under the hand."""
+"""The page's part of a `HoleFinder`: two planes with one cursor, decoded and judged in the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vaewidgets.widgets._core.network_spec import UnsupportedLayerError, describ
 
 
 class TwinPlanes(PageNetworks):
-    """An autoencoder's plane and a VAE's, and what is decoded at the same place of both.
+    """The planes of an autoencoder and a VAE, and the pictures decoded at the same place of both.
 
     Parameters
     ----------
@@ -23,16 +23,16 @@ class TwinPlanes(PageNetworks):
     position : list (z1, z2)
         Where the cursor is, on the second plane.
     frames : list of two dicts
-        ``centre`` and ``unit`` of each plane: a place is centre + unit * z. And ``lines``, closed ones
-        around half and nine tenths of its codes.
-    grounds : list of two bytes
-        How sure the judge is, float32, row by row from the top of each plane.
+        ``centre`` and ``unit`` of each plane: a place is centre + unit * z. ``lines`` are closed lines
+        around 50 % and 90 % of its codes.
+    confidence_maps : list of two bytes
+        The judge's best class probability, float32, row by row from the top of each plane.
     marks : dict
         The draws of one sampler: ``side`` (0 or 1), ``points`` and ``confidence`` (float32).
     readings : list of two dicts
         Where the kernel must decode: ``pixels`` and ``probabilities`` (float32) at the cursor.
     reason : str
-        Why it must; empty where the page can.
+        Why the kernel must decode; empty where the page can.
     """
 
     _module = "hole_finder/twin_planes.js"
@@ -41,7 +41,7 @@ class TwinPlanes(PageNetworks):
     sides: traitlets.List[Any] = traitlets.List().tag(sync=True)
     frames: traitlets.List[Any] = traitlets.List().tag(sync=True)
     reach = traitlets.Float().tag(sync=True)
-    grounds: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    confidence_maps: traitlets.List[Any] = traitlets.List().tag(sync=True)
     marks = traitlets.Dict().tag(sync=True)
     readings: traitlets.List[Any] = traitlets.List().tag(sync=True)
     tau = traitlets.Float().tag(sync=True)

@@ -1,1 +1,1 @@
-"""The codes of a data set, to be selected by lasso."""
+"""A map of latent codes, from which points are selected by a lasso."""

@@ -14,7 +14,7 @@ import { svgElement } from "../_core/svg.js";
  * }} Traits
  */
 
-// Pixels between two corners of a stroke, at least.
+// The smallest distance between two corners of a stroke, in pixels.
 const CORNER = 4;
 
 /** @type {(context: Context<Traits>) => () => void} */
@@ -93,7 +93,7 @@ function render({ model, el }) {
     last = over.at(event);
     stroke = [over.locate(event)];
     marks.replaceChildren();
-    // Plotly under it would begin a drag of its own.
+    // Else Plotly, below the lasso, would begin a drag too.
     event.stopPropagation();
     event.preventDefault();
   });

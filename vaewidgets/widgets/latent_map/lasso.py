@@ -12,7 +12,7 @@ from vaewidgets.widgets._map.figure import PALETTE
 
 
 class MapLasso(PageModule):
-    """A lasso laid over the Plotly map of the panel that it sits in, and the points that it took.
+    """A lasso over the Plotly map of the same panel, and marks on the points that it took.
 
     Attributes
     ----------
@@ -21,9 +21,17 @@ class MapLasso(PageModule):
     corners : list of [x, y]
         The polygon that is shown, in axis units.
     drawn : list of [x, y]
-        The polygon that a hand drew last.
+        The polygon that was drawn last in the page.
     past : list of dict
-        Polygons to remember: ``number`` and ``corners`` of each.
+        Earlier polygons, each with its ``number`` and its ``corners``.
+    points, kinds : bytes
+        Points that are marked, float32 (N, 2), and their classes, one byte each; both from `mark`.
+    right : int
+        The class whose points are dots; -1 if the labels are not revealed.
+    colours : list of str
+        Colour of each class.
+    label : str
+        Description for screen readers.
     """
 
     _module = "latent_map/lasso.js"
@@ -38,9 +46,9 @@ class MapLasso(PageModule):
     label = traitlets.Unicode("the lasso").tag(sync=True)
 
     def mark(self, points: np.ndarray, kinds: np.ndarray | None = None, right: int | None = None) -> None:
-        """Mark points (N, 2) as taken; given their classes, those of `right` as dots, others as crosses."""
+        """Mark points (N, 2) as taken. With classes (N,), those of `right` are dots, others crosses."""
         with self.hold_sync():
             self.points = np.ascontiguousarray(points, "float32").tobytes()
-            # One byte a class: a colour comes back after ten anyway.
+            # One byte is enough for a class, because colours repeat after ten.
             self.kinds = b"" if kinds is None else kinds.astype("uint8").tobytes()
             self.right = -1 if right is None else right

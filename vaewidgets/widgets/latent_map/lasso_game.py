@@ -1,4 +1,4 @@
-"""The controls of the game on a map: circle what looks like a class, then see what it was."""
+"""The controls of the game on a map: circle what looks like a class, then see the labels."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ _COLUMNS = ("lasso", "class", "right", "wrong", "purity", "found")
 
 
 class LassoGame(widgets.VBox):
-    """What the game is played with, and what it says. It knows nothing of the points.
+    """The controls of the game, its state as text and its table. They know nothing of the points.
 
     Parameters
     ----------
     classes : sequence of str
+        Name of each class.
     reach : float
-        How far the map's axes reach from their middle: the radius has its size.
+        How far the map's axes reach from their middle, in axis units. It sets the range of the radius.
     labelled : bool
-        Whether there is anything to reveal.
+        Whether there are labels to reveal.
 
     Attributes
     ----------
@@ -80,41 +81,42 @@ class LassoGame(widgets.VBox):
             layout=dict(width="306px"),
         )
 
-    def show(self, taken: int, haul: LassoResult | None, hauls: list[LassoResult]) -> None:
-        """Say how many points are taken, what they turned out to be, and list the lassos before."""
+    def show(self, taken: int, result: LassoResult | None, results: list[LassoResult]) -> None:
+        """Show how many points are taken, what their labels are, and a table of all lassos."""
         self.reveal.disabled = not taken or self.guess.disabled
-        # What is to be done next stands out.
-        self.reveal.button_style = "primary" if taken and haul is None and not self.guess.disabled else ""
-        self.state.value = note_html(self._sentence(taken, haul, len(hauls)), "state")
-        self.table.value = self._tabulate(hauls) if hauls else ""
+        # The next step stands out.
+        self.reveal.button_style = "primary" if taken and result is None and not self.guess.disabled else ""
+        self.state.value = note_html(self._sentence(taken, result, len(results)), "state")
+        self.table.value = self._tabulate(results) if results else ""
 
     def name(self, c: int) -> str:
-        """Name a class."""
+        """Return the name of a class; its index where it has none."""
         return self._classes[c] if c < len(self._classes) else str(c)
 
-    def _sentence(self, taken: int, haul: LassoResult | None, number: int) -> str:
+    def _sentence(self, taken: int, result: LassoResult | None, number: int) -> str:
         if not taken:
             return "Nothing is taken yet."
         points = f"{taken:,} point{'s' if taken > 1 else ''} taken"
-        if haul is None:
+        if result is None:
             return f"{points}. Of how many classes are they?"
-        said = "" if haul.guess is None else f"You said {self.name(haul.guess)}. "
+        said = "" if result.guess is None else f"You said {self.name(result.guess)}. "
         return (
-            f"Lasso {number}: {points}. {said}Most of them are {self.name(haul.most)}. "
-            f"{haul.right:,} right (dots), {haul.wrong:,} wrong (crosses): purity {_percent(haul.purity)}. "
-            f"Of all points of class {self.name(haul.meant)}, {_percent(haul.found)} are here."
+            f"Lasso {number}: {points}. {said}Most of them are {self.name(result.most)}. "
+            f"{result.right:,} right (dots), {result.wrong:,} wrong (crosses): "
+            f"purity {_percent(result.purity)}. "
+            f"Of all points of class {self.name(result.meant)}, {_percent(result.found)} are here."
         )
 
-    def _tabulate(self, hauls: list[LassoResult]) -> str:
+    def _tabulate(self, results: list[LassoResult]) -> str:
         rows = [
             (i, self.name(h.meant), f"{h.right:,}", f"{h.wrong:,}", _percent(h.purity), _percent(h.found))
-            for i, h in enumerate(hauls, 1)
+            for i, h in enumerate(results, 1)
         ]
         head = "".join(f'<th scope="col">{name}</th>' for name in _COLUMNS)
         body = "".join(
             f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows
         )
-        return f'<table class="vw-hauls"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        return f'<table class="vw-lasso-results"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def _percent(share: float) -> str:

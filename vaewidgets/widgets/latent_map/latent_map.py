@@ -1,12 +1,15 @@
-"""LatentMap: where the encoder puts images, as points that can be moved in place, and circled."""
+"""LatentMap: latent codes as points that move in place and can be circled by a lasso."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
 import traitlets
+from numpy.typing import ArrayLike
+from torch import Tensor
 
 from vaewidgets._utils.text import sanitize
 from vaewidgets.data.arrays import name_classes
@@ -29,54 +32,58 @@ from .lasso import MapLasso
 from .lasso_game import LassoGame
 from .selection import LassoResult, Polygon, Rows, circle, tally, within
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import ArrayLike
-    from torch import Tensor
-
 
 class LatentMap(Panel):
     """A scatter plot of mu whose points move when `mu` is assigned, for use while a model trains.
 
-    With labels it is a game too: hide them, circle what looks like a class, and `reveal` what it was.
+    With labels it is also a game: hide them, circle what looks like a class, and `reveal` the labels.
 
     Parameters
     ----------
     mu : array or tensor of shape (N, d)
-        One point per image; the first two coordinates are shown. Codes of an autoencoder will do.
+        One point per image; the first two coordinates are shown. Codes of an autoencoder are allowed.
     labels : array or tensor of shape (N,), optional
-        Class indices: colour and legend.
+        Class indices, shown by colours and a legend.
     classes : sequence of str, optional
         The name of each class; its index if None.
     prior : bool
-        Whether codes answer to a prior N(0, I). It draws the circles of 39 % and 86 % of its mass.
+        Whether the model has a prior N(0, I). Then circles hold 39 % and 86 % of its mass.
+    **layout
+        Other attributes to begin with, or traits of `VBox`.
 
     Attributes
     ----------
     mu : ndarray of shape (N, d)
         The source of truth. Assigning moves every point in place; the number of points is fixed.
     z : tuple of d floats
-        Where the cursor is: link it to an explorer's with ``traitlets.link((map_, "z"), (explorer, "z"))``.
+        The cursor. Link it to an explorer's with ``traitlets.link((map_, "z"), (explorer, "z"))``.
     labels_hidden : bool
-        Hide what the labels tell: then grouping that shows is the encoder's own.
+        Whether colours, legend and names are hidden. Groups that show then come from the encoder alone.
     selected : int or None
         Row of the point that was clicked last.
     lasso : tuple of (x, y)
-        A polygon in axis units; the points within are `taken`. Empty for none.
+        A polygon in axis units. The points within are `taken`. Empty for none.
     taken : ndarray of int
-        Rows of the points taken. They may be set too; then there is no lasso.
+        Rows of the points taken. Setting them removes the lasso.
     guess : int or None
-        The class that they are said to be; None stands for the one that most of them carry.
-    hauls : list of LassoResult
-        What has been revealed so far, one for each lasso.
+        The class that the points are guessed to be; None stands for their most frequent class.
+    results : list of LassoResult
+        What has been revealed so far, one for each lasso. Its alias `hauls` is the name of version 0.1.0.
     figure : FigureWidget
         An ordinary Plotly figure, to restyle with Plotly's own API.
 
     Raises
     ------
     ValueError, TypeError
-        mu is not a finite table of numbers, labels do not go with it, a lasso is no polygon, taken no rows.
+        mu is no finite table of numbers, labels do not fit it, a lasso is no polygon, taken are no rows.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> panel = vw.LatentMap([[0, 0], [0.1, 0], [2, 2]], [3, 3, 7])
+    >>> panel.lasso = [(-1, -1), (1, -1), (0, 1)]
+    >>> panel.taken.tolist(), panel.reveal().purity
+    ([0, 1], 1.0)
     """
 
     mu = Codes()
@@ -97,13 +104,12 @@ class LatentMap(Panel):
         **layout: Any,
     ) -> None:
         self.check_keywords(layout)
-        self._prior = prior
-        self.mu = mu
+        self._prior, self.mu = prior, mu
         self.latent_dim = self.mu.shape[1]
         self._labels = labels = self._check_labels(labels)
         classes = name_classes(labels) if classes is None else tuple(map(sanitize, classes))
-        points = self._points()
-        self._frame = span(points, np.zeros(2) if prior else None)
+        points, self._prior_mean = self._points(), np.zeros(2) if prior else None
+        self._frame = span(points, self._prior_mean)
         circles = prior_circles(np.zeros(2)) if prior else []
         self.figure = FigureWidget(map_figure(points, labels, classes, ("z1", "z2"), *self._frame, circles))
         self._colours = []
@@ -113,8 +119,8 @@ class LatentMap(Panel):
         self.cursor, self.overlay = MapCursor(key_step=0.05 * self._frame[1] / REACH), MapLasso()
         self.game = LassoGame(classes, self._frame[1], labelled=labels is not None)
         self.hide = self.game.hide
-        self.hauls: list[LassoResult] = []
-        self._haul: LassoResult | None = None
+        self.results: list[LassoResult] = []
+        self._result: LassoResult | None = None
         self.state = widgets.HTML()
         self._connect()
         super().__init__(
@@ -150,7 +156,7 @@ class LatentMap(Panel):
         return f"LatentMap(points={len(self.mu)}, z={format_point(self.z)})"
 
     def take_within(self, radius: float) -> None:
-        """Take all points within `radius`, in axis units, of the cursor: a lasso for those who draw none.
+        """Take all points within `radius`, in axis units, of the cursor, without drawing a lasso.
 
         Raises
         ------
@@ -162,7 +168,7 @@ class LatentMap(Panel):
         self.lasso = circle([*self.z, 0.0][:2], radius)
 
     def reveal(self) -> LassoResult:
-        """See what the points taken are, and note it in `hauls`; a second look at them is not noted again.
+        """Count the labels of the points taken, and add the counts to `results`, once for each lasso.
 
         Raises
         ------
@@ -173,18 +179,23 @@ class LatentMap(Panel):
             raise ValueError("this map has no labels to reveal: LatentMap(mu, labels).")
         if not len(self.taken):
             raise ValueError("nothing is taken yet: draw a lasso, or take all within r of the cursor.")
-        if self._haul is None:
-            self._haul = tally(self._labels, self.taken, self.guess)
-            self.hauls.append(self._haul)
+        if self._result is None:
+            self._result = tally(self._labels, self.taken, self.guess)
+            self.results.append(self._result)
             if self.lasso:
-                past = {"number": len(self.hauls), "corners": self.overlay.corners}
+                past = {"number": len(self.results), "corners": self.overlay.corners}
                 self.overlay.past = [*self.overlay.past, past]
             self._show_taken()
-        return self._haul
+        return self._result
+
+    @property
+    def hauls(self) -> list[LassoResult]:
+        """Alias of `results`, which had this name in version 0.1.0."""
+        return self.results
 
     def clear(self) -> None:
-        """Forget all lassos."""
-        self.hauls, self.overlay.past = [], []
+        """Remove all lassos and their results."""
+        self.results, self.overlay.past = [], []
         self.lasso, self.taken = (), []
 
     @traitlets.validate("guess")
@@ -223,8 +234,7 @@ class LatentMap(Panel):
         with self.report(from_page=False), self.figure.batch_update():
             points = self._points()
             move_points(self.figure, points)
-            mean = np.zeros(2) if self._prior else None
-            self._frame = follow_points(self.figure, ("z1", "z2"), self._frame, points, mean)
+            self._frame = follow_points(self.figure, ("z1", "z2"), self._frame, points, self._prior_mean)
         if self.lasso:
             self.taken = within(self._points(), self.lasso)
         self._show_taken()
@@ -252,27 +262,27 @@ class LatentMap(Panel):
         self.overlay.corners = [list(corner) for corner in self.lasso]
         if self.lasso:
             self.taken = within(self._points(), self.lasso)
-        self._take_anew()
+        self._drop_result()
 
     def _on_taken(self, _) -> None:
         if self.lasso and not np.array_equal(self.taken, within(self._points(), self.lasso)):
             self.lasso = ()
-        self._take_anew()
+        self._drop_result()
 
     def _on_guess(self, _=None) -> None:
         self.game.guess.value = self.guess
-        self._take_anew()
+        self._drop_result()
 
-    def _take_anew(self) -> None:
-        self._haul = None
+    def _drop_result(self) -> None:
+        self._result = None
         self._show_taken()
 
     def _show_taken(self) -> None:
         with self.report(from_page=False):
             points = self._points()[self.taken]
-            if self._haul is None or self._labels is None:
+            if self._result is None or self._labels is None:
                 self.overlay.mark(points)
             else:
-                self.overlay.mark(points, self._labels[self.taken], self._haul.meant)
-            self.game.show(len(self.taken), self._haul, self.hauls)
+                self.overlay.mark(points, self._labels[self.taken], self._result.meant)
+            self.game.show(len(self.taken), self._result, self.results)
             self.overlay.label = f"the lasso: {len(self.taken):,} points taken"

@@ -1,4 +1,4 @@
-"""What a lasso takes: polygons and rows as traits, the points within, and what they turned out to be."""
+"""Polygons and rows as traits, the points within a polygon, and the counts of their labels."""
 
 from __future__ import annotations
 
@@ -51,22 +51,22 @@ class Rows(traitlets.TraitType):
 
 
 class LassoResult(NamedTuple):
-    """What was taken, once the labels are seen.
+    """The labels of the points that a lasso took.
 
     Attributes
     ----------
     taken : int
-        Points.
+        Number of points.
     guess : int or None
-        The class that they were said to be; None stands for the one that most of them carry.
+        The class that was guessed; None stands for `most`.
     most : int
-        The class that most of them carry.
+        The most frequent class.
     right, wrong : int
-        Points of the class that is meant, and others.
+        Number of points of the class `meant`, and of other classes.
     purity : float
-        right / taken.
+        right / taken, the precision.
     found : float
-        right / all points of that class on the map.
+        right / all points of that class on the map, the recall.
     """
 
     taken: int
@@ -84,7 +84,23 @@ class LassoResult(NamedTuple):
 
 
 def tally(labels: np.ndarray, rows: np.ndarray, guess: int | None) -> LassoResult:
-    """Count what the points of `rows`, at least one, turned out to be."""
+    """Count the labels of some points.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (N,), int
+        Of all points.
+    rows : ndarray of int
+        The points to count, at least one.
+    guess : int or None
+        The class that counts as right; None for the most frequent one.
+
+    Examples
+    --------
+    >>> result = tally(np.array([0, 1, 1, 1, 2]), np.array([1, 2, 4]), guess=None)
+    >>> result.most, result.right, result.wrong
+    (1, 2, 1)
+    """
     own = labels[rows]
     most = int(np.bincount(own).argmax())
     meant = most if guess is None else guess
@@ -94,7 +110,13 @@ def tally(labels: np.ndarray, rows: np.ndarray, guess: int | None) -> LassoResul
 
 
 def within(points: np.ndarray, corners) -> np.ndarray:
-    """List the rows of the points (N, 2) inside a polygon, by the even-odd rule."""
+    """List the rows of the points (N, 2) inside a polygon with corners (K, 2), by the even-odd rule.
+
+    Examples
+    --------
+    >>> within([(0.2, 0.2), (0.9, 0.9)], [(0, 0), (1, 0), (0, 1)])
+    array([0])
+    """
     x, y = np.asarray(points, dtype=float).T
     inside = np.zeros(len(x), dtype=bool)
     ends = np.asarray(corners, dtype=float)
@@ -106,6 +128,12 @@ def within(points: np.ndarray, corners) -> np.ndarray:
 
 
 def circle(centre, radius: float, corners: int = 128) -> np.ndarray:
-    """Make the corners (`corners`, 2) of a polygon that cannot be told from a circle."""
+    """Compute the corners of a regular polygon, ndarray of shape (`corners`, 2), in place of a circle.
+
+    Examples
+    --------
+    >>> circle((0, 1), 2.0, corners=4).round(6).tolist()
+    [[2.0, 1.0], [0.0, 3.0], [-2.0, 1.0], [-0.0, -1.0]]
+    """
     angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     return np.asarray(centre) + radius * np.stack([np.cos(angle), np.sin(angle)], 1)

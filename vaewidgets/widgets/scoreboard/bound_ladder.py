@@ -1,4 +1,4 @@
-"""One image's ladder of bounds, and its true posterior under the encoder's ellipse, drawn in the page."""
+"""The bounds of one image, and its true posterior under the encoder's ellipse, drawn in the page."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class LadderView(PageModule):
     Attributes
     ----------
     seen : dict
-        ``rungs``, and of the plane ``centre``, ``reach``, ``mu``, ``sigma`` and ``side``, the points along a
-        side of the grid, 0 where there is none. Empty while there is nothing to see.
+        ``rungs``, and of the plane ``centre``, ``reach``, ``mu``, ``sigma`` and ``side``, the count of
+        points along a side of the grid, 0 without a grid. Empty while there is nothing to show.
     density : bytes
-        Of the grid, row by row from the top, relative to its largest value.
+        Density on the grid, row by row from the top, 255 at its largest value.
     """
 
     _module = "scoreboard/bound_ladder.js"
@@ -25,7 +25,7 @@ class LadderView(PageModule):
     seen = traitlets.Dict().tag(sync=True)
 
     def show(self, rungs, posterior, mu, sigma) -> None:
-        """Show the rungs, and the posterior, None without two dimensions, under N(mu, sigma^2)."""
+        """Show bounds, and a `TruePosterior`, or None without two dimensions, under N(mu, sigma^2)."""
         seen = {"rungs": [rung._asdict() for rung in rungs], "side": 0}
         density = b""
         if posterior is not None:

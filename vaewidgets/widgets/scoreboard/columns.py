@@ -1,4 +1,4 @@
-"""What a `scoreboard.Scoreboard` says, as columns and cells of two tables, and in one sentence."""
+"""A `scoreboard.Scoreboard` as the columns and cells of two tables, and as one sentence."""
 
 from __future__ import annotations
 
@@ -6,39 +6,45 @@ import math
 
 from vaewidgets.evaluation.holes import TAU
 
-#: Rows that are held beside the samplers.
+#: Rows that the samplers are compared with.
 REFERENCES = ("reconstructions", "noise", "shuffled pixels")
 
 
 def sampler_table(board) -> tuple[list[dict], list[list[dict]]]:
-    """Lay out the rows of every sampler: (columns, rows of cells)."""
-    columns = [
-        _column("sampler", "sampler", "Where z comes from"),
-        _column("model", "model", "Whose decoder paints it"),
-        _column("holes", f"holes, tau {TAU:g}", f"Share whose best class probability is under {TAU:g}"),
-        _column("holes_at_tau", "holes, 5 % tau", "Under the tau that rejects 5 % of real reconstructions"),
-        _column("distance", "too far", "Further from training reconstructions than 95 % of held-out ones"),
+    """Lay out the results of all samplers for a `Table`: (columns, rows of cells)."""
+    rows = board.rows
+    table = [
+        (_column("sampler", "sampler", "Where z comes from"), [_text(row.sampler) for row in rows]),
+        (_column("model", "model", "Whose decoder paints it"), [_text(row.model) for row in rows]),
+        (
+            _column("holes", f"holes, tau {TAU:g}", f"Share whose best class probability is under {TAU:g}"),
+            [_rate(row.holes) for row in rows],
+        ),
+        (
+            _column(
+                "holes_at_tau", "holes, 5 % tau", "Under the tau that rejects 5 % of real reconstructions"
+            ),
+            [_rate(row.holes_at_tau) for row in rows],
+        ),
+        (
+            _column(
+                "distance", "too far", "Further from training reconstructions than 95 % of held-out ones"
+            ),
+            [_rate(row.distance) for row in rows],
+        ),
     ]
-    has_features = any(row.feature_distance is not None for row in board.rows)
-    has_seeds = any(len(row.seeds) > 1 for row in board.rows)
-    if has_features:
-        columns.append(_column("features", "feature distance", "Of the judge's features to real images"))
-    if has_seeds:
-        columns.append(_column("seeds", "over seeds", f"Holes at {TAU:g} of models of other seeds"))
-    rows = []
-    for row in board.rows:
-        cells = [_text(row.sampler), _text(row.model), _rate(row.holes), _rate(row.holes_at_tau)]
-        cells.append(_rate(row.distance))
-        if has_features:
-            cells.append(_number(row.feature_distance, 1))
-        if has_seeds:
-            cells.append(_spread(row.seeds))
-        rows.append(cells)
-    return columns, rows
+    if any(row.feature_distance is not None for row in rows):
+        column = _column("features", "feature distance", "Of the judge's features to real images")
+        table.append((column, [_number(row.feature_distance, 1) for row in rows]))
+    if any(len(row.seeds) > 1 for row in rows):
+        column = _column("seeds", "over seeds", f"Holes at {TAU:g} of models of other seeds")
+        table.append((column, [_spread(row.seeds) for row in rows]))
+    columns, cells = zip(*table, strict=True)
+    return list(columns), [list(row) for row in zip(*cells, strict=True)]
 
 
 def model_table(board) -> tuple[list[dict], list[list[dict]]]:
-    """Lay out what was measured of each model, and the baselines it has to beat: (columns, rows of cells)."""
+    """Lay out the results of all models, and the baselines, for a `Table`: (columns, rows of cells)."""
     columns = [
         _column("model", "codes", "A model, or a projection of the pixels that needs no training"),
         _column("knn", "k-NN", "Share of codes whose 10 nearest neighbours vote for their own class"),
@@ -50,43 +56,41 @@ def model_table(board) -> tuple[list[dict], list[list[dict]]]:
         _column("information", "I(n; z)", "What z tells of which image it came from, nats"),
         _column("marginal", "KL to prior", "KL(q(z) || p(z)), the aggregate posterior to the prior, nats"),
     ]
-    rows = []
-    for f in board.models:
-        grouping, surgery = f.grouping, f.surgery
-        rows.append(
-            [
-                _text(f.model),
-                _share(grouping and grouping.neighbours),
-                _rate(grouping and grouping.probe),
-                _mean(f.reconstruction_error, 4),
-                _rate(f.paths),
-                _rate(f.two_sample),
-                _number(surgery and surgery.mean_kl, 3),
-                _mean(surgery and surgery.information, 3),
-                _mean(surgery and surgery.marginal_kl, 3),
-            ]
-        )
-    seen = set()
-    for d, tables in board.baselines.items():
-        for name, found in tables.items():
-            label = name if name == "pixels" else f"{name}, {d}-d"
-            if label not in seen:
-                nothing = [_text(None)] * 6
-                rows.append([_text(label), _share(found.neighbours), _rate(found.probe), *nothing])
-                seen.add(label)
+    rows = [
+        [
+            _text(found.model),
+            _share(found.grouping and found.grouping.neighbours),
+            _rate(found.grouping and found.grouping.probe),
+            _mean(found.reconstruction_error, 4),
+            _rate(found.paths),
+            _rate(found.two_sample),
+            _number(found.surgery and found.surgery.mean_kl, 3),
+            _mean(found.surgery and found.surgery.information, 3),
+            _mean(found.surgery and found.surgery.marginal_kl, 3),
+        ]
+        for found in board.models
+    ]
+    # The pixels are the same baseline for every number of dimensions.
+    baselines = {
+        name if name == "pixels" else f"{name}, {d}-d": found
+        for d, tables in board.baselines.items()
+        for name, found in tables.items()
+    }
+    for name, found in baselines.items():
+        rows.append([_text(name), _share(found.neighbours), _rate(found.probe), *[_text(None)] * 6])
     return columns, rows
 
 
 def verdict(board) -> str:
-    """Say which sampler has the fewest holes, and whether the intervals tell it from the next."""
+    """Name the sampler with the fewest holes, the next one, and whether their intervals overlap."""
     rows = [row for row in board.rows if row.model is not None and row.sampler not in REFERENCES]
     first, *others = sorted(rows, key=lambda row: row.holes.share)
     text = f"Fewest holes at tau {TAU:g}: {_name(first)}, {_percent(first.holes.share)}."
     if not others:
         return text
     second = others[0]
-    overlap = second.holes.low <= first.holes.high
-    said = "overlap: these draws do not tell them apart" if overlap else "do not overlap"
+    is_told_apart = second.holes.low > first.holes.high
+    said = "do not overlap" if is_told_apart else "overlap: these draws do not tell them apart"
     return f"{text} Next: {_name(second)}, {_percent(second.holes.share)}; the intervals {said}."
 
 

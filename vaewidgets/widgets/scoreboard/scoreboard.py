@@ -1,20 +1,24 @@
-"""Scoreboard: models and their samplers in one table with intervals, and one image's way up to log p(x)."""
+"""Scoreboard: models and their samplers in one table with intervals, and the bounds of one image."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
 import threading
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import ipywidgets as widgets
 import torch
 import traitlets
+from torch import Tensor
 
 from vaewidgets.data.dataset import Dataset, Images, check_images
 from vaewidgets.data.pixels import to_uint8
 from vaewidgets.evaluation import scoreboard
 from vaewidgets.evaluation.marginal_likelihood import Bound, ladder
+from vaewidgets.evaluation.scoreboard import Subjects
+from vaewidgets.models.classifier import Classifier
 from vaewidgets.models.likelihoods import Bernoulli
 from vaewidgets.models.objectives import binarize
 from vaewidgets.models.vae import VAE, eval_mode
@@ -31,59 +35,68 @@ from .columns import model_table, sampler_table, verdict
 from .sortable_table import Table
 from .true_posterior import TruePosterior, true_posterior
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from torch import Tensor
-
-    from vaewidgets.evaluation.scoreboard import Subjects
-    from vaewidgets.models.classifier import Classifier
-
+#: k of the bounds L_k of one image.
 KS = (1, 5, 50)
 _ROW = dict(grid_gap="10px", flex_flow="row wrap", align_items="center")
 
 
 class Scoreboard(NotifyingPanel):
-    """Measure models beside each other, and one image's bounds beside its log p(x).
+    """Compare models and their samplers by number, and one image's bounds with its log p(x).
 
-    Measuring runs beside the notebook, on copies of the models: other cells run meanwhile, and a training
-    that goes on does not mix two states of a model in one table.
+    Measuring runs in a thread, on copies of the models. So other cells run meanwhile, and a model in training
+    is measured in one state.
 
     Parameters
     ----------
     models : dict of str to model, or a sequence of models
-        As `scoreboard.measure` takes them: a list in place of a model is one recipe from several seeds.
+        Those of `scoreboard.measure`: a list instead of a model is one recipe trained with several seeds.
     judge : Classifier
         Of the same images and classes.
     data : Dataset or Images, optional
-        Held-out images; of a Dataset its test split. Without them the models' atlases stand for them, and
-        what needs pixels is left out, the ladder too.
+        Held-out images; of a Dataset the test split. Without them the models' atlases are used, and what
+        needs pixels is left out, also the bounds.
     threaded : bool
-        False: `measure` returns when the table is there. For scripts, and for notebooks that run as tests.
+        If False, `measure` returns when the table is done: for scripts, and for notebooks that run as tests.
+    **keywords
+        The attributes to begin with, or traits of `VBox`.
 
     Attributes
     ----------
-    draws, seed : int
-        Of each sampler; of all noise.
+    draws : int
+        Number of draws of each sampler.
+    seed : int
+        Seed of all noise.
     result : scoreboard.Scoreboard or None
-        What was measured; it may be set, to show what was measured elsewhere.
+        The measured numbers. It may be set, to show a result from elsewhere.
     sort, descending : str, bool
-        The column that the table of samplers is sorted by, and which way; "" for the order of measuring.
+        The column by which the table of samplers is sorted, and the direction; "" for the order of measuring.
     model, row : str, int
-        Whose ladder is shown, and of which image.
+        The model and the image whose bounds are shown.
     rungs : list of Bound
-        Of that image: ELBO, IWAE_5, IWAE_50 and, with two latent dimensions, log p(x); nats.
+        Bounds of this image, nats: ELBO, IWAE_5, IWAE_50 and, with two latent dimensions, log p(x).
     gap : float or None
-        log p(x) - ELBO, nats, both by quadrature: the KL from the encoder's answer to the true posterior.
+        log p(x) - ELBO, nats, both by quadrature: the KL from the encoder's posterior to the true one.
     posterior : TruePosterior or None
+        The true posterior of this image, with two latent dimensions.
     status : str
         "ready", "running", "measured", "stopped" or "failed".
 
     Raises
     ------
     ValueError, TypeError
-        Models of different image shapes, a judge of other images or classes, images that do not fit, a
-        misspelled keyword.
+        The models have different image shapes; the judge is of other images or classes; images do not fit; a
+        keyword is misspelled.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> model = vw.VAE(2, (1, 4, 4), hidden=(8,), seed=0)
+    >>> judge = vw.Classifier((1, 4, 4), 3, hidden=(4,), seed=0)
+    >>> board = vw.Scoreboard({"VAE": model}, judge, vw.Images(torch.zeros(20, 1, 4, 4)), threaded=False)
+    >>> board
+    Scoreboard(models=1, draws=10000, ready)
+    >>> [rung.name for rung in board.rungs], board.gap > 0
+    (['ELBO', 'IWAE_5', 'IWAE_50', 'log p(x)'], True)
     """
 
     draws = Bounded(10_000, scoreboard.FEWEST_DRAWS, 10_000_000)
@@ -111,10 +124,11 @@ class Scoreboard(NotifyingPanel):
             for model in seeds:
                 scoreboard.check_judge(judge, model, name)
         self.judge, self.images = judge, _held_out(data, judge)
-        firsts = {name: seeds[0] for name, seeds in self.models.items() if seeds[0].has_prior}
-        self._vaes = cast(dict[str, VAE], firsts)
+        self._vaes = cast(
+            dict[str, VAE], {name: seeds[0] for name, seeds in self.models.items() if seeds[0].has_prior}
+        )
         self._stop, self._note, self._closed = threading.Event(), (0.0, ""), False
-        self._runner = BackgroundLoop(
+        self._loop = BackgroundLoop(
             contextlib.nullcontext(), each=self._each, show=self._show_progress, done=self._done,
             settled=self._notify_held, threaded=threaded,
         )  # fmt: skip
@@ -144,13 +158,13 @@ class Scoreboard(NotifyingPanel):
         Raises
         ------
         RuntimeError
-            It is measuring already; or this panel is closed.
+            It is measuring already, or this panel is closed.
         """
         if self._closed:
             raise RuntimeError("this scoreboard is closed: run its cell again for a new one.")
-        if self._runner.running:
+        if self._loop.running:
             raise RuntimeError("it is measuring already: stop it first.")
-        self._runner.prepare()
+        self._loop.prepare()
         try:
             self._stop.clear()
             self._note = (0.0, "")
@@ -159,25 +173,25 @@ class Scoreboard(NotifyingPanel):
                 self.set_trait("status", "running")
             self._notify_held()
         finally:
-            # An observer of "running" that is interrupted must not leave it so without a loop.
-            self._runner.launch(self._work())
+            # Also after an interrupt in an observer of "running": without a loop the status would stay.
+            self._loop.launch(self._work())
 
     def stop(self) -> None:
-        """Give up measuring; the table stays as it was."""
+        """Stop measuring. The table stays as it was."""
         self._stop.set()
-        self._runner.halt()
+        self._loop.halt()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is being measured, or `timeout` seconds; return whether it is so.
+        """Wait until nothing is being measured, or `timeout` seconds; return whether nothing is.
 
         What measuring raised is raised here.
         """
-        return self._runner.wait(timeout)
+        return self._loop.wait(timeout)
 
     def close(self) -> None:
-        """Stop, and close the panel: no thread of it goes on."""
-        # A panel that was refused when it was made is closed too, when it is forgotten.
-        if hasattr(self, "_runner"):
+        """Stop measuring, and close the panel."""
+        # A panel whose construction was refused is closed too, when it is collected as garbage.
+        if hasattr(self, "_loop"):
             self._closed = True
             self.stop()
         super().close()
@@ -290,8 +304,8 @@ class Scoreboard(NotifyingPanel):
         return self.table.check_sort(proposal.value)
 
     def _measure_once(self) -> None:
-        # The second click of a double click asks for what is under way already.
-        if not self._runner.running:
+        # A double click is no error.
+        if not self._loop.running:
             self.measure()
 
     def _on_draws(self, _=None) -> None:
@@ -301,9 +315,9 @@ class Scoreboard(NotifyingPanel):
         self.table.sort, self.table.descending = self.sort, self.descending
 
     def _on_status(self, _=None) -> None:
-        running = self.status == "running"
-        # What most people want next stands out; nothing is disabled, a button that is loses the focus.
-        self.start.button_style, self.halt.button_style = ("", "primary") if running else ("primary", "")
+        # The button that most people need next stands out. None is disabled, because it would lose the focus.
+        self.start.button_style = "" if self.status == "running" else "primary"
+        self.halt.button_style = "primary" if self.status == "running" else ""
         said = {
             "ready": "Not measured yet.",
             "running": "Measuring.",
@@ -377,7 +391,7 @@ def _format_sigma(sigma) -> str:
 
 
 class _Stopped(Exception):
-    """Raised where progress is told, to leave the measuring."""
+    """Raised in the progress callback, to leave `scoreboard.measure`."""
 
 
 def _held_out(data, judge) -> Images | None:

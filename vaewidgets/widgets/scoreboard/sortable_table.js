@@ -1,4 +1,4 @@
-// A table that is sorted by its headers, which are buttons: a click or Enter. Missing values come last, always.
+// A table with buttons as headers, which sort it. Missing values always come last.
 
 import { htmlElement } from "../_core/elements.js";
 import { change, listen } from "../_core/model.js";

@@ -1,4 +1,4 @@
-"""A table that is sorted by its headers."""
+"""A table that its headers sort."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ class Table(PageModule):
     columns : list of dict
         ``key``, ``title`` and ``help`` of each.
     rows : list of list of dict
-        Cells: ``text``, a quieter ``note``, and the ``value`` to sort by, None where there is none. ``low``
-        and ``high``, shares from 0 to 1, draw an interval.
+        Cells with a ``text``, a ``note`` in grey, and the ``value`` to sort by, None if missing. ``low`` and
+        ``high``, shares from 0 to 1, draw an interval.
     sort : str
-        Key of the column that it is sorted by; empty for the order of `rows`.
+        Key of the column to sort by; empty for the order of `rows`.
     descending : bool
-        Missing values come last either way.
+        Missing values come last in both orders.
+    caption : str
+        What the table shows.
     """
 
     _module = "scoreboard/sortable_table.js"
@@ -33,14 +35,14 @@ class Table(PageModule):
     descending = traitlets.Bool(False).tag(sync=True)
 
     def show(self, columns: list[dict], rows: list[list[dict]]) -> None:
-        """Show other columns and rows, in one message."""
+        """Replace the columns and the rows, in one message."""
         with self.hold_sync():
             self.columns, self.rows = columns, rows
 
     def check_sort(self, key: str) -> str:
-        """Return the key of a column, or ""; raise ValueError on any other."""
+        """Return `key` if it is that of a column, or ""; raise ValueError for any other."""
         keys = [column["key"] for column in self.columns]
-        # Before anything has been measured there are no columns; what it is to be sorted by may be said.
+        # There are no columns before anything is measured. Then any key is allowed.
         if key and keys and key not in keys:
             raise ValueError(f"sort must be one of {', '.join(keys)}, or '' for none; got {key!r}.")
         return key

@@ -1,4 +1,4 @@
-"""Images sorted by what a model needs for them."""
+"""Images sorted by the nats that a model needs for them."""
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-// The images around the chosen one, and the histogram of all. A hand moves the rank here; the kernel sends pictures.
+// The images around the chosen one, and the histogram of all. The page moves the rank; the kernel sends pictures.
 
 import { makeChart } from "../_core/chart.js";
 import { htmlElement } from "../_core/elements.js";
@@ -13,7 +13,7 @@ import { setAttributes, svgElement, uniqueId } from "../_core/svg.js";
 /**
  * @typedef {{
  *   rank: number, nats: DataView, edges: number[], counts: number[], start: number, thumbs: DataView,
- *   size: number[], names: string[], room: number, axis: string,
+ *   size: number[], names: string[], room: number, far: number, axis: string,
  * }} Traits
  */
 /**
@@ -33,7 +33,7 @@ function render({ model, el }) {
   return listen(model, listeners);
 }
 
-// The strip: a press chooses, and so do the arrow keys, twelve at once with Shift.
+// The strip: a click chooses an image, and so do the arrow keys, a strip farther with Shift.
 /** @type {Part} */
 function makeAround(model, root, nats, move) {
   const title = htmlElement("div", root, "vw-title"), list = htmlElement("div", root, "vw-around", { tabIndex: 0 });
@@ -71,12 +71,12 @@ function makeAround(model, root, nats, move) {
     list.setAttribute("aria-activedescendant", `${id}-${chosen}`);
   };
   onArrows(list, (across, up) => move(model.get("rank") + across - up), {
-    far: 12, others: { Home: () => move(0), End: () => move(Infinity) },
+    far: model.get("far"), others: { Home: () => move(0), End: () => move(Infinity) },
   });
   return [["change:thumbs change:names change:start change:nats", draw], ["change:rank", mark]];
 }
 
-// All images: a press or a drag goes to the image whose nats are nearest.
+// All images: a click or a drag chooses the image whose nats are nearest.
 /** @type {Part} */
 function makeRankHistogram(model, root, nats, move) {
   const title = htmlElement("div", root, "vw-title"), frame = htmlElement("div", root, "vw-histogram");
@@ -91,7 +91,7 @@ function makeRankHistogram(model, root, nats, move) {
       y: { title: "images", range: [0, Math.max(3, 1.05 * Math.max(...counts))] }, label: "histogram of all images",
     });
     counts.forEach((count, k) => {
-      // A single image among thousands must be seen.
+      // A single image among thousands must be visible.
       const height = count ? Math.max(2, chart.y(0) - chart.y(count)) : 0, x = chart.x(edges[k]);
       const width = Math.max(1, chart.x(edges[k + 1]) - x - 1);
       chart.add("rect", "vw-share", { x, width, y: chart.y(0) - height, height });

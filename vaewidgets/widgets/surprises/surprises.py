@@ -1,4 +1,4 @@
-"""Surprises: the images of a set, those that a model finds hardest first."""
+"""Surprises: the images of a set in the order of falling nats."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import ipywidgets as widgets
 import numpy as np
 import torch.nn.functional as F
 import traitlets
+from torch import Tensor
 
 from vaewidgets.data.dataset import Images
 from vaewidgets.data.pixels import tile, to_uint8
@@ -20,14 +21,12 @@ from vaewidgets.widgets._core.page_module import PageModule
 from vaewidgets.widgets._core.panel import Panel, note_html
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from vaewidgets.models.protocols import Trainable
 
-#: Images in the strip, and how far it moves at a time: the chosen one stays where it was clicked, or near.
+#: Number of images in the strip, and of images by which it moves, so that a clicked image stays in it.
 STRIP, STEP = 12, 6
 BINS = 60
-#: Screen pixels that an image of the strip has room for; a larger one is averaged down before it is sent.
+#: Largest width and height of an image in the strip, in screen pixels. Larger images are averaged down.
 THUMB = 60
 
 
@@ -37,18 +36,21 @@ class SurprisesView(PageModule):
     Attributes
     ----------
     rank : int
+        That of the panel.
     nats : bytes
-        Of every image, float32, falling.
+        Nats of every image, float32, in falling order.
     edges, counts : list
-        Of the histogram.
+        The histogram of the nats.
     start : int
         Rank of the first image of the strip.
     thumbs : bytes
         Pixels of its images, one after the other, each of shape `size`, (H, W, channels).
     names : list of str
-        What stands below each of them.
+        Text below each of them.
     axis : str
-        What is measured, with its unit.
+        The measured quantity with its unit.
+    room, far : int
+        Screen pixels for an image of the strip, and the ranks that an arrow key with Shift moves.
     """
 
     _module = "surprises/surprises.js"
@@ -62,46 +64,49 @@ class SurprisesView(PageModule):
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     axis = traitlets.Unicode().tag(sync=True)
     room = traitlets.Int(THUMB).tag(sync=True)
+    far = traitlets.Int(STRIP).tag(sync=True)
 
 
 class Surprises(Panel):
-    """The images of a set, those first that cost a model the most nats: the odd, the broken, the mislabelled.
+    """The images of a set by the nats that they cost a model, most first: odd, broken or mislabelled ones.
 
-    What is measured is minus the ELBO with one sample of z, see `vaewidgets.elbo`: reconstruction plus KL. Of
-    an autoencoder it is minus log p(x|z), which bounds nothing. An image that the model finds hard is rare,
-    broken or drawn in another way; that it is *wrong* only you can say.
+    The nats are minus the ELBO with one sample of z, see `vaewidgets.elbo`: reconstruction plus KL. For an
+    autoencoder they are minus log p(x|z), which is no bound. An image with many nats is rare, broken or drawn
+    in another way. Whether it is *wrong* only a person can tell.
 
     Parameters
     ----------
     model : VAE, Autoencoder or ConditionalVAE
-        A conditional model is told the label of each image: a wrong one makes it a surprise.
+        A conditional model is given the label of each image, so that a wrong label costs many nats.
     images : Images or Tensor of shape (N, C, H, W)
         In [0, 1], of the model's shape. Labels are shown by their names.
     rank : int
-        Where to begin.
+        The image to begin with.
     seed : int
-        Of the noise in the sample: the same seed gives the same numbers.
+        Seed of the noise in the sample: the same seed gives the same numbers.
+    **layout
+        Traits of `VBox`.
 
     Attributes
     ----------
     rank : int
-        The source of truth: which image is shown, 0 being the most surprising.
+        The source of truth: the rank of the image that is shown, 0 for the most nats.
     index : int
         Its row in the set.
     nats : ndarray of shape (N,)
         Minus the ELBO of each image, nats, in the order of the set: `reconstruction` + `kl`.
     reconstruction, kl : ndarray of shape (N,)
-        Minus log p(x|z), and the KL summed over dimensions (0 of an autoencoder), nats.
+        Minus log p(x|z), and the KL summed over dimensions (0 for an autoencoder), nats.
     order : ndarray of shape (N,)
-        Rows of the set, the most surprising first.
+        Rows of the set in the order of falling nats.
     view : SurprisesView
         The part that the page draws.
 
     Raises
     ------
     ValueError, TypeError
-        Images that do not fit the model; a model without encoder or likelihood, or one that has diverged; a
-        conditional model without labels; a rank that is not there; a misspelled keyword.
+        The images do not fit the model; the model has no encoder or likelihood, or has diverged; a
+        conditional model has no labels; there is no such rank; a keyword is misspelled.
 
     Examples
     --------
@@ -133,8 +138,10 @@ class Surprises(Panel):
                 )
         self.model, self.seed, self._lock = model, seed, model_lock(model)
         self.images = images if isinstance(images, Images) else Images(images)
-        self._is_told = isinstance(model, ConditionalVAE)
-        if self._is_told and self.images.labels is None:
+        is_conditional = isinstance(model, ConditionalVAE)
+        #: Labels that the model is given.
+        self._labels = self.images.labels if is_conditional else None
+        if is_conditional and self._labels is None:
             raise ValueError("a conditional model encodes an image with its label: give Images with labels.")
 
         self.slider = widgets.IntSlider(
@@ -177,21 +184,20 @@ class Surprises(Panel):
 
     @property
     def index(self) -> int:
-        """The row in the set of the image of this rank."""
+        """Row in the set of the image with this rank."""
         return int(self.order[self.rank])
 
     def measure(self) -> None:
-        """Measure every image with the weights of this moment; the rank stays.
+        """Compute the nats of every image with the present weights. The rank stays.
 
         Raises
         ------
         ValueError
-            The nats of some image are not finite: the weights have diverged.
+            The nats of an image are not finite, because the weights have diverged.
         """
         with self.report(from_page=False), self._lock:
             codes = Encoded.of(self.model, self.images)
-            told = self.images.labels if self._is_told else None
-            terms = held_out_elbo(self.model, self.images.images, labels=told, seed=self.seed)
+            terms = held_out_elbo(self.model, self.images.images, labels=self._labels, seed=self.seed)
             parts = -terms.reconstruction, terms.kl.sum(1), -terms.total
             reconstruction, kl, nats = (part.double().cpu().numpy() for part in parts)
             wrong = int((~np.isfinite(nats)).sum())
@@ -211,7 +217,7 @@ class Surprises(Panel):
             self._on_rank()
 
     def weights_changed(self) -> None:
-        """Say that the numbers are of other weights than the model has now: another panel trains it."""
+        """Show that the numbers are of earlier weights: another panel trains the model."""
         self.stale.value = note_html("The model has been trained since.")
 
     @property
@@ -221,17 +227,16 @@ class Surprises(Panel):
     def _on_rank(self, _=None) -> None:
         with self.report(from_page=False), self._lock:
             row = self.index
-            labels = self.images.labels if self._is_told else None
-            told = None if labels is None else labels[row : row + 1]
-            reconstruction = decode_points(self.model, self._codes.mu[row : row + 1], told)[0]
+            label = None if self._labels is None else self._labels[row : row + 1]
+            reconstruction = decode_points(self.model, self._codes.mu[row : row + 1], label)[0]
             self.slider.value = self.rank
             self.pair.show(self.images.images[row], reconstruction, f"image {row}")
             self._show_strip()
-            label = name_of(self._codes, row)
+            name = name_of(self._codes, row)
             split = f" = reconstruction {self.reconstruction[row]:.2f} + KL {self.kl[row]:.2f} nats"
             self.state.value = note_html(
                 f"Rank {self.rank} of {len(self.images):,}, 0 being the most surprising: image {row}"
-                + (f", labelled {label}" if label else "")
+                + (f", labelled {name}" if name else "")
                 + f": {self._quantity} {self.nats[row]:.2f} nats"
                 + (split if self._quantity == "minus ELBO" else "")
                 + ".",
@@ -246,9 +251,8 @@ class Surprises(Panel):
         if longer > THUMB:
             size = [max(1, round(side * THUMB / longer)) for side in images.shape[2:]]
             images = F.interpolate(images, size, mode="area")
-        pixels = to_uint8(tile(images, columns=1))
         with self.view.hold_sync():
             self.view.rank, self.view.start = self.rank, start
             self.view.size = [*images.shape[2:], images.shape[1]]
             self.view.names = [name_of(self._codes, row) or f"image {row}" for row in rows]
-            self.view.thumbs = pixels.tobytes()
+            self.view.thumbs = to_uint8(tile(images, columns=1)).tobytes()

@@ -1,4 +1,4 @@
-"""What each dimension of a latent space says of the images, and which say nothing."""
+"""How much each dimension of a latent space tells of the images, and which tell nothing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from vaewidgets.evaluation.metrics import active_units
 from vaewidgets.models.objectives import kl
 from vaewidgets.widgets._core.encoded import Encoded
 
-#: A dimension that costs less than so many nats on average, or whose mu varies less than so much over the
-#: images, says nothing of them.
+#: A dimension is dead if its mean KL is below this, in nats, or the variance of its mu over the images is.
 DEAD = 0.01
 
 
@@ -23,15 +22,22 @@ class Dimensions:
     Attributes
     ----------
     kl : ndarray of shape (d,) or None
-        Mean KL over the images, nats; None of an autoencoder.
+        Mean KL over the images, nats; None for an autoencoder.
     worth : ndarray of shape (d,)
-        That, or of an autoencoder the standard deviation of its codes.
+        `kl`, or for an autoencoder the standard deviation of its codes.
     order : list of int
-        From the worthiest to the least.
+        The dimensions in the order of falling `worth`.
     dead : list of int
-        Those that say nothing.
-    centre, spread : ndarrays of shape (d,)
-        Of the prior, or of an autoencoder's codes: a slider goes three spreads to each side.
+        The dimensions that tell nothing of the images.
+    centre, spread : ndarray of shape (d,)
+        Mean and standard deviation of the prior, or of an autoencoder's codes.
+
+    Examples
+    --------
+    >>> mu = np.array([[2, 0, 0.5], [-2, 0, -0.5]], dtype="float32")
+    >>> dimensions = Dimensions.of(Encoded(None, mu, np.zeros_like(mu)), prior=True)
+    >>> dimensions.order, dimensions.dead, dimensions.kl.tolist()
+    ([0, 2, 1], [1], [2.0, 0.0, 0.125])
     """
 
     kl: np.ndarray | None
@@ -43,7 +49,7 @@ class Dimensions:
 
     @classmethod
     def of(cls, codes: Encoded, prior: bool) -> Dimensions:
-        """Measure them; `prior` says whether the codes answer to one."""
+        """Measure the dimensions of codes; `prior` tells whether the model has a prior N(0, I)."""
         d, variance = codes.mu.shape[1], np.zeros(codes.mu.shape[1])
         if len(codes) > 1:
             variance = active_units(torch.from_numpy(codes.mu)).variance.numpy()
@@ -53,7 +59,7 @@ class Dimensions:
             dead = (worth < DEAD) | (variance < DEAD)
             centre, spread = np.zeros(d), np.ones(d)
         else:
-            # Its scale is arbitrary: a dimension is dead beside the widest one.
+            # The scale of its codes is arbitrary, so a dimension is compared with the widest one.
             worth, mean_kl = np.sqrt(variance), None
             dead = worth <= 1e-3 * worth.max()
             centre, spread = codes.mu.mean(0, dtype=float), np.where(dead, 1.0, worth)
@@ -61,7 +67,7 @@ class Dimensions:
         return cls(mean_kl, worth, order, np.flatnonzero(dead).tolist(), centre, spread)
 
     def describe(self) -> list[dict]:
-        """List in order what the page shows of each, see `TraversalView`."""
+        """Describe each dimension for the page, in order, see `TraversalView`."""
         unit = "spread {:.2f}" if self.kl is None else "{:.2f} nats"
         longest = max(self.worth.max(), 1e-12)
         return [

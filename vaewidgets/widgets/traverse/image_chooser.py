@@ -16,7 +16,7 @@ class ImageChooser(widgets.HBox):
     Parameters
     ----------
     count : int
-        Images there are.
+        Number of images.
     labels : ndarray of shape (count,) or None
     classes : sequence of str
         The name of each label.
@@ -54,15 +54,21 @@ class ImageChooser(widgets.HBox):
         super().__init__([self.pair, widgets.VBox([controls, self.details])], layout=row)
 
     def is_wanted(self, row: int) -> bool:
-        """Tell whether a row has the label that is looked for."""
+        """Tell whether a row has the label chosen in `wanted`."""
         return self._labels is None or self.wanted.value == "any" or self._labels[row] == self.wanted.value
 
     def next(self, row: int) -> int:
-        """Return the first row after `row`, in a circle, whose label is wanted; else the next one."""
+        """Return the first row after `row`, cyclically, with the wanted label; without one, the next row."""
         return next_row(row, self._count, self.is_wanted)
 
 
 def next_row(row: int, count: int, wanted: Callable[[int], bool]) -> int:
-    """Return the first of `count` rows after `row`, in a circle, that is wanted; else the next one."""
+    """Return the first of `count` rows after `row`, cyclically, that is wanted; without one, the next row.
+
+    Examples
+    --------
+    >>> next_row(3, 5, lambda row: row % 2 == 0), next_row(4, 5, lambda row: False)
+    (4, 0)
+    """
     rows = [(row + k) % count for k in range(1, count)]
     return next(filter(wanted, rows), (row + 1) % count)

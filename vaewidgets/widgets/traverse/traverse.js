@@ -1,4 +1,4 @@
-// The moving part of a Traverse: z moves in the page, and everything that shows it is decoded here.
+// The part of a Traverse that follows a drag: z moves in the page, and its pictures are decoded here.
 
 import { makeChart, makeHandle } from "../_core/chart.js";
 import { htmlElement } from "../_core/elements.js";
@@ -23,7 +23,7 @@ function render({ model, el }) {
   if (model.get("classes").length) parts.push(makeLabels(model, engine, root));
   parts.push(makePaths(model, engine, root));
 
-  // The engine first: what is drawn after a change of weights is drawn with them.
+  // The engine comes first, so that the parts draw with the new weights.
   const deafen = listen(model, [["change:networks", engine.setWeights], ...parts.flatMap((part) => part.listeners)]);
   return () => {
     deafen();
@@ -66,7 +66,7 @@ function makeSliders(model, engine, parent) {
     number.setAttribute("aria-label", `value of z${k + 1}`);
     range.addEventListener("input", () => moved(model, k, Number(range.value)));
     const type = () => {
-      // It shows two decimals: what it was set to itself must not round z.
+      // The box shows two decimals. Its own text, unchanged, must not round z.
       if (number.value === fixed(model.get("z")[k])) return;
       if (Number.isFinite(number.valueAsNumber)) {
         refusal.say("");
@@ -84,7 +84,7 @@ function makeSliders(model, engine, parent) {
     onArrows(range, (across, up) => moved(model, k, model.get("z")[k] + 5 * step * (across + up)));
     const place = () => {
       const value = model.get("z")[k];
-      // Room for where Python has put z: a native slider would show the end of its range instead.
+      // The range includes a z that Python has set; else a native slider would show the end of its range.
       range.min = String(Math.min(centre - 3.5 * spread, value));
       range.max = String(Math.max(centre + 3.5 * spread, value));
       range.value = String(value);
@@ -115,7 +115,8 @@ function makeSliders(model, engine, parent) {
 // The strip along one dimension, with the present place on it.
 /** @type {MakePart} */
 function makeAlong(model, engine, parent) {
-  const count = model.get("sizes").strip, width = 56;
+  const { strip: count, reach } = model.get("sizes"), width = 56;
+  const ticks = Array.from({ length: 2 * reach + 1 }, (_, k) => ({ value: k - reach, text: String(k - reach) }));
   /** @type {{ [index: number]: Dimension }} */
   const places = Object.fromEntries(model.get("dimensions").map((each) => [each.index, each]));
   const root = htmlElement("div", parent, "vw-along");
@@ -144,11 +145,11 @@ function makeAlong(model, engine, parent) {
     chosen = model.get("dimension");
     const { text, dead } = places[chosen];
     const what = model.get("prior") ? "of the prior" : "of the codes about their mean";
-    title.textContent = `Along z${chosen + 1} (${text}), from -3 to 3 standard deviations ${what}; the others are held`;
+    title.textContent = `Along z${chosen + 1} (${text}), from -${reach} to ${reach} standard deviations ${what}; the others are held`;
     canvas.setAttribute("aria-label", `${count} pictures along z${chosen + 1}`);
     chart = makeChart({
       width: count * width, height: 46, margin: { left: 0, right: 0, top: 2, bottom: 24 },
-      x: { range: [-3.25, 3.25], ticks: [-3, -2, -1, 0, 1, 2, 3].map((value) => ({ value, text: String(value) })) },
+      x: { range: [-reach - 0.25, reach + 0.25], ticks },
       y: { range: [0, 1], ticks: [] }, label: `z${chosen + 1} in standard deviations`,
     });
     handle = makeHandle(chart, {
@@ -161,14 +162,14 @@ function makeAlong(model, engine, parent) {
   };
   const film = makeFilm(count, (k) => {
     const { centre, spread } = places[chosen], z = model.get("z").slice();
-    z[chosen] = centre + spread * (-3 + (6 * k) / (count - 1));
+    z[chosen] = centre + spread * reach * ((2 * k) / (count - 1) - 1);
     put(canvas, k, engine.decode(z, model.get("label")) ?? engine.sent("strip", k), engine.shape);
   }, canvas);
   const place = () => {
     handle.place();
     here.style.transform = `translateX(${chart.x(chart.x.held(at()))}px)`;
   };
-  // Where only z along the strip has changed, its pictures have not.
+  // If only z along the strip has changed, the pictures of the strip stay.
   let held = "";
   const follow = () => {
     choose();

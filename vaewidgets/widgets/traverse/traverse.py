@@ -1,4 +1,4 @@
-"""Traverse: walk along the dimensions of a latent space of many, and between two images in it."""
+"""Traverse: move along the dimensions of a latent space of many, and between two images in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import ipywidgets as widgets
 import numpy as np
 import torch
 import traitlets
+from numpy.typing import ArrayLike
+from torch import Tensor
 
+from vaewidgets.data.dataset import Images
 from vaewidgets.data.pixels import to_uint8
 from vaewidgets.evaluation.holes import TAU, confidence_of, interpolate
 from vaewidgets.evaluation.metrics import encode_all
@@ -22,13 +25,9 @@ from vaewidgets.widgets._core.traits import Bounded, Latent
 
 from .dimensions import Dimensions
 from .image_chooser import ImageChooser, next_row
-from .traverse_view import FILM, KINDS, POINTS, STRIP, TraversalView
+from .traverse_view import FILM, KINDS, POINTS, STRIP, STRIP_REACH, TraversalView
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-    from torch import Tensor
-
-    from vaewidgets.data.dataset import Images
     from vaewidgets.models.protocols import ImageModel, Judge, Trainable
 
 
@@ -38,48 +37,57 @@ class Traverse(Panel):
     Parameters
     ----------
     model : VAE, Autoencoder or ConditionalVAE, of two latent dimensions or more
-        With a conditional model the label is a control too: the same z, another class. An autoencoder knows
-        no KL: its dimensions are sorted by the spread of its codes, and there is no prior to draw from.
+        With a conditional model the label is a control too: the same z, another class. An autoencoder has no
+        KL and no prior: its dimensions are sorted by the spread of its codes.
     images : Images or Tensor of shape (N, C, H, W), optional
-        What is encoded, with labels for a conditional model; without them the atlas that a pretrained model
-        carries.
+        Encoded; with labels for a conditional model. Without them the atlas of a pretrained model is used.
     judge : Classifier, optional
-        Says of every point of both paths how sure it is of the picture: under .9 it is a hole.
+        It is asked about the picture at every point of both paths. Below .9 the point is a hole.
     row : int
         The image to begin with.
     **traits
-        Any of the attributes z, label, dimension, a, b and t, to begin elsewhere.
+        The attributes z, label, dimension, a, b and t to begin with, or traits of `VBox`.
 
     Attributes
     ----------
     z : tuple of d floats
-        The latent point that is decoded. Assign a list, array or tensor; observe it; link it.
+        The latent point that is decoded. Assign a list, array or tensor, observe it, or link it.
     row : int
-        The chosen image. Choosing one takes z to its mu, and the label to its own.
+        The chosen image. Choosing one sets z to its mu, and the label to its own.
     label : int or None
-        What a conditional model is told; None of other models.
+        The label that a conditional model is given; None for other models.
     dimension : int
         Index into z, from 0, of the dimension that the strip runs along.
     a, b : tuple of d floats
         The ends of both paths.
     t : float
-        Where on the paths: 0 is a, 1 is b.
+        The place on both paths: 0 is a, 1 is b.
     kl : ndarray of shape (d,) or None
-        Mean KL of each dimension over the images, nats; None of an autoencoder.
+        Mean KL of each dimension over the images, nats; None for an autoencoder.
     order : list of int
-        The dimensions, from the most nats (of an autoencoder the widest spread) to the fewest.
+        The dimensions in the order of falling KL, or for an autoencoder of falling spread.
     dead : list of int
-        Those that say nothing of an image: mean KL below .01 nat, or a mu that varies by less than .01.
+        Dimensions that tell nothing of an image: a mean KL below .01 nat, or a variance of mu below .01.
     image : ndarray of shape (H, W) or (H, W, 3), uint8
-        What the panel shows for z.
-    view : Traversal
+        The picture of z.
+    view : TraversalView
         The part that the page draws.
 
     Raises
     ------
     ValueError, TypeError
-        A model that does not decode, or has a single dimension; neither images nor an atlas; images or a
-        judge that do not fit the model; a misspelled keyword.
+        The model does not decode, or has a single dimension; there are neither images nor an atlas; images
+        or judge do not fit the model; a keyword is misspelled.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> model = vw.VAE(3, (1, 6, 5), hidden=(8,), seed=0)
+    >>> panel = vw.Traverse(model, torch.zeros(4, 1, 6, 5), z=(1, 2, 3), dimension=1)
+    >>> panel
+    Traverse(latent_dim=3, row=0, dimension=1)
+    >>> panel.strip()[[0, 6, 12]].tolist()
+    [[1.0, -3.0, 3.0], [1.0, 0.0, 3.0], [1.0, 3.0, 3.0]]
     """
 
     z = Latent()
@@ -100,7 +108,9 @@ class Traverse(Panel):
         **traits: Any,
     ) -> None:
         self.check_keywords(traits)
-        _check_model(model)
+        check_decodes(model, "Traverse")
+        if model.latent_dim < 2:
+            raise ValueError("Traverse holds other dimensions while one moves; this model has only one.")
         self.model, self.latent_dim, self._lock = model, model.latent_dim, model_lock(model)
         self._has_prior = getattr(model, "has_prior", True)
         self._load_codes(images)
@@ -169,20 +179,32 @@ class Traverse(Panel):
 
     @property
     def image(self) -> np.ndarray:
-        """The picture of z, (H, W) or (H, W, 3) uint8; decoded when it is asked for."""
+        """The picture of z, (H, W) or (H, W, 3) uint8, decoded when this is read."""
         return to_uint8(self._decode([self.z])[0])
 
     def strip(self) -> np.ndarray:
-        """Points of the strip along `dimension`, ndarray of shape (13, d): -3 to 3 standard deviations."""
+        """Compute the points of the strip along `dimension`, ndarray of shape (13, d).
+
+        They go from -3 to 3 standard deviations of the prior, or of an autoencoder's codes.
+        """
         points = np.tile(np.array(self.z), (STRIP, 1))
         k = self.dimension
-        points[:, k] = self._dimensions.centre[k] + self._dimensions.spread[k] * np.linspace(-3, 3, STRIP)
+        steps = np.linspace(-STRIP_REACH, STRIP_REACH, STRIP)
+        points[:, k] = self._dimensions.centre[k] + self._dimensions.spread[k] * steps
         return points
 
     def path(self, kind: str = "line") -> np.ndarray:
-        """Points of a path from a to b, ndarray of shape (41, d); kind is "line" or "great-circle".
+        """Compute the points of a path from a to b, ndarray of shape (41, d).
 
-        See `vaewidgets.holes.interpolate`.
+        Parameters
+        ----------
+        kind : str
+            "line" or "great-circle", see `vaewidgets.holes.interpolate`.
+
+        Raises
+        ------
+        ValueError
+            There is no such kind.
         """
         return self._between(kind, np.linspace(0, 1, POINTS))
 
@@ -191,7 +213,7 @@ class Traverse(Panel):
         return interpolate(a, b, t, kind).numpy()
 
     def confidence(self, kind: str = "line") -> np.ndarray:
-        """How sure the judge is of the picture at each point of a path: best class probability, (41,).
+        """Compute the judge's best class probability at each point of a path, ndarray of shape (41,).
 
         The kind is "line" or "great-circle", as in `path`.
 
@@ -207,19 +229,31 @@ class Traverse(Panel):
             return confidence_of(self.judge, pictures).double().numpy()
 
     def holes(self, kind: str = "line") -> float:
-        """Share of the 41 points of a path of that kind whose picture the judge gives less than .9."""
+        """Compute the share of the 41 points of a path of this kind at which the judge gives less than .9."""
         return float((self.confidence(kind) < TAU).mean())
 
     def set_ends(self, a: int | ArrayLike | Tensor, b: int | ArrayLike | Tensor) -> None:
-        """Set a and b, the ends of the paths, each the row of an image (then it is its mu) or a point."""
-        a, b = (self.mu[self._check_end(end)] if isinstance(end, int) else end for end in (a, b))
+        """Set the ends of both paths.
+
+        Parameters
+        ----------
+        a, b : int or array of shape (d,)
+            The row of an image, which stands for its mu, or a latent point.
+
+        Raises
+        ------
+        IndexError
+            There is no such row.
+        ValueError
+            A point has not d values.
+        """
         check = type(self).z.validate
-        a, b = check(self, a), check(self, b)
+        a, b = (check(self, self.mu[self._check_end(end)] if isinstance(end, int) else end) for end in (a, b))
         with self.hold_trait_notifications():
             self.a, self.b = a, b
 
     def draw_ends(self, seed: int) -> None:
-        """Draw both ends from the prior N(0, I), the same for the same seed.
+        """Draw both ends from the prior N(0, I). The same seed gives the same ends.
 
         Raises
         ------
@@ -231,7 +265,7 @@ class Traverse(Panel):
         self.set_ends(*torch.randn(2, self.latent_dim, generator=torch.Generator().manual_seed(seed)))
 
     def weights_changed(self) -> None:
-        """Decode with the weights of this moment: another panel trains the model."""
+        """Decode with the present weights: another panel trains the model."""
         with self._lock:
             self.view.refresh(self.model)
             self._show_row()
@@ -242,7 +276,6 @@ class Traverse(Panel):
 
     def _load_codes(self, images) -> None:
         """Set mu (ndarray (N, d)), logvar and labels from the images, or from the model's atlas."""
-        conditional = isinstance(self.model, ConditionalVAE)
         own = [(name, getattr(self.model, name, None)) for name in ("atlas", "train_atlas")]
         name, atlas = next((pair for pair in own if pair[1] is not None), ("", None))
         self._kind = "training image" if images is None and name == "train_atlas" else "image"
@@ -252,16 +285,16 @@ class Traverse(Panel):
                 "model with an atlas, as pretrained ones have."
             )
         self.classes = self.model.classes if isinstance(self.model, ConditionalVAE) else 0
-        if conditional and getattr(atlas if images is None else images, "labels", None) is None:
+        if self.classes and getattr(atlas if images is None else images, "labels", None) is None:
             raise ValueError("a conditional model encodes an image with its label: give Images with labels.")
         self._given = images is not None
         self._codes = codes = Encoded.of(self.model, images, atlas)
         self.mu, self.logvar, self.labels = codes.mu, codes.logvar, codes.labels
-        # Of a conditional model every class is shown, also one that no image has.
+        # Every class of a conditional model is shown, also those that no image has.
         self._names = [*codes.classes[: self.classes], *map(str, range(len(codes.classes), self.classes))]
 
     def _decode(self, points, labels=None) -> torch.Tensor:
-        """Decode points (N, d), with the present label or these, to images (N, C, H, W) on the CPU."""
+        """Decode points (N, d), with the present label or `labels`, to images (N, C, H, W) on the CPU."""
         if self.classes and labels is None:
             labels = [self.label] * len(points)
         return decode_points(self.model, points, labels if self.classes else None)
@@ -278,7 +311,7 @@ class Traverse(Panel):
         image = self._codes.original(row)
         if image is None or self._given:
             return image
-        # An atlas does not say of which images it is. Its codes are stored with three digits.
+        # An atlas does not name its images, so they are encoded. Its codes are stored with three digits.
         labels = torch.tensor([self._label_of(row)]) if self.classes else None
         with self._lock:
             mu = encode_all(cast("Trainable", self.model), image[None], labels=labels).mu[0].cpu().numpy()
@@ -334,9 +367,7 @@ class Traverse(Panel):
     # -- the page and the traits ----------------------------------------------------------------
 
     def _on_view(self, name: str, value) -> None:
-        if name == "label":
-            value = None if value < 0 else value
-        self.set_trait(name, value)
+        self.set_trait(name, None if name == "label" and value < 0 else value)
 
     def _on_row(self, _=None) -> None:
         with self.report(from_page=False), self._lock:
@@ -345,8 +376,7 @@ class Traverse(Panel):
 
     def _show_row(self) -> None:
         self.row_box.value = self.row
-        label = self._label_of(self.row)
-        own = [label] if self.classes else None
+        own = [self._label_of(self.row)] if self.classes else None
         reconstruction = self._decode(self.mu[self.row : self.row + 1], own)[0]
         original = self._original(self.row)
         self.chooser.pair.show(original, reconstruction, f"image {self.row}")
@@ -404,14 +434,8 @@ class Traverse(Panel):
         self.view.tiles = {**self.view.tiles, **pixels}
 
     def _name(self, point) -> str:
-        """Say which image a point is the mu of, if it is one."""
+        """Name the image whose mu a point is, or the norm of another point."""
         rows = np.flatnonzero((self.mu == np.array(point, self.mu.dtype)).all(1))
         if not len(rows):
             return f"a point of norm {math.hypot(*point):.2f}"
         return f"{self._kind} {rows[0]}" + self._say_label(rows[0])
-
-
-def _check_model(model) -> None:
-    check_decodes(model, "Traverse")
-    if model.latent_dim < 2:
-        raise ValueError("Traverse holds other dimensions while one moves; this model has only one.")

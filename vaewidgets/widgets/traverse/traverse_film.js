@@ -1,4 +1,4 @@
-// What the parts of a traversal decode with, and strips of pictures that keep up with the hand.
+// The decoder of a traversal, and strips of pictures that are decoded as fast as a drag allows.
 
 import { makeNetwork } from "../_core/network.js";
 import { floatsOf } from "../_core/numbers.js";
@@ -16,14 +16,16 @@ import { countFrame, penOf, pictureCanvas, toRGBA } from "../_core/pixels.js";
  * @typedef {{
  *   z: number[], label: number, dimension: number, a: number[], b: number[], t: number, draws: number,
  *   dimensions: Dimension[], shape: number[], classes: string[], prior: boolean, ends: string,
- *   sizes: { strip: number, points: number, film: number, tau: number },
+ *   sizes: {
+ *     strip: number, reach: number, points: number, film: number, tau: number, kinds: { [kind: string]: string },
+ *   },
  *   networks: { model?: Loaded, judge?: Loaded }, label_at: number, label_values: DataView, judged: boolean,
  *   tiles: { [name: string]: DataView }, confidence: { [kind: string]: number[] },
  * }} TraverseTraits
  */
 /** @typedef {ReturnType<typeof makeEngine>} Engine */
 
-// The decoder in the page, or what the kernel decoded in its place.
+// The decoder in the page, or the pictures that the kernel decoded.
 //   engine.decode(z, label)      pixels, overwritten by the next call; null where the kernel decodes
 //   engine.sent(name, k)         pixels of the k-th picture that the kernel sent under that name
 //   engine.judge(pixels)         best probability among the real classes; null where the kernel asks the judge
@@ -97,8 +99,8 @@ export function makeStrip(parent, shape, count, width, label) {
   return canvas;
 }
 
-// Pictures that are decoded some at every frame of the display, in a circle: while the hand moves on, none is
-// left behind for good. `draw(k)` draws the k-th, `done` what belongs to all. `element` tells that work goes on.
+// Pictures of which a few are decoded in every frame of the display, cyclically, so that a long drag leaves none out.
+// `draw(k)` draws the k-th, `done` what belongs to all. `element` is marked while pictures are missing.
 /**
  * @param {number} count @param {(k: number) => void} draw @param {HTMLElement | SVGElement} element
  * @param {() => void} [done]

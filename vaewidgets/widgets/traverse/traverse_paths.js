@@ -1,5 +1,5 @@
-// Two ways from A to B: along the line, and along the great circle that keeps the length. As
-// vaewidgets.holes.interpolate has them.
+// Two paths from A to B: the straight line, and the great circle, which keeps the length. They are those of
+// vaewidgets.holes.interpolate.
 
 import { makeChart } from "../_core/chart.js";
 import { htmlElement } from "../_core/elements.js";
@@ -14,21 +14,18 @@ import { makeFilm, makeStrip, put } from "./traverse_film.js";
 /** @import { Engine, TraverseTraits } from "./traverse_film.js" */
 /** @typedef {"line" | "great-circle"} Kind */
 /**
- * A part of the panel: what it hears of, and what ends its work.
+ * A part of the panel: its listeners, and a function that ends its work.
  * @typedef {(
  *   model: Model<TraverseTraits>, engine: Engine, parent: Node,
  * ) => { listeners: [string, Listener][], stop: () => void }} MakePart
  */
-
-/** @type {[kind: Kind, name: string][]} */
-const PATHS = [["line", "straight line"], ["great-circle", "great circle"]];
 
 /** @type {(a: number[], b: number[], t: number, kind: Kind) => number[]} */
 export function interpolate(a, b, t, kind) {
   /** @type {(u: number[], v: number[]) => number} */
   const dot = (u, v) => u.reduce((sum, value, i) => sum + value * v[i], 0);
   const lengths = Math.sqrt(dot(a, a) * dot(b, b)), cosine = dot(a, b) / lengths;
-  // Where there is no one such circle - a zero, one direction, opposite ones - it is the line.
+  // Where the great circle is not unique - an end at zero, equal or opposite directions - it is the line.
   const straight = kind === "line" || lengths <= 1e-12 || Math.abs(cosine) >= 1 - 1e-6;
   const angle = Math.acos(cosine), sine = Math.sin(angle);
   const [from, to] = straight ? [1 - t, t] : [Math.sin((1 - t) * angle) / sine, Math.sin(t * angle) / sine];
@@ -40,7 +37,8 @@ const norm = (z) => Math.hypot(...z);
 
 /** @type {MakePart} */
 export function makePaths(model, engine, parent) {
-  const { points, film, tau } = model.get("sizes"), d = model.get("z").length;
+  const { points, film, tau, kinds } = model.get("sizes"), d = model.get("z").length;
+  const paths = /** @type {[kind: Kind, name: string][]} */ (Object.entries(kinds));
   const width = 56, margin = { left: 50, right: 12 }, share = 0.5 / (film - 1);
   const across = { width: film * width + margin.left + margin.right };
   const judged = model.get("judged"), prior = model.get("prior");
@@ -65,7 +63,7 @@ export function makePaths(model, engine, parent) {
   range.style.width = `${film * width - width + 16}px`;
   const readout = htmlElement("span", slide, "vw-number");
 
-  // How sure the judge is along a path: a chart of it, worked out some points at every frame.
+  // The judge's best class probability along a path, as a chart; a few points are computed in each frame.
   /** @param {Node} place @param {Kind} kind @param {string} name */
   const judge = (place, kind, name) => {
     const chart = makeChart({
@@ -96,7 +94,7 @@ export function makePaths(model, engine, parent) {
     return { chart, sure, film, mark: chart.add("line", "vw-mark", { y1: top, y2: top + tall }) };
   };
 
-  const ways = PATHS.map(([kind, name], way) => {
+  const ways = paths.map(([kind, name], way) => {
     const row = htmlElement("div", root, "vw-way");
     const left = htmlElement("div", row), right = htmlElement("div", row, "vw-way-at");
     htmlElement("div", left, "vw-note", { textContent: `${name}, from A to B` }).style.marginLeft = `${margin.left}px`;
@@ -120,9 +118,9 @@ export function makePaths(model, engine, parent) {
   const bottom = htmlElement("div", root, "vw-way");
   bottom.append(norms.svg);
   const legend = htmlElement("div", bottom, "vw-legend");
-  // What pairs of draws from the prior do on average: E|z|^2 = d ((1 - t)^2 + t^2) on the line, d on the circle.
+  // The mean over pairs of draws from the prior: E|z|^2 = d ((1 - t)^2 + t^2) on the line, d on the circle.
   /** @type {[name: string, text: string, lengths: () => number[]][]} */
-  const lines = PATHS.map(([kind, name]) => [kind, name, () => {
+  const lines = paths.map(([kind, name]) => [kind, name, () => {
     const [a, b] = [model.get("a"), model.get("b")];
     return shares.map((t) => norm(interpolate(a, b, t, kind)));
   }]);
@@ -173,7 +171,7 @@ export function makePaths(model, engine, parent) {
       const length = norm(interpolate(model.get("a"), model.get("b"), t, kind)).toFixed(2);
       caption.textContent = `norm ${length}`;
       if (!judging) continue;
-      // Where the kernel asks the judge, it is that of the nearest point it was asked about.
+      // Where the kernel asks the judge, the value at the nearest point stands for that at t.
       const sure = Number.isNaN(here) ? judging.sure[Math.round(t * (points - 1))] : here;
       caption.textContent += `, judge ${sure.toFixed(2)}`;
       holes.push(`${name}: ${judging.sure.filter((value) => value < tau).length} of ${points}`);

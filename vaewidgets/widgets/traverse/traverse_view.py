@@ -1,4 +1,4 @@
-"""The part of a `Traverse` that the page draws: sliders, the strip, the labels, two ways from A to B."""
+"""The page's part of a `Traverse`: sliders, the strip, the labels, two paths from A to B."""
 
 from __future__ import annotations
 
@@ -18,30 +18,34 @@ from vaewidgets.widgets._core.network_spec import (
     describe_classifier,
 )
 
-#: Pictures in the strip: from -3 to 3 standard deviations, one every half.
-STRIP = 13
-#: Points of a path that the judge looks at, and pictures of it: every fourth.
+#: Number of pictures in the strip, and how far it reaches to each side, in standard deviations.
+STRIP, STRIP_REACH = 13, 3
+#: Number of points of a path that the judge is asked about, and of pictures of it: every fourth.
 POINTS, FILM = 41, 11
-KINDS = ("line", "great-circle")
+#: The kinds of paths, as `interpolate` has them, with their names.
+KINDS = {"line": "straight line", "great-circle": "great circle"}
+#: What the page must know of these.
+_SIZES = dict(strip=STRIP, reach=STRIP_REACH, points=POINTS, film=FILM, tau=TAU, kinds=KINDS)
 
 
 class TraversalView(PageNetworks):
-    """What moves under the hand, decoded in the page where the page can.
+    """The parts that follow a drag, decoded in the page where the page can.
 
     Attributes
     ----------
     z, label, dimension, a, b, t
-        As `Traverse` has them; label is -1 of a model that takes none.
+        Those of `Traverse`; label is -1 for a model that takes none.
     draws : int
-        Counts the draws of two points from the prior that the page asked for.
+        Counts how often the page has asked for two draws from the prior.
     dimensions : list of dict
-        In the order of the sliders: index, text, share (of the longest bar), dead, centre and spread.
+        In the order of the sliders, from `Dimensions.describe`: index, text, share of the longest bar, dead,
+        centre and spread.
     tiles : dict of bytes
-        What the kernel decodes where the page cannot: "z", "strip", "labels", "line", "great-circle" and "at"
-        (both paths at t), pixels of one image after the other.
+        Pixels that the kernel decodes where the page cannot, one image after the other: "z", "strip",
+        "labels", "line", "great-circle" and "at" (both paths at t).
     confidence : dict of list
-        For each kind of path, how sure the judge is of the picture at each of its points, where the page
-        cannot run judge or decoder.
+        For each kind of path, the judge's best class probability at each point, where the page cannot run
+        the judge or the decoder.
     reason : str
         Why the kernel must decode; empty where the page can.
     judge_reason : str
@@ -61,7 +65,7 @@ class TraversalView(PageNetworks):
     ends = traitlets.Unicode().tag(sync=True)
     prior = traitlets.Bool(True).tag(sync=True)
     judged = traitlets.Bool(False).tag(sync=True)
-    sizes = traitlets.Dict(dict(strip=STRIP, points=POINTS, film=FILM, tau=TAU)).tag(sync=True)
+    sizes = traitlets.Dict(_SIZES).tag(sync=True)
     shape = traitlets.List(traitlets.Int()).tag(sync=True)
     #: Where the values that depend on the label begin among the weights, and all of them, label by label.
     label_at = traitlets.Int(0).tag(sync=True)
@@ -82,7 +86,7 @@ class TraversalView(PageNetworks):
             self._send_judge(judge)
 
     def refresh(self, model) -> None:
-        """Send the decoder as it is now."""
+        """Send the present decoder."""
         try:
             description, at, values = describe_given(model, len(self.classes))
             self.reason = ""
@@ -106,22 +110,23 @@ def describe_given(model, classes: int) -> tuple[Description, int, bytes]:
     Returns
     -------
     Description
-        Of the model, or of one that is given label 0.
+        Of the model, or of the conditional model with label 0.
     int
-        Where the values begin that depend on the label, among the weights.
+        Index, among the weights, of the first value that depends on the label.
     bytes
         These values for label 0, then for label 1, and so on; empty for a model that takes no label.
 
     Raises
     ------
     UnsupportedLayerError
+        The page cannot run the decoder.
     """
     if not classes:
         return describe(model), 0, b""
     check_own_methods(model, "decode", "decode_parameters", "given", of=(ConditionalVAE,))
     descriptions = [describe(model.given(label)) for label in range(classes)]
     weights = np.stack([d.parts[0].astype("<f4") for d in descriptions])
-    # Found by comparison: how a model folds its label in is its own affair.
+    # Found by comparison, so that nothing is assumed about how the model uses its label.
     differ = np.flatnonzero((weights != weights[0]).any(0))
     start, stop = (differ[0], differ[-1] + 1) if len(differ) else (0, 0)
     return descriptions[0], int(start), np.ascontiguousarray(weights[:, start:stop]).tobytes()
