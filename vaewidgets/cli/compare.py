@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vaewidgets._constants import NAMED
 
-from .evaluate import first_images
 from .progress import progress_bar
 from .train_options import FREE, white_of
+
+if TYPE_CHECKING:
+    from vaewidgets.data.dataset import Images
 
 
 def run(args) -> int:
@@ -143,3 +145,22 @@ def _held_out(args, models: dict):
         return source, None, None, f"no images: {error}"
     test = first_images(data.test, args.images, data.name)
     return data.name, test.images, test.labels, f"{len(test):,} test images of {data.name}"
+
+
+def first_images(images: Images, count: int | None, name: str) -> Images:
+    """Take the first `count` of the held-out images of a dataset; all of them if it is None.
+
+    Raises
+    ------
+    ValueError
+        There are not as many.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> len(first_images(vw.load_data("digits").test, 20, "digits"))
+    20
+    """
+    if count is not None and count > len(images):
+        raise ValueError(f"--images {count} is more than the {len(images)} held-out images of {name}.")
+    return images.take(slice(count))

@@ -14,13 +14,12 @@ from vaewidgets._constants import NAMED
 from vaewidgets._utils.text import align, sanitize
 from vaewidgets.bench.report import check_at_least_one
 
+from . import compare
 from .progress import progress_bar
 from .train_options import white_of
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from vaewidgets.data.dataset import Images
 
 #: Samples of `held_out_iwae` unless asked otherwise: seconds for MNIST; papers take 5,000.
 SAMPLES = 50
@@ -98,8 +97,6 @@ def run(args) -> int:
     if not 0 <= args.seed < 2**63 - 1:
         raise ValueError(f"--seed must be from 0 to 2**63 - 2; got {args.seed}.")
     if args.judge is not None:
-        from . import compare
-
         return compare.run(args)
     if len(args.models) > 1:
         raise ValueError(f"{len(args.models)} models are compared by a judge: name one with --judge NAME.")
@@ -189,7 +186,7 @@ def _held_out(args, model) -> _HeldOut:
                 f"what to measure on: --dataset {', '.join(NAMED)}, a folder of images or an .npz file."
             )
     data = _load(source, args, model)
-    part = first_images(_split(data, split, args.model), args.images, source)
+    part = compare.first_images(_split(data, split, args.model), args.images, source)
     shape = tuple(part.images.shape[1:])
     if shape != model.image_shape:
         raise ValueError(
@@ -203,25 +200,6 @@ def _held_out(args, model) -> _HeldOut:
     if not measured_alike or not isinstance(loss, (int, float)) or not math.isfinite(loss):
         loss = None
     return _HeldOut(part.images, part.labels, data.name, split, loss)
-
-
-def first_images(images: Images, count: int | None, name: str) -> Images:
-    """Take the first `count` of the held-out images of a dataset; all of them if it is None.
-
-    Raises
-    ------
-    ValueError
-        There are not as many.
-
-    Examples
-    --------
-    >>> import vaewidgets as vw
-    >>> len(first_images(vw.load_data("digits").test, 20, "digits"))
-    20
-    """
-    if count is not None and count > len(images):
-        raise ValueError(f"--images {count} is more than the {len(images)} held-out images of {name}.")
-    return images.take(slice(count))
 
 
 def _load(source: str, args, model):
