@@ -89,7 +89,7 @@ class Notebook(Page):
         return self
 
     def close(self) -> None:
-        """End the kernel and close the page; nothing is saved and nobody is asked."""
+        """End the kernel and close the page without saving and without a question."""
         try:
             if self.page.evaluate("() => !!window.vwPanel"):
                 self._await("async () => { await window.vwPanel.sessionContext.shutdown(); }")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 try:
     from playwright.sync_api import Error as PlaywrightError
     from playwright.sync_api import Locator, expect, sync_playwright
-except ImportError:  # an extra: who needs it asks chromium_path() or looks at sync_playwright
+except ImportError:  # an extra; a caller that needs it checks that sync_playwright is not None
     Locator = expect = sync_playwright = None  # type: ignore[assignment,misc]  # the extra may be missing
     PlaywrightError = RuntimeError  # type: ignore[assignment,misc]  # caught where the other would be
 
@@ -29,7 +29,7 @@ CHROMIUM_ARGS = (
 # A browser without WebGL. Leaving the last argument out does not do it: playwright adds it too.
 NO_WEBGL_ARGS = (*CHROMIUM_ARGS, "--disable-3d-apis")
 
-# Console errors that are not ours. Keep this list short, and each pattern narrow.
+# Console errors that are not from this package. Keep this list short, and each pattern narrow.
 CONSOLE_NOISE: tuple[str, ...] = (
     # JupyterLab's debugger asked a kernel that was killed meanwhile.
     r"Could not restore the debugger state: Canceled future for debug_request",

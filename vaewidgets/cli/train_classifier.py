@@ -6,18 +6,15 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
-import torch
-
-from vaewidgets._version import __version__
 from vaewidgets.evaluation.classifier import as_sentence, figures_of
 from vaewidgets.io import checkpoints
 from vaewidgets.models.classifier import Classifier
 from vaewidgets.training.classifier import ClassifierStep, fit_classifier
-from vaewidgets.training.devices import ProcessGroup, pick_device
+from vaewidgets.training.devices import ProcessGroup
 
 from .progress import Signals, progress_bar
-from .train_common import class_info, held_out_name, load, round_to_half, split, store
-from .train_options import OWN, CompleteOptions, check_fits, command, dataset_name, given, recipe
+from .train_common import class_info, describe, held_out_name, load, prepare, round_to_half, split, store
+from .train_options import OWN, CompleteOptions, command, given, recipe
 
 
 def train(options: CompleteOptions) -> int:
@@ -39,13 +36,10 @@ def train(options: CompleteOptions) -> int:
     ValueError, TypeError, RuntimeError, OSError
         Something cannot be trained, measured or stored.
     """
-    check_fits(options, Classifier, fit_classifier)
     if options.atlas != OWN["atlas"]:
         raise ValueError("--atlas is not for --model classifier: it has no codes.")
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    device = pick_device(options.device)
-    if ProcessGroup.join(device).size > 1:
+    device, group = prepare(options, Classifier, fit_classifier)
+    if group.size > 1:
         raise ValueError("one process trains a classifier: start it without torchrun.")
     data = load(options, quiet=False)
     if data.train.labels is None or not data.classes:
@@ -53,23 +47,17 @@ def train(options: CompleteOptions) -> int:
     splits = split(data, options.holdout, options.final)
     images, labels = splits.train.images, data.train.labels[: len(splits.train)]
     channels, height, width = images.shape[1:]
-    settings = {**given(options, Classifier), "seed": options.seed}
-    model = Classifier((channels, height, width), len(data.classes), **settings).to(device)
+    config = {**given(options, Classifier), "seed": options.seed}
+    model = Classifier((channels, height, width), len(data.classes), **config).to(device)
     stopped = _run_loop(
         fit_classifier(model, images, labels, **given(options, fit_classifier), seed=options.seed)
     )
     model.to("cpu")
     if options.half:
         round_to_half(model)
-    info: dict[str, Any] = {
-        "dataset": dataset_name(options.dataset),
-        "recipe": recipe(options, Classifier, fit_classifier),
-        "command": command(options),
-        "versions": {"vaewidgets": __version__, "torch": torch.__version__},
-        "device": device.type,
-        **class_info(splits.measured.classes),
-    }
-    del info["recipe"]["atlas"]  # a classifier has none
+    settings = recipe(options, Classifier, fit_classifier)
+    del settings["atlas"]  # a classifier has none
+    info = describe(options, settings, command(options), device) | class_info(splits.measured.classes)
     if options.final and splits.validation is not None:
         info["validation"] = figures_of(model, splits.validation, held_out_name(options.holdout))
     figures = figures_of(model, splits.measured, splits.name)

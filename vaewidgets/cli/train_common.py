@@ -5,19 +5,21 @@ from __future__ import annotations
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
 
 from vaewidgets._utils import atomic_write
 from vaewidgets._utils.text import sanitize_lines
+from vaewidgets._version import __version__
 from vaewidgets.data.dataset import Dataset, Images
 from vaewidgets.data.load import load_data
+from vaewidgets.training.devices import ProcessGroup, pick_device
 
-from .train_options import CompleteOptions
-
-if TYPE_CHECKING:
-    from torch import nn
+from .train_options import CompleteOptions, check_fits, dataset_name
 
 #: Arguments of `load_data` that its messages name, and the options for them.
 _OPTIONS = {"on_error='skip'": "--skip-corrupt", "size=": "--size", "root=": "--data", "white=": "--white"}
@@ -44,6 +46,34 @@ class Splits(NamedTuple):
     validation: Images | None
     measured: Images
     name: str
+
+
+def prepare(options: CompleteOptions, *functions: Callable[..., object]) -> tuple[torch.device, ProcessGroup]:
+    """Check that the functions take all options, set the number of threads, and meet the other processes.
+
+    Raises
+    ------
+    ValueError
+        An option is not for this kind of model, or this machine has no such device.
+    """
+    check_fits(options, *functions)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    device = pick_device(options.device)
+    return device, ProcessGroup.join(device)
+
+
+def describe(
+    options: CompleteOptions, recipe: dict[str, Any], command: str, device: torch.device
+) -> dict[str, Any]:
+    """Return what a checkpoint states about its training."""
+    return {
+        "dataset": dataset_name(options.dataset),
+        "recipe": recipe,
+        "command": command,
+        "versions": {"vaewidgets": __version__, "torch": torch.__version__},
+        "device": device.type,
+    }
 
 
 def load(options: CompleteOptions, quiet: bool) -> Dataset:

@@ -191,7 +191,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--final", action="store_true", default=None,
-        help="this is the end: let the --holdout images only choose, and measure on the test images",
+        help="for the end: let the --holdout images only choose the weights, and measure on the test images",
     )  # fmt: skip
     parser.add_argument(
         "--half", action="store_true", default=None,

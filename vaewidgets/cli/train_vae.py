@@ -9,25 +9,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from vaewidgets._utils import atomic_write
 from vaewidgets._utils.text import truncate
-from vaewidgets._version import __version__
 from vaewidgets.data.dataset import Images
 from vaewidgets.evaluation.metrics import encode_all, held_out_elbo
 from vaewidgets.io import checkpoints
 from vaewidgets.models.conditional import ConditionalVAE
 from vaewidgets.models.vae import VAE, Autoencoder
 from vaewidgets.training import resume
-from vaewidgets.training.devices import ProcessGroup, pick_device
+from vaewidgets.training.devices import ProcessGroup
 from vaewidgets.training.loop import Training, fit
 from vaewidgets.training.records import Diverged
 
 from .progress import Progress, Signals, run_loop
-from .train_common import Splits, class_info, held_out_name, load, round_to_half, split, store
-from .train_options import CompleteOptions, check_fits, command, dataset_name, given, recipe
+from .train_common import (
+    Splits,
+    class_info,
+    describe,
+    held_out_name,
+    load,
+    prepare,
+    round_to_half,
+    split,
+    store,
+)
+from .train_options import CompleteOptions, command, given, recipe
 
 if TYPE_CHECKING:
     from vaewidgets.models.protocols import Trainable
@@ -88,22 +96,13 @@ def train(options: CompleteOptions, state: resume.State | None) -> int:
     ValueError, TypeError, RuntimeError, OSError
         Something cannot be trained, measured or stored.
     """
-    check_fits(options, VAE, fit)
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    device = pick_device(options.device)
-    group = ProcessGroup.join(device)
+    device, group = prepare(options, VAE, fit)
     data = load(options, quiet=group.rank > 0)
-    about = {
-        "dataset": dataset_name(options.dataset),
-        "recipe": recipe(options, VAE, fit),
-        "command": state.about["command"] if state else command(options),
-        "versions": {"vaewidgets": __version__, "torch": torch.__version__},
-        "device": device.type,
-        "fingerprint": resume.fingerprint(
-            data.train.images, data.train.labels if KINDS[options.model] is ConditionalVAE else None
-        ),
-    }
+    first_command = state.about["command"] if state else command(options)
+    about = describe(options, recipe(options, VAE, fit), first_command, device)
+    about["fingerprint"] = resume.fingerprint(
+        data.train.images, data.train.labels if KINDS[options.model] is ConditionalVAE else None
+    )
     splits = split(data, options.holdout, options.final)
     steps, notes = _begin(options, splits, len(data.classes), state, about)
     for note in () if group.rank else notes:
