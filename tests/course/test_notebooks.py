@@ -42,8 +42,7 @@ def test_a_copy_is_whole_and_a_second_one_changes_nothing(tmp_path, course):
     target = tmp_path / "deep" / "mine"
     written, kept = notebooks.copy_notebooks(target, course)
     whole = {"00-start.ipynb": b"zero", "01-map.ipynb": b"one", str(Path("pictures", "vae.png")): b"\x89PNG"}
-    assert contents(target) == whole
-    assert (len(written), kept) == (3, [])
+    assert contents(target) == whole and (len(written), kept) == (3, [])
     assert notebooks.copy_notebooks(target, course) == ([], [])
     assert contents(target) == whole
 
@@ -102,15 +101,16 @@ class TestLinks:
 
 def test_things_in_the_way_are_named_and_nothing_is_copied(tmp_path, course):
     (tmp_path / "file").write_text("dear")
-    with pytest.raises(ValueError, match="is a file; expected a folder"):
-        notebooks.copy_notebooks(tmp_path / "file", course)
     (tmp_path / "mine" / "01-map.ipynb").mkdir(parents=True)
-    with pytest.raises(ValueError, match="is a folder; a notebook of that name belongs there"):
-        notebooks.copy_notebooks(tmp_path / "mine", course)
     (tmp_path / "yours").mkdir()
     (tmp_path / "yours" / "pictures").write_text("a file")
-    with pytest.raises(ValueError, match="pictures is a file; expected a folder"):
-        notebooks.copy_notebooks(tmp_path / "yours", course)
+    for target, words in (
+        ("file", "is a file; expected a folder"),
+        ("mine", "is a folder; a notebook of that name belongs there"),
+        ("yours", "pictures is a file; expected a folder"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            notebooks.copy_notebooks(tmp_path / target, course)
     assert (tmp_path / "file").read_text() == "dear"
     assert contents(tmp_path / "mine") == {} and list(contents(tmp_path / "yours")) == ["pictures"]
 

@@ -15,6 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from platformdirs import user_cache_dir
+
 from vaewidgets._utils.text import sanitize
 
 from . import notebooks
@@ -253,11 +255,7 @@ def home() -> Finding:
 def data() -> Finding:
     """Say whether MNIST is on this machine; nothing in the course needs it."""
     # The name is data.load.DATA_VARIABLE, whose module would import more than this needs.
-    root = os.path.expanduser(os.environ.get("VAEWIDGETS_DATA", ""))
-    if not root:
-        from platformdirs import user_cache_path
-
-        root = str(user_cache_path("vaewidgets"))
+    root = os.path.expanduser(os.environ.get("VAEWIDGETS_DATA", "")) or user_cache_dir("vaewidgets")
     there = [name for name in ("MNIST", "FashionMNIST") if (Path(root) / name / "raw").is_dir()]
     if there:
         return Finding("info", "data", f"{' and '.join(there)} in {root}")
