@@ -36,14 +36,20 @@ def trained(digits) -> vw.VAE:
 
 
 @pytest.fixture(scope="session")
-def mnist() -> vw.Dataset:
-    """MNIST from ``$VAEWIDGETS_DATA``; where it is missing a skip, or a failure if VAEWIDGETS_REQUIRE=1."""
+def mnist_root() -> Path:
+    """A folder that holds MNIST; where it is missing a skip, or a failure if VAEWIDGETS_REQUIRE=1."""
     root = Path(os.environ.get("VAEWIDGETS_DATA") or Path(__file__).parents[2] / "shared" / "data")
     if not (root / "MNIST" / "raw").is_dir():
         if os.environ.get("VAEWIDGETS_REQUIRE") == "1":
             pytest.fail(f"no MNIST in {root}, and VAEWIDGETS_REQUIRE=1 makes it compulsory", pytrace=False)
         pytest.skip(f"no MNIST in {root}; VAEWIDGETS_DATA names a folder that holds MNIST/raw")
-    return vw.load_data("mnist", root=root, download=False)
+    return root
+
+
+@pytest.fixture(scope="session")
+def mnist(mnist_root) -> vw.Dataset:
+    """MNIST from ``$VAEWIDGETS_DATA``."""
+    return vw.load_data("mnist", root=mnist_root, download=False)
 
 
 @pytest.fixture(autouse=True)

@@ -302,10 +302,8 @@ def npz_bomb(rng) -> bytes:
     start, labels, filling = images, None, 0
     way = rng.randrange(5)
     if way == 0:  # a header that goes on and on
-        start, filling = (
-            b"\x93NUMPY\2\0" + struct.pack("<I", rng.choice((2**16, FILLING, 2**32 - 1))),
-            FILLING,
-        )
+        start = b"\x93NUMPY\2\0" + struct.pack("<I", rng.choice((2**16, FILLING, 2**32 - 1)))
+        filling = FILLING
     elif way == 1:  # pixels, of which each could be an image
         n = FILLING // 16
         shape = rng.choice(((n, 4, 4), (16 * n, 1, 1), (1, 16 * n, 1), (n // 2, 2, 4, 4)))
@@ -502,9 +500,8 @@ class Folder:
 
     def __init__(self, kind: str, root: Path) -> None:
         self.kind, self.root = kind, root
-        self.bases = {"checkpoint": checkpoints, "state": states, "npz": lambda: [None], "image": images}[
-            kind
-        ]()
+        makers = {"checkpoint": checkpoints, "state": states, "npz": lambda: [None], "image": images}
+        self.bases = makers[kind]()
         (root / "good").mkdir()
         self.good = root / "good" / "good.png"
         self.good.write_bytes(encoded("PNG", "RGB"))
@@ -520,10 +517,7 @@ class Folder:
         else:
             spoil = spoil_npz if self.kind == "npz" else spoil_safetensors
             path, data = self.root / f"{name}.{self.kind}", spoil(rng, base)
-            if self.kind == "npz":
-                path = path.with_suffix(".npz")
         if self.kind != "image" and rng.random() < 0.01:
-            data = None
             rng.choice((os.mkfifo, os.mkdir, lambda place: os.symlink("/dev/zero", place)))(path)
         else:
             path.write_bytes(data)
@@ -531,8 +525,7 @@ class Folder:
 
     def read(self, path: Path) -> None:
         if self.kind == "checkpoint":
-            model = vw.load(path)
-            json.dumps(model.info)
+            json.dumps(vw.load(path).info)
         elif self.kind == "state":
             go_on(path)
         elif self.kind == "npz":
@@ -575,15 +568,13 @@ def judge(folder: Folder, path: Path) -> tuple[bool, str]:
     watch["on"] = True
     try:
         folder.read(path)
+        return False, ""
     except (ValueError, OSError) as error:
-        watch["on"] = False
         return True, complain(error, path)
     except BaseException:
-        watch["on"] = False
         return True, traceback.format_exc(limit=-4)
     finally:
         watch["on"] = False
-    return False, ""
 
 
 def complain(error: Exception, path: Path) -> str:
@@ -630,13 +621,10 @@ def run(kind: str, first: int, last: int, root: Path) -> dict:
     if kind == "npz":
         np.savez(warm, images=np.zeros((4, 4, 4), "uint8"), labels=np.arange(4))
     elif kind == "image":
-        (warm / "other.png").write_bytes(encoded("PNG", "L"))
         for ending, data in folder.bases:
             (warm / f"other.{ending}").write_bytes(data)
-            try:
-                vw.load_data(warm, size=8)
-            finally:
-                (warm / f"other.{ending}").unlink()
+            vw.load_data(warm, size=8)
+            (warm / f"other.{ending}").unlink()
     else:
         warm.write_bytes(folder.bases[0])
     if kind != "image":

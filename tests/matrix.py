@@ -55,8 +55,7 @@ def install(pair: dict[str, str], folder: Path) -> None:
 
 def environment(folder: Path) -> dict[str, str]:
     """Variables with which Python, and every kernel it starts, finds the packages of `folder` first."""
-    before = os.environ.get("PYTHONPATH")
-    path = os.pathsep.join([str(folder), *([before] if before else [])])
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
     return os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -95,25 +94,21 @@ def main() -> int:
         "--keep", type=Path, metavar="DIR", help="where the packages lie, for the next run too"
     )
     arguments = parser.parse_args()
+    suites = [suite for suite in SUITES if arguments.suite in (None, suite)]
     rows, good = [], True
     with tempfile.TemporaryDirectory() as scratch:
         for pair in pairs():
             if arguments.only not in (None, name_of(pair)):
                 continue
-            folder = (arguments.keep or Path(scratch)).resolve() / name_of(pair).replace(", ", "-").replace(
-                " ", ""
-            )
+            folder = (arguments.keep or Path(scratch)).resolve() / "-".join(map("".join, pair.items()))
             install(pair, folder)
             cells = [versions(pair, folder)]
-            for suite, paths in SUITES.items():
-                if arguments.suite not in (None, suite):
-                    continue
-                passed, said = test(folder, paths)
+            for suite in suites:
+                passed, said = test(folder, SUITES[suite])
                 good &= passed
                 print(f"{name_of(pair)}: {suite}: {said}", flush=True)
                 cells.append(said.splitlines()[0])
             rows.append([name_of(pair), *cells])
-    suites = [suite for suite in SUITES if arguments.suite in (None, suite)]
     print("\n| pair | versions | " + " | ".join(suites) + " |\n|" + "---|" * (2 + len(suites)))
     for row in rows:
         print("| " + " | ".join(row) + " |")

@@ -49,7 +49,7 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookN
     """Run all cells in a fresh kernel of this environment; raise at the first that fails."""
     from nbclient import NotebookClient
 
-    client = NotebookClient(
+    return NotebookClient(
         notebook,
         kernel_name="python3",
         timeout=300,
@@ -57,8 +57,7 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookN
         store_widget_state=False,
         record_timing=False,
         coalesce_streams=True,
-    )
-    return client.execute()
+    ).execute()
 
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -116,11 +115,10 @@ def ignored(notebook: nbformat.NotebookNode) -> int:
 
 def digests() -> str:
     """Return what `trust.DIGESTS` must hold: a line for each notebook of the repository."""
-    lines = (
+    return "".join(
         f"{trust.digest(path.read_text(encoding='utf-8'))}  {path.relative_to(NOTEBOOKS).as_posix()}\n"
         for path in stored()
     )
-    return "".join(lines)
 
 
 def refresh(path: Path, *, run: bool = True) -> list[str]:

@@ -7,7 +7,6 @@ above the highest that it imports. Rooms or modules that import each other, on w
 
 import ast
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -135,16 +134,11 @@ def back_up(imports: set[Import]) -> list[Import]:
     )  # fmt: skip
 
 
-def statements(folder: Path) -> Counter:
+def statements(folder: Path) -> tuple[int, int]:
     """Modules and statements of a folder, as Python's parser counts them."""
-    count = Counter()
-    for path in folder.rglob("*.py"):
-        if "node_modules" not in path.parts:
-            count["modules"] += 1
-            count["statements"] += sum(
-                isinstance(n, ast.stmt) for n in ast.walk(ast.parse(path.read_bytes()))
-            )
-    return count
+    modules = [path for path in folder.rglob("*.py") if "node_modules" not in path.parts]
+    nodes = (node for path in modules for node in ast.walk(ast.parse(path.read_bytes())))
+    return len(modules), sum(isinstance(node, ast.stmt) for node in nodes)
 
 
 def main(package: Path) -> None:
@@ -170,8 +164,7 @@ def main(package: Path) -> None:
     print(f"imports between modules {len({(i.by, i.of) for i in imports})}, {len(at_import)} at import")
     for name, folder in (("package", package), ("tests", package.parent / "tests")):
         if folder.is_dir():
-            count = statements(folder)
-            print(f"{name:<22} {count['modules']} modules, {count['statements']} statements")
+            print("{:<22} {} modules, {} statements".format(name, *statements(folder)))
     for level in range(max(heights.values()), 0, -1):
         print(f"floor {level}: {', '.join(sorted(room for room in rooms if heights[room] == level))}")
 

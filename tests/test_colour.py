@@ -239,8 +239,7 @@ def test_the_other_panels_take_colour(models, data):
     strip = vw.Bottleneck(models["vae"], data.test, row=2)
     assert f"labelled {data.classes[data.test.labels[2]]}" in strip.result.value
     dial = vw.BetaDial({1: models["vae"], 2: models["vae"]}, data.test)
-    rows, height, width, channels = dial.view.shape
-    assert (rows, height, width, channels) == (4, 12, 8 * 10, 3)
+    assert tuple(dial.view.shape) == (4, 12, 8 * 10, 3), "rows, height, width, channels"
     lab = vw.KLLab(models["vae"])
     assert lab.label.description == "label" and (data.classes[0], 0) in lab.label.options
     with pytest.raises(ValueError, match=r"DrawPad draws in grey.*\(3, 12, 10\)"):

@@ -115,8 +115,16 @@ def test_nothing_that_a_user_imports_drives_a_browser():
     assert not loaded & {*drivers, "playwright"}
 
 
-def test_importing_the_package_loads_no_panel_and_nothing_heavy():
-    assert not loaded_after("import vaewidgets") & (PANELS | HEAVY)
+def test_package_and_command_line_start_without_a_panel_and_anything_heavy():
+    code = "import vaewidgets as vw; vw.__version__; dir(vw); from vaewidgets.cli import app; app._parser()"
+    assert not loaded_after(code) & (PANELS | HEAVY | {"torch", "numpy", "tqdm"})
+
+
+def test_the_core_knows_no_widget():
+    names = [name for name in vaewidgets.__all__ if name not in vaewidgets._HOMES["widgets"]]
+    code = f"import vaewidgets as vw; [getattr(vw, n) for n in {names}]; vw.load_data('digits')"
+    loaded = loaded_after(code)
+    assert "torch" in loaded and not loaded & (PANELS | {"torchvision"})
 
 
 def test_a_file_is_refused_before_torch_is_imported(tmp_path):
@@ -179,14 +187,6 @@ def test_the_walk_over_imports_sees_what_it_should(tmp_path):
     )
     assert set(tops_of(file, everywhere=False)) == {"plotly"}
     assert set(tops_of(file, everywhere=True)) == {"plotly", "IPython"}
-
-
-def test_every_public_name_resolves_and_an_unknown_one_is_an_attribute_error():
-    for name in vaewidgets.__all__:
-        assert getattr(vaewidgets, name) is not None
-        assert name in dir(vaewidgets)
-    with pytest.raises(AttributeError, match="no attribute 'Vae'"):
-        _ = vaewidgets.Vae
 
 
 def test_a_panel_with_a_map_does_without_the_grammar_that_plotly_brings_along():

@@ -84,9 +84,12 @@ MAPS = [
 @pytest.fixture(scope="module")
 def run():
     """A function that runs a program of node's in ``tests/`` and returns what it wrote; a failure is one."""
-    missing = [name for name in ("node", "npm") if not shutil.which(name)]
-    if not (ROOT / "tests/node_modules/typescript").is_dir():
-        missing.append("tests/node_modules (npm ci --prefix tests)")
+    there = {
+        "node": shutil.which("node"),
+        "npm": shutil.which("npm"),
+        "tests/node_modules (npm ci --prefix tests)": (ROOT / "tests/node_modules/typescript").is_dir(),
+    }
+    missing = [name for name, found in there.items() if not found]
     if missing and os.environ.get("VAEWIDGETS_REQUIRE") == "1":
         pytest.fail(f"no {', '.join(missing)}, and VAEWIDGETS_REQUIRE=1 makes it compulsory", pytrace=False)
     if missing:

@@ -81,6 +81,8 @@ NAMES = {
     ("data", "_root"): "data.load",
     ("data", "load_data"): "data.load",
     ("data", "name_classes"): "data.arrays",
+    ("driving", "drive"): "cli.progress",
+    ("wheels", "held"): "course.offline_bundle",
     ("evaluation", "as_table"): "cli.evaluate",
     ("folders", "natural"): "_utils.text",
     ("judging", "measure"): "evaluation.classifier",

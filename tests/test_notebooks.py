@@ -29,9 +29,6 @@ def name_of(path):
     return path.relative_to(NOTEBOOKS).with_suffix("").as_posix()
 
 
-#: Cells whose output may vary, by notebook; a new one is a decision, made here.
-IGNORED: dict[str, int] = {}
-
 LONGEST_CELL = 12
 LARGEST_FILE = 1_000_000
 
@@ -55,13 +52,17 @@ def network_off(tmp_path_factory):
         yield
 
 
-def run(*sources):
-    cells = [new_code_cell(source) for source in sources]
-    return refresh_notebooks.execute(new_notebook(cells=cells), Path.cwd())
+def of_code(*sources):
+    return new_notebook(cells=[new_code_cell(source) for source in sources])
 
 
 def printed(notebook):
     return "".join(output.get("text", "") for cell in notebook.cells for output in cell.outputs)
+
+
+def run(*sources):
+    """Return what the cells print."""
+    return printed(refresh_notebooks.execute(of_code(*sources), Path.cwd()))
 
 
 # --- the network -------------------------------------------------------------------------------------
@@ -76,7 +77,7 @@ def test_no_way_out():
         "socket.socket(socket.AF_INET6).connect(('2001:db8::1', 80))",
     )
     caught = [f"try:\n    {attempt}\nexcept OSError as error:\n    print(error)" for attempt in attempts]
-    lines = printed(run("import socket, urllib.request", *caught)).splitlines()
+    lines = run("import socket, urllib.request", *caught).splitlines()
     assert len(lines) == len(attempts)
     assert all("the network is cut off in this test" in line for line in lines)
 
@@ -89,7 +90,7 @@ def test_the_kernel_still_talks_to_itself_and_its_namespace_is_clean():
         "print('connected')"
     )
     names = "print([name for name in ('sys', 'ipaddress', '_cut') if name in globals()])"
-    assert printed(run(names, loopback)) == "[]\nconnected\n"
+    assert run(names, loopback) == "[]\nconnected\n"
 
 
 def test_nbval_compares_meets_the_same_wall_and_leaves_checkpoints_alone(tmp_path, pytestconfig):
@@ -148,12 +149,8 @@ def test_cells_are_short(path):
 
 
 @each_notebook
-def test_cells_that_are_not_compared_do_not_spread(path):
-    assert refresh_notebooks.ignored(nbformat.read(path, as_version=4)) == IGNORED.get(name_of(path), 0)
-
-
-def test_the_allowance_names_notebooks_that_exist():
-    assert IGNORED.keys() <= set(map(name_of, PATHS))
+def test_every_cell_is_compared(path):
+    assert refresh_notebooks.ignored(nbformat.read(path, as_version=4)) == 0
 
 
 def test_no_notebook_escapes_the_rules():
@@ -188,12 +185,9 @@ def test_one_notebook_leads_to_the_next():
     for path in COURSE:
         assert "[Index](README.md)" in first_cell(path), path.name
     for before, after in itertools.pairwise(COURSE):
-        assert re.search(rf"next: \[{after.stem[:2]} [^]]*\]\({after.name}\)", first_cell(before)), (
-            before.name
-        )
-        assert re.search(rf"previous: \[{before.stem[:2]} [^]]*\]\({before.name}\)", first_cell(after)), (
-            after.name
-        )
+        for path, word, other in ((before, "next", after), (after, "previous", before)):
+            link = rf"{word}: \[{other.stem[:2]} [^]]*\]\({other.name}\)"
+            assert re.search(link, first_cell(path)), path.name
 
 
 def test_index_and_notebooks_give_the_same_minutes():
@@ -261,12 +255,10 @@ def stream(text):
 
 
 def test_a_good_notebook_has_no_fault():
-    assert refresh_notebooks.faults(stored()) == []
-    assert refresh_notebooks.faults(stored(outputs=stream("../shared/home/x 1/home/2 10:/ C: D\n"))) == []
-    # Base64 may hold any letters after a slash.
-    assert (
-        refresh_notebooks.faults(stored(outputs=[new_output("display_data", {"image/png": "+/tmp/"})])) == []
-    )
+    path_like = stream("../shared/home/x 1/home/2 10:/ C: D\n")
+    base64 = [new_output("display_data", {"image/png": "+/tmp/"})]  # any letters may follow a slash in it
+    for changes in ({}, {"outputs": path_like}, {"outputs": base64}):
+        assert refresh_notebooks.faults(stored(**changes)) == []
 
 
 @pytest.mark.parametrize(
@@ -324,10 +316,9 @@ def test_every_way_to_escape_the_comparison_is_counted():
 
 def test_refresh_runs_keeps_and_refuses(tmp_path, capsys):
     good, failing, leaking = (tmp_path / f"{name}.ipynb" for name in ("good", "failing", "leaking"))
-    widget = "import ipywidgets\nipywidgets.IntSlider()"
-    nbformat.write(new_notebook(cells=[new_code_cell("print(6 * 7)"), new_code_cell(widget)]), good)
-    nbformat.write(new_notebook(cells=[new_code_cell("1 / 0")]), failing)
-    nbformat.write(new_notebook(cells=[new_code_cell("import os; print(os.getcwd())")]), leaking)
+    nbformat.write(of_code("print(6 * 7)", "import ipywidgets\nipywidgets.IntSlider()"), good)
+    nbformat.write(of_code("1 / 0"), failing)
+    nbformat.write(of_code("import os; print(os.getcwd())"), leaking)
     before = failing.read_bytes(), leaking.read_bytes()
 
     assert refresh_notebooks.main([str(good)]) == 0
@@ -349,7 +340,7 @@ def test_refresh_runs_keeps_and_refuses(tmp_path, capsys):
 
 def test_refresh_says_how_long_each_took_and_how_large_it_is(tmp_path, capsys):
     path = tmp_path / "empty.ipynb"
-    nbformat.write(new_notebook(cells=[new_code_cell("'x' * 5000")]), path)
+    nbformat.write(of_code("'x' * 5000"), path)
     assert refresh_notebooks.main([str(path)]) == 0
     one, total = capsys.readouterr().out.splitlines()
     size = -(-path.stat().st_size // 1000)

@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import math
+import os
 import re
 import shlex
 import tomllib
@@ -49,8 +50,9 @@ def guide(name: str) -> str:
 def test_the_two_commands_stand_there_word_for_word_and_ci_runs_the_second():
     run = "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/vaewidgets lab"
     test = 'python3 -m venv .venv && .venv/bin/pip install -e ".[test]" && .venv/bin/pytest'
+    script = ROOT / ".ci" / "run"
     assert f"    {run}\n" in README and f"    {test}\n" in README
-    assert f"\n{test}\n" in (ROOT / ".ci" / "run").read_text()
+    assert f"\n{test}\n" in script.read_text() and (os.access(script, os.X_OK) or os.name != "posix")
 
 
 def test_readme_is_short_and_leads_to_every_guide():

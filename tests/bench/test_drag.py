@@ -6,7 +6,6 @@ The measurement itself needs a browser: ``browser/test_bench.py``.
 import ast
 import json
 import math
-import random
 
 import numpy as np
 import pytest
@@ -24,15 +23,8 @@ def test_percentiles_of_known_series():
     assert drag.percentile(list(range(101)), 0.95) == 95
     assert (drag.percentile([1, 9], 0), drag.percentile([1, 9], 1)) == (1, 9)
     assert math.isnan(drag.percentile([], 0.5))
-    with pytest.raises(ValueError, match=r"share must lie in \[0, 1\]; got 95"):
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
         drag.percentile([1], 95)
-
-
-@pytest.mark.parametrize("count", [1, 2, 7, 100])
-def test_percentiles_are_those_of_numpy(count):
-    values = [random.Random(count).random() for _ in range(count)]
-    for share in (0, 0.05, 0.5, 0.95, 1):
-        assert drag.percentile(values, share) == pytest.approx(np.percentile(values, 100 * share))
 
 
 def test_gaps_count_the_wait_for_the_first_picture_and_after_the_last():
@@ -94,7 +86,7 @@ def test_every_design_is_python_and_says_what_to_watch(webgl):
     for design in drag.designs(webgl).values():
         assert design.watch and design.cells
         for cell in design.cells:
-            ast.parse("\n".join(line for line in cell.splitlines() if not line.startswith("%")))
+            ast.parse(cell.replace("%matplotlib inline", ""))
 
 
 def test_without_webgl_the_figures_draw_what_can_be_seen():
@@ -131,12 +123,8 @@ def refused(words, capsys):
     return line
 
 
-@pytest.fixture
-def no_measurement(monkeypatch):
+def test_a_file_that_is_there_is_refused_before_anything_is_measured(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(drag, "measure", lambda *args, **kwargs: pytest.fail("measured before refusing"))
-
-
-def test_a_file_that_is_there_is_refused_before_anything_is_measured(tmp_path, capsys, no_measurement):
     (tmp_path / "old.json").write_text("mine")
     assert "exists already" in refused(["--json", str(tmp_path / "old.json")], capsys)
     assert "there is no folder" in refused(["--json", str(tmp_path / "no" / "new.json")], capsys)
@@ -146,8 +134,9 @@ def test_a_file_that_is_there_is_refused_before_anything_is_measured(tmp_path, c
 @pytest.mark.parametrize("gone", ["playwright", "matplotlib"])
 def test_a_missing_extra_is_one_line_that_names_it(gone, monkeypatch, capsys):
     monkeypatch.setattr(page, "is_installed", lambda name: name != gone)
-    expected = f'needs {gone}, of the extra [bench]: pip install "vaewidgets[bench]"'
-    assert refused([], capsys) == f"vaewidgets bench: {expected}"
+    assert refused([], capsys) == (
+        f'vaewidgets bench: needs {gone}, of the extra [bench]: pip install "vaewidgets[bench]"'
+    )
 
 
 def test_a_browser_that_does_not_start_is_one_line(monkeypatch):

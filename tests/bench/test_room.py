@@ -13,7 +13,7 @@ from vaewidgets.cli import app as cli
 
 
 class NoWait(selectors.SelectSelector):
-    """Waits for nothing: who sleeps wakes at once, and the clock has moved on by as much."""
+    """It never waits, and only moves its clock on by the time that it was to wait."""
 
     now = 0.0
 
@@ -23,62 +23,65 @@ class NoWait(selectors.SelectSelector):
 
 
 class ClockedLoop(asyncio.SelectorEventLoop):
-    """A loop in a time of its own, so that what is measured in it hangs on no machine."""
+    """A loop with a clock of its own, so that times do not depend on the machine."""
 
     def __init__(self):
-        self._selector_clock = NoWait()
-        super().__init__(self._selector_clock)
+        super().__init__(NoWait())
 
     def time(self):
-        return self._selector_clock.now
+        return self._selector.now
 
 
-class Line:
-    """In place of a websocket to a kernel that takes `pause` seconds for what it is told."""
+class Wire:
+    """In place of a websocket: it calls `answer` with the id and the bytes of each message."""
 
-    def __init__(self, student, pause):
-        self.student, self.pause, self.told = student, pause, []
+    def __init__(self, student, answer):
+        self.answer = answer
         student._socket, student._listener = self, asyncio.get_running_loop().create_future()
 
     async def write_message(self, data, binary):
-        content = json.loads(data[data.index(b'{"comm_id"') :])
-        name = data[data.index(b'"msg_id": "') + 11 :][:32].decode()
-        self.told.append(content["data"]["state"]["value"])
-        loop = asyncio.get_running_loop()
-        loop.call_later(self.pause, self.student._hear, "status", name, {"execution_state": "idle"})
+        self.answer(data[data.index(b'"msg_id": "') + 11 :][:32].decode(), data)
 
 
 def drag(pause, rate, count):
+    """Drag a slider of a kernel that takes `pause` seconds for an update; the updates, and the waits."""
+
     async def lesson():
-        student = Student("http://nowhere", "t")
-        line = Line(student, pause)
+        student, told = Student("http://nowhere", "t"), []
+
+        def answer(name, data):
+            told.append(json.loads(data[data.index(b'{"comm_id"') :])["data"]["state"]["value"])
+            loop = asyncio.get_running_loop()
+            loop.call_later(pause, student._receive, "status", name, {"execution_state": "idle"})
+
+        Wire(student, answer)
         slider = {"_model_name": "FloatSliderModel", "description": "z1"}
         for comm, state in (("a", {"description": "z1"}), ("b", slider)):
-            student._hear("comm_open", None, {"comm_id": comm, "data": {"state": state}})
-        return line, await student.drag("z1", list(range(count)), rate, 0.0)
+            student._receive("comm_open", None, {"comm_id": comm, "data": {"state": state}})
+        return told, await student.drag("z1", list(range(count)), rate, 0.0)
 
     with asyncio.Runner(loop_factory=ClockedLoop) as runner:
         return runner.run(lesson())
 
 
 def test_a_kernel_that_keeps_up_hears_every_move():
-    line, waits = drag(pause=0.01, rate=50, count=8)
-    assert line.told == list(range(8)) and waits == pytest.approx([0.01] * 8)
+    told, waits = drag(pause=0.01, rate=50, count=8)
+    assert told == list(range(8)) and waits == pytest.approx([0.01] * 8)
 
 
 def test_moves_that_wait_travel_together_and_their_wait_counts():
     """Moves at 0, .1, .2 ... of which the kernel does one in .24 s: what has come by then goes next."""
-    line, waits = drag(pause=0.24, rate=10, count=9)
-    assert line.told == [0, 2, 4, 7, 8]
+    told, waits = drag(pause=0.24, rate=10, count=9)
+    assert told == [0, 2, 4, 7, 8]
     # No move is over before the kernel has had its time; one that waited for its turn took longer still.
     assert waits == pytest.approx([0.24, 0.38, 0.28, 0.42, 0.32, 0.46, 0.36, 0.26, 0.4])
 
 
 def test_what_goes_wrong_in_a_kernel_is_a_failure():
     student = Student("http://nowhere", "t")
-    student._hear("error", "x", {"ename": "ValueError", "evalue": "no", "traceback": []})
-    student._hear("stream", "x", {"name": "stderr", "text": "oh\n"})
-    student._hear("stream", "x", {"name": "stdout", "text": "fine\n"})
+    student._receive("error", "x", {"ename": "ValueError", "evalue": "no", "traceback": []})
+    student._receive("stream", "x", {"name": "stderr", "text": "oh\n"})
+    student._receive("stream", "x", {"name": "stdout", "text": "fine\n"})
     assert student.failures == ["ValueError: no", "oh"]
 
 
@@ -86,18 +89,15 @@ def test_a_reply_counts_when_the_kernel_is_idle_again_in_any_order():
     async def lesson(order):
         student = Student("http://nowhere", "t")
 
-        class Wire:
-            async def write_message(self, data, binary):
-                name = data[data.index(b'"msg_id": "') + 11 :][:32].decode()
-                said = {"reply": ("x_reply", {"answer": 42}), "idle": ("status", {"execution_state": "idle"})}
-                for word in order:
-                    kind, content = said[word]
-                    asyncio.get_running_loop().call_soon(student._hear, kind, name, content)
+        def answer(name, data):
+            for kind, content in order:
+                asyncio.get_running_loop().call_soon(student._receive, kind, name, content)
 
-        student._socket, student._listener = Wire(), asyncio.get_running_loop().create_future()
+        Wire(student, answer)
         return await student._ask("shell", "x_request", {})
 
-    for order in (["reply", "idle"], ["idle", "reply"]):
+    reply, idle = ("x_reply", {"answer": 42}), ("status", {"execution_state": "idle"})
+    for order in ([reply, idle], [idle, reply]):
         assert asyncio.run(lesson(order)) == {"answer": 42}
 
 

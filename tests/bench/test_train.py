@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import math
-import os
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,6 @@ from vaewidgets.bench import loops, peak, train
 from vaewidgets.cli import app as cli
 
 HERE = importlib.util.find_spec("pythae") is not None
-
-
-@pytest.fixture(scope="module")
-def root(mnist) -> Path:
-    """Where the fixture `mnist` was found."""
-    return Path(os.environ.get("VAEWIDGETS_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
 
 # --- arithmetic ------------------------------------------------------------------------------------------
@@ -92,10 +85,10 @@ def test_more_rounds_than_steps_are_refused(mnist):
 
 
 @pytest.fixture(scope="module")
-def record(mnist, root):
+def record(mnist, mnist_root):
     """What a run of every design on 2,000 images says, and its table."""
     settings = {"epochs": 2, "batch_size": 128, "images": 2000, "rounds": 3, "threads": 1}
-    results, peaks, flops = train.measure(mnist, root, ["cpu"], settings)
+    results, peaks, flops = train.measure(mnist, mnist_root, ["cpu"], settings)
     return {
         "machine": {"software": "s", "cpus": 1, "load": None}, "settings": settings, "peaks": peaks,
         "flops_per_image": flops, "step_price": train.step_price(results), "digits_seconds": 1.0,
@@ -137,10 +130,10 @@ def test_a_table_of_two_devices_names_them(record):
     assert "cuda: torchvision DataLoader" in text and "cpu: vaewidgets fit, bfloat16" in text
 
 
-def test_the_command_prints_json_that_agrees_with_the_table(root, mnist, capsys, monkeypatch):
+def test_the_command_prints_json_that_agrees_with_the_table(mnist_root, capsys, monkeypatch):
     monkeypatch.setattr(train, "digits_seconds", lambda: 1.25)
     monkeypatch.setattr(loops, "DESIGNS", {name: loops.DESIGNS[name] for name in ("fit", "engine")})
-    words = ["bench", "train", "--data", str(root), "--device", "cpu", "--threads", "1"]
+    words = ["bench", "train", "--data", str(mnist_root), "--device", "cpu", "--threads", "1"]
     assert cli.main([*words, "--images", "300", "--rounds", "2", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["settings"] == {

@@ -21,9 +21,9 @@ def evaluate(capsys):
 
     def run(model, *options):
         status = cli.main(["evaluate", str(model), *map(str, options), "--json", "--device", "cpu"])
-        captured = capsys.readouterr()
-        assert status == 0, captured.err
-        return json.loads(captured.out)
+        out, err = capsys.readouterr()
+        assert status == 0, err
+        return json.loads(out)
 
     return run
 
@@ -34,9 +34,9 @@ def refusal(capsys):
 
     def run(model, *options):
         assert cli.main(["evaluate", str(model), "--device", "cpu", *map(str, options)]) == 1
-        captured = capsys.readouterr()
-        assert captured.out == ""
-        return captured.err
+        out, err = capsys.readouterr()
+        assert out == ""
+        return err
 
     return run
 
@@ -100,9 +100,8 @@ def test_the_linear_model_gives_the_evidence(tmp_path, evaluate):
     (found,) = evaluate(path, "--dataset", tmp_path / "x.npz", "--iwae", 4)["measured"]
     held_out = (vw.load_data(tmp_path / "x.npz").test.images.flatten(1).double() - shift) / scale
     w = model.decoder[0].weight.double().detach() / scale
-    covariance = w @ w.T + NOISE * torch.eye(6)
-    evidence = torch.distributions.MultivariateNormal(mean, covariance).log_prob(held_out)
-    evidence = evidence - 6 * math.log(scale)
+    exact = torch.distributions.MultivariateNormal(mean, w @ w.T + NOISE * torch.eye(6))
+    evidence = exact.log_prob(held_out) - 6 * math.log(scale)
     spread = evidence.std().item() / math.sqrt(len(evidence))
     assert found["on"] == "images"
     assert found["iwae"]["mean"] == pytest.approx(evidence.mean().item(), abs=1e-3)
@@ -224,28 +223,22 @@ def test_fifty_dimensions_fit_too(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("words", "message"),
     [
-        (["--iwae", "0"], "--iwae must be at least 1; got 0"),
-        (["--images", "0"], "--images must be at least 1; got 0"),
-        (["--images", "361"], "--images 361 is more than the 360 held-out images of digits"),
-        (["--threads", "0"], "--threads must be at least 1"),
-        (["--seed", "-1"], "--seed must be from 0"),
-        (["--dataset", "letters"], "Unknown dataset 'letters'"),
-        (["--device", "abacus"], "device must be one of auto, cpu"),
+        ("digits-vae-2d --iwae 0", "--iwae must be at least 1; got 0"),
+        ("digits-vae-2d --images 0", "--images must be at least 1; got 0"),
+        ("digits-vae-2d --images 361", "--images 361 is more than the 360 held-out images of digits"),
+        ("digits-vae-2d --threads 0", "--threads must be at least 1"),
+        ("digits-vae-2d --seed -1", "--seed must be from 0"),
+        ("digits-vae-2d --dataset letters", "Unknown dataset 'letters'"),
+        ("digits-vae-2d --device abacus", "device must be one of auto, cpu"),
+        ("digits-ae-2d --iwae 5", "it bounds nothing; leave --iwae out"),
+        ("digits-vae-2", "Did you mean 'digits-vae-2d'?"),
+        ("nowhere/no-such.safetensors", "no-such.safetensors"),
     ],
 )
-def test_what_cannot_be_measured_is_said(refusal, options, message):
-    assert message in refusal("digits-vae-2d", *options)
-
-
-def test_models_that_are_not_there(refusal, tmp_path):
-    assert "Did you mean 'digits-vae-2d'?" in refusal("digits-vae-2")
-    assert "no-such.safetensors" in refusal(tmp_path / "no-such.safetensors")
-
-
-def test_an_autoencoder_has_no_iwae_to_ask_for(refusal):
-    assert "it bounds nothing; leave --iwae out" in refusal("digits-ae-2d", "--iwae", "5")
+def test_what_cannot_be_measured_is_said(refusal, words, message):
+    assert message in refusal(*words.split())
 
 
 def test_images_of_another_size(refusal, tmp_path):
@@ -285,8 +278,8 @@ def test_ctrl_c_ends_with_130_and_prints_no_half_of_a_table(capsys, monkeypatch)
 
     monkeypatch.setattr(metrics, "held_out_iwae", interrupted)
     assert cli.main(["evaluate", "digits-vae-2d"]) == 130
-    captured = capsys.readouterr()
-    assert captured.out == "" and "stopped" in captured.err
+    out, err = capsys.readouterr()
+    assert out == "" and "stopped" in err
 
 
 # --- several models and a judge ----------------------------------------------------------------------
@@ -318,19 +311,18 @@ def test_the_scoreboard_is_that_of_the_package(evaluate, judge, digits, capsys, 
     assert "measured at training" in table and "N(0, I)" in table
 
 
-def test_files_that_differ_by_their_seed_share_a_row(tmp_path, evaluate, judge):
-    recipe = {"hidden": [8], "seed": 0, "threads": 1, "device": "cpu"}
-    load = vw.load_data("digits").test
-    for seed in range(3):
+def test_files_that_differ_by_their_seed_share_a_row(tmp_path, evaluate, judge, digits):
+    test = digits.test
+    files = [tmp_path / f"ae-{seed}.safetensors" for seed in range(3)]
+    for seed, path in enumerate(files):
         model = vw.Autoencoder(2, (1, 8, 8), hidden=(8 if seed < 2 else 9,), seed=seed)
         stored(
-            tmp_path / f"ae-{seed}.safetensors",
+            path,
             model,
             dataset="digits",
-            recipe=recipe | {"seed": seed, "threads": seed + 1},
-            atlas=vw.checkpoints.EncodedDataset(model.encode(load.images).detach(), None, load.labels),
+            recipe={"hidden": [8], "seed": seed, "threads": seed + 1, "device": "cpu"},
+            atlas=vw.checkpoints.EncodedDataset(model.encode(test.images).detach(), None, test.labels),
         )
-    files = [tmp_path / f"ae-{seed}.safetensors" for seed in range(3)]
     report = evaluate(*files, "--judge", judge, "--draws", 100, "--images", 60)
     rows = [r for r in report["rows"] if r["sampler"] == "mixture"]
     assert [(r["model"], len(r["seeds"])) for r in rows] == [("ae-0", 2), ("ae-2", 1)]
@@ -339,14 +331,13 @@ def test_files_that_differ_by_their_seed_share_a_row(tmp_path, evaluate, judge):
 def test_without_the_images_it_says_what_is_left_out(tmp_path, evaluate, monkeypatch, capsys):
     monkeypatch.setenv(load.DATA_VARIABLE, str(tmp_path))
     monkeypatch.setattr(load, "_download", lambda *_: pytest.fail("downloads"))
-    model = vw.Autoencoder(2, (1, 8, 8), hidden=(8,), seed=0)
-    codes = torch.randn(100, 2, generator=generator())
-    info = {
-        "dataset": "mnist",
-        "figures": {"loss": 12.5},
-        "atlas": vw.checkpoints.EncodedDataset(codes, None, None),
-    }
-    path = stored(tmp_path / "m.safetensors", model, **info)
+    path = stored(
+        tmp_path / "m.safetensors",
+        vw.Autoencoder(2, (1, 8, 8), hidden=(8,), seed=0),
+        dataset="mnist",
+        figures={"loss": 12.5},
+        atlas=vw.checkpoints.EncodedDataset(torch.randn(100, 2, generator=generator()), None, None),
+    )
     judge = stored(tmp_path / "j.safetensors", vw.Classifier((1, 8, 8), hidden=(4,)), dataset="mnist")
     options = [str(path), "--judge", str(judge), "--draws", "100"]
     report = evaluate(*options)
@@ -384,5 +375,5 @@ def test_what_cannot_be_compared(capsys, tmp_path, judge, words, message):
     other = stored(tmp_path / "m.safetensors", vw.VAE(2, (1, 28, 28), hidden=(2,)), dataset="mnist")
     words = words.replace("JUDGE", str(judge)).replace("MNIST", str(other)).split()
     assert cli.main(["evaluate", "digits-vae-2d", *words]) == 1
-    captured = capsys.readouterr()
-    assert message in captured.err and captured.out == ""
+    out, err = capsys.readouterr()
+    assert message in err and out == ""

@@ -1,4 +1,4 @@
-"""The command line: what it refuses, and what the doctor finds. test_train_command.py has the training."""
+"""The command line: what it refuses, and what the doctor finds."""
 
 import argparse
 import json
@@ -10,6 +10,7 @@ import pytest
 import vaewidgets as vw
 from vaewidgets.cli import app as cli
 from vaewidgets.course import doctor
+from vaewidgets.data.load import DATA_VARIABLE
 
 # --- doctor ------------------------------------------------------------------------------------------
 
@@ -48,10 +49,10 @@ def test_the_doctor_finishes_when_a_check_breaks(monkeypatch):
 
 @pytest.mark.parametrize("bad", ["7.0.0", "7.0.1", "6.1"])
 def test_versions_that_are_too_old_or_excluded(bad):
-    finding = doctor.versions(["ipykernel>=6.29.5,!=7.0.*", "torch>=2.6; extra == 'test'"], lambda name: bad)
-    assert finding.status == "problem"
-    assert f"ipykernel {bad}" in finding.detail and 'install "ipykernel' in finding.remedy
-    assert "torch" not in finding.detail, "an extra is nobody's problem"
+    wanted = ["ipykernel>=6.29.5,!=7.0.*", "torch>=2.6; extra == 'test'"]
+    status, _, detail, remedy = doctor.versions(wanted, lambda name: bad)
+    assert status == "problem" and f"ipykernel {bad}" in detail and 'install "ipykernel' in remedy
+    assert "torch" not in detail, "an extra is nobody's problem"
 
 
 def test_a_local_build_of_torch_satisfies_its_floor():
@@ -68,31 +69,35 @@ def fake_python(tmp_path, code):
 
 @pytest.mark.skipif(os.name != "posix", reason="needs scripts as programs")
 class TestOtherPythons:
-    def test_builds_that_do_not_match(self, tmp_path):
-        python = fake_python(
-            tmp_path, "raise SystemExit('RuntimeError: operator torchvision::nms does not exist')"
-        )
-        finding = doctor.torch_pair(python)
-        assert finding.status == "problem"
-        assert "nms does not exist" in finding.detail and "one index" in finding.remedy
-
-    def test_a_kernel_without_anywidget(self, tmp_path):
-        python = fake_python(
-            tmp_path, "raise SystemExit(\"ModuleNotFoundError: No module named 'anywidget'\")"
-        )
-        finding = doctor.kernel(python)
-        assert finding.status == "problem"
-        assert (
-            "No module named 'anywidget'" in finding.detail and f"{python} -m pip install" in finding.remedy
-        )
-
-    def test_a_kernel_of_another_major_version(self, tmp_path):
-        versions = {"anywidget": "0.9.13", "ipywidgets": "7.8.1", "vaewidgets": "0.1.0"}
-        python = fake_python(tmp_path, f"print({json.dumps(versions)!r})")
-        finding = doctor.kernel(python, {"anywidget": "0.11.0", "ipywidgets": "8.1.9"}.get)
-        assert finding.status == "problem"
-        assert finding.detail == "ipywidgets 7.8.1 in the kernel, 8.1.9 beside JupyterLab"
-        assert '"ipywidgets==8.1.9"' in finding.remedy
+    @pytest.mark.parametrize(
+        "check, code, detail, remedy",
+        [
+            (
+                doctor.torch_pair,
+                "raise SystemExit('RuntimeError: operator torchvision::nms does not exist')",
+                "do not work together: RuntimeError: operator torchvision::nms does not exist",
+                "one index",
+            ),
+            (
+                doctor.kernel,
+                "raise SystemExit(\"ModuleNotFoundError: No module named 'anywidget'\")",
+                "No module named 'anywidget'",
+                "PYTHON -m pip install",
+            ),
+            (
+                lambda python: doctor.kernel(python, {"anywidget": "0.11.0", "ipywidgets": "8.1.9"}.get),
+                'print(\'{"anywidget": "0.9.13", "ipywidgets": "7.8.1", "vaewidgets": "0.1.0"}\')',
+                "ipywidgets 7.8.1 in the kernel, 8.1.9 beside JupyterLab",
+                '"ipywidgets==8.1.9"',
+            ),
+        ],
+        ids=["builds that do not match", "no anywidget", "another major version"],
+    )
+    def test_what_is_wrong_there_is_found(self, tmp_path, check, code, detail, remedy):
+        python = fake_python(tmp_path, code)
+        finding = check(python)
+        assert finding.status == "problem" and finding.detail.endswith(detail)
+        assert remedy.replace("PYTHON", python) in finding.remedy
 
     def test_a_kernel_that_is_gone(self, tmp_path):
         finding = doctor.kernel(str(tmp_path / "gone" / "python"))
@@ -123,8 +128,6 @@ def test_a_place_for_signatures_that_cannot_be_written(tmp_path, monkeypatch):
 
 
 def test_data_is_information_not_a_problem(tmp_path, monkeypatch):
-    from vaewidgets.data.load import DATA_VARIABLE
-
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
     assert (doctor.data().status, "no MNIST" in doctor.data().detail) == ("info", True)
     (tmp_path / "MNIST" / "raw").mkdir(parents=True)

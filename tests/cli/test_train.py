@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import functools
 import inspect
+import itertools
 import json
 import os
 import re
@@ -49,33 +50,46 @@ def out(tmp_path):
 
 
 @pytest.fixture
-def signal_after(monkeypatch):
-    """Send signals to this process when a step has been shown, as a user might; none after that."""
+def whole(tmp_path, out):
+    """Where an uninterrupted training writes a file of the same name."""
+    (tmp_path / "whole").mkdir()
+    return tmp_path / "whole" / out.name
 
-    def arrange(count, *numbers):
+
+@pytest.fixture
+def spare(tmp_path, monkeypatch):
+    """An empty folder in place of the system's temporary one."""
+    (tmp_path / "spare").mkdir()
+    monkeypatch.setattr(train_common.tempfile, "tempdir", str(tmp_path / "spare"))
+    return tmp_path / "spare"
+
+
+@pytest.fixture
+def after_step(monkeypatch):
+    """A function that arranges for another to be called when a step has been shown."""
+
+    def arrange(count, act):
         original = progress.Progress.show
 
         def show(self, step):
             original(self, step)
             if step.step == count:
-                for number in numbers:
-                    signal.raise_signal(number)
+                act()
 
         monkeypatch.setattr(progress.Progress, "show", show)
 
     return arrange
 
 
-def fail_after(monkeypatch, count):
+@pytest.fixture
+def signal_after(after_step):
+    """Send signals to this process when a step has been shown, as a user might; none after that."""
+    return lambda count, *numbers: after_step(count, lambda: list(map(signal.raise_signal, numbers)))
+
+
+def pull_the_plug():
     """End a training in the middle like a kill -9: nothing is stored at the end."""
-    original = progress.Progress.show
-
-    def show(self, step):
-        original(self, step)
-        if step.step == count:
-            raise RuntimeError("pulled the plug")
-
-    monkeypatch.setattr(progress.Progress, "show", show)
+    raise RuntimeError("pulled the plug")
 
 
 @pytest.fixture
@@ -108,20 +122,8 @@ def test_the_file_holds_what_was_measured_on_the_stored_weights(out, digits, cap
 
 
 def test_the_recipe_names_every_option_and_the_command_repeats_it(tmp_path, monkeypatch):
-    more = [
-        "--half",
-        "--seed",
-        "3",
-        "--atlas",
-        "none",
-        "--kl-warmup",
-        "1",
-        "--holdout",
-        "90",
-        "--patience",
-        "1",
-    ]
-    assert train(tmp_path / "first.safetensors", *more) == 0
+    more = "--half --seed 3 --atlas none --kl-warmup 1 --holdout 90 --patience 1"
+    assert train(tmp_path / "first.safetensors", *more.split()) == 0
     first = vw.load(tmp_path / "first.safetensors")
     recipe = first.info["recipe"]
     options = {option.name for option in train_options.OPTIONS if option.owner in ("VAE", "fit")}
@@ -236,11 +238,7 @@ def test_patience_ends_it_and_the_file_has_the_best_weights(out, capsys):
     stopped = info["stopped"]
     assert stopped["step"] < stopped["total_steps"] and stopped["reason"] == "no progress for 2 epochs"
     assert not state_of(out).exists()
-    losses = [
-        float(part.split()[0])
-        for part in capsys.readouterr().err.split("held-out loss ")[1:]
-        if "after" in part
-    ]
+    losses = [float(loss) for loss in re.findall(r"held-out loss (\S+) after", capsys.readouterr().err)]
     # The bar measures with other noise than the file's figures: alike, not equal.
     assert info["figures"]["loss"] == pytest.approx(min(losses), abs=0.3)
     assert losses[-1] > min(losses)
@@ -265,25 +263,22 @@ def test_the_bar_says_what_it_shows(out, capsys, options, shown, absent):
 
 
 def test_numbers_are_read_only_when_they_are_shown(out, monkeypatch):
-    reads = []
-    words = progress.Progress._words
+    reads, words, clock = [], progress.Progress._words, itertools.count()
     monkeypatch.setattr(
         progress.Progress, "_words", lambda self, step: reads.append(step) or words(self, step)
     )
-    clock = iter(range(10_000))
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock) / 100)
     assert train(out) == 0
     assert [step.step for step in reads] == [1, 24], "less than a quarter of a second of this clock between"
 
 
 def test_every_keyword_is_an_option_and_every_option_a_keyword():
-    elsewhere = {
-        "VAE": {"image_shape", "seed"},
-        "fit": {"model", "images", "labels", "validation", "device", "seed"},
-    }
-    for owner in (vw.VAE, vw.fit):
+    for owner, elsewhere in (
+        (vw.VAE, {"image_shape", "seed"}),
+        (vw.fit, {"model", "images", "labels", "validation", "device", "seed"}),
+    ):
         options = {option.name for option in train_options.OPTIONS if option.owner == owner.__name__}
-        assert options == set(inspect.signature(owner).parameters) - elsewhere[owner.__name__]
+        assert options == set(inspect.signature(owner).parameters) - elsewhere
 
 
 # --- sources -----------------------------------------------------------------------------------------
@@ -325,17 +320,14 @@ def test_what_was_made_of_the_data_is_printed(tmp_path, out, capsys):
     draw(tmp_path / "things", 10, classes=("train", "val"))
     (tmp_path / "things" / "val" / "IMG_1.HEIC").write_bytes(b"something")
     assert train(out, source=str(tmp_path / "things")) == 0
-    printed = capsys.readouterr()
-    report = [
+    out, err = capsys.readouterr()
+    assert {
         "read: 20 images",
         "left out: 1 file of a format that is not read (.heic)",
         "split: train/ and val/: 10 to train on, 10 held out",
         "classes: none, so no labels",
-    ]
-    assert all(line in printed.out.splitlines() for line in report)
-    assert (
-        "vaewidgets train: Left out 1 file of a format that is not read (.heic): 'IMG_1.HEIC'" in printed.err
-    )
+    } <= set(out.splitlines())
+    assert "vaewidgets train: Left out 1 file of a format that is not read (.heic): 'IMG_1.HEIC'" in err
 
 
 def test_white_is_an_option_that_the_file_remembers(tmp_path, out, capsys):
@@ -369,13 +361,14 @@ def test_an_npz(tmp_path, out):
 
 def test_a_folder_that_is_called_mnist_is_not_mnist(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert (
-        train_options.dataset_name(str(tmp_path / "mnist"))
-        == train_options.dataset_name("./mnist")
-        == "./mnist"
-    )
-    assert train_options.dataset_name("mnist") == "mnist"
-    assert train_options.dataset_name("a/b/") == "b" and train_options.dataset_name(".") == tmp_path.name
+    for source, name in (
+        (str(tmp_path / "mnist"), "./mnist"),
+        ("./mnist", "./mnist"),
+        ("mnist", "mnist"),
+        ("a/b/", "b"),
+        (".", tmp_path.name),
+    ):
+        assert train_options.dataset_name(source) == name
 
 
 # --- refusals ----------------------------------------------------------------------------------------
@@ -440,11 +433,9 @@ def test_without_a_dataset_or_with_an_unknown_one(out, capsys):
 def test_a_loss_that_leaves_the_numbers_stores_the_last_good_weights(out, capsys):
     assert train(out, "--lr", "1e30", "--epochs", "60", "--save-every", "1e-9") == 1
     assert "the loss became" in capsys.readouterr().err
-    model = vw.load(out)
-    assert (
-        model.info["stopped"]["total_steps"] == 720 and "the loss became" in model.info["stopped"]["reason"]
-    )
-    assert np.isfinite(model.info["figures"]["loss"])
+    info = vw.load(out).info
+    assert info["stopped"]["total_steps"] == 720 and "the loss became" in info["stopped"]["reason"]
+    assert np.isfinite(info["figures"]["loss"])
     assert not state_of(out).exists(), "it would diverge again"
 
 
@@ -471,10 +462,8 @@ VARIANTS = [
 @pytest.mark.parametrize("options", VARIANTS, ids=lambda options: " ".join(options[:3]))
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_and_resumed_is_byte_for_byte_uninterrupted(
-    tmp_path, out, signal_after, monkeypatch, capsys, options, number
+    whole, out, signal_after, monkeypatch, capsys, options, number
 ):
-    (tmp_path / "whole").mkdir()
-    whole = tmp_path / "whole" / out.name
     assert train(whole, *options) == 0
     # Within an epoch; then at the end of one, on which validation hangs; a second time by the way.
     signal_after(5, number, number)
@@ -525,19 +514,18 @@ def test_a_signal_during_the_last_step_is_too_late(out, signal_after):
     assert "stopped" not in vw.load(out).info and not state_of(out).exists()
 
 
-def test_states_on_the_way_are_enough_to_go_on(tmp_path, out, monkeypatch):
-    (tmp_path / "whole").mkdir()
-    assert train(tmp_path / "whole" / out.name) == 0
-    fail_after(monkeypatch, 17)
+def test_states_on_the_way_are_enough_to_go_on(whole, out, after_step, monkeypatch):
+    assert train(whole) == 0
+    after_step(17, pull_the_plug)
     assert train(out, "--save-every", "1e-9") == 1
     monkeypatch.undo()
     assert not out.exists() and resume.read(state_of(out)).numbers["step"] == 16
     assert go_on(out) == 0
-    assert out.read_bytes() == (tmp_path / "whole" / out.name).read_bytes()
+    assert out.read_bytes() == whole.read_bytes()
 
 
-def test_save_every_zero_saves_never(out, monkeypatch):
-    fail_after(monkeypatch, 17)
+def test_save_every_zero_saves_never(out, after_step):
+    after_step(17, pull_the_plug)
     assert train(out, "--save-every", "0") == 1
     assert list(out.parent.iterdir()) == []
 
@@ -568,11 +556,12 @@ def test_other_images_are_refused(tmp_path, out, signal_after, monkeypatch, caps
     assert go_on(out) == 1
     assert "vaewidgets train PATH/things --resume" in capsys.readouterr().err
     monkeypatch.chdir(tmp_path)
-    Image.new("L", (9, 6), 77).save(tmp_path / "things" / "3.png")
+    picture = tmp_path / "things" / "3.png"
+    before = picture.read_bytes()
+    Image.new("L", (9, 6), 77).save(picture)
     assert go_on(out) == 1
     assert "other images" in capsys.readouterr().err
-    draw_again = np.random.default_rng(0).integers(0, 256, (30, 6, 9), np.uint8)[3]
-    Image.fromarray(draw_again).save(tmp_path / "things" / "3.png")
+    picture.write_bytes(before)
     assert go_on(out) == 0
 
 
@@ -691,11 +680,8 @@ def no_space_in(monkeypatch, *folders):
 
 @pytest.mark.parametrize("stop", [False, True])
 def test_without_space_it_lies_in_the_temporary_folder(
-    tmp_path, out, monkeypatch, capsys, signal_after, stop
+    tmp_path, out, spare, monkeypatch, capsys, signal_after, stop
 ):
-    spare = tmp_path / "spare"
-    spare.mkdir()
-    monkeypatch.setattr(train_common.tempfile, "tempdir", str(spare))
     out.write_text("dear")
     no_space_in(monkeypatch, tmp_path)
     if stop:
@@ -761,7 +747,7 @@ def test_a_real_signal_stores_what_is_there(out):
 
 
 @posix
-def test_kill_9_loses_what_came_after_the_last_state(tmp_path, out, signal_after):
+def test_kill_9_loses_what_came_after_the_last_state(whole, out, signal_after):
     with start("digits", "--out", out, *QUICK, "--epochs", "1000", "--save-every", "1e-9") as process:
         wait_for_steps(process)
         while not state_of(out).exists():
@@ -771,13 +757,11 @@ def test_kill_9_loses_what_came_after_the_last_state(tmp_path, out, signal_after
     step = resume.read(state_of(out)).numbers["step"]
     signal_after(step + 20, signal.SIGINT)
     assert go_on(out) == 130
-    (tmp_path / "whole").mkdir()
-    whole = tmp_path / "whole" / out.name
     assert train(whole, "--epochs", "1000") == 130
     assert out.read_bytes() == whole.read_bytes()
 
 
-def team_of_two():
+def two_processes():
     # It finds a port by itself: one that is found here may be taken before it is used.
     alone = ("--standalone", "--local-addr", "127.0.0.1")
     return (sys.executable, "-m", "torch.distributed.run", *alone, "--nproc-per-node=2")
@@ -785,7 +769,7 @@ def team_of_two():
 
 @posix
 def test_two_processes_write_the_one_file_that_one_would(tmp_path, out):
-    with start("digits", "--out", out, *QUICK, "--holdout", "100", python=team_of_two()) as process:
+    with start("digits", "--out", out, *QUICK, "--holdout", "100", python=two_processes()) as process:
         said = process.stderr.read()
     assert process.returncode == 0, said
     assert list(tmp_path.iterdir()) == [out]
@@ -800,7 +784,7 @@ def test_two_processes_write_the_one_file_that_one_would(tmp_path, out):
 @posix
 def test_two_processes_stop_together_and_the_first_stores(out):
     words = ("digits", "--out", out, *QUICK, "--epochs", "1000000")
-    with start(*words, python=team_of_two()) as process:
+    with start(*words, python=two_processes()) as process:
         seen = wait_for_steps(process)
         # As a terminal does: to all processes of the group, and torchrun passes on its own.
         os.killpg(process.pid, signal.SIGINT)
@@ -814,7 +798,7 @@ def test_two_processes_stop_together_and_the_first_stores(out):
 @posix
 def test_two_processes_that_are_refused_do_not_wait_for_each_other(out):
     out.write_text("dear")
-    with start("digits", "--out", out, *QUICK, python=team_of_two()) as process:
+    with start("digits", "--out", out, *QUICK, python=two_processes()) as process:
         said = process.stderr.read()
     assert process.returncode != 0 and b"exists already" in said
     assert out.read_text() == "dear"
@@ -840,18 +824,15 @@ def test_of_two_trainings_of_one_file_the_second_is_refused_before_it_trains(out
     assert sorted(path.name for path in out.parent.iterdir()) == [out.name, state_of(out).name]
 
 
-def test_a_file_that_came_up_while_it_trained_lives(tmp_path, out, capsys, monkeypatch):
-    spare, measure = tmp_path / "spare", train_vae._measure
-    spare.mkdir()
-    monkeypatch.setattr(train_common.tempfile, "tempdir", str(spare))
+def test_a_file_that_came_up_while_it_trained_lives(out, spare, capsys, monkeypatch):
+    measure = train_vae._measure
 
     def slow(*args):
         out.write_text("dear")
         return measure(*args)
 
     monkeypatch.setattr(train_vae, "_measure", slow)
-    assert train(out) == 1
-    assert out.read_text() == "dear"
+    assert train(out) == 1 and out.read_text() == "dear"
     (stored,) = spare.rglob("m.safetensors")
     assert f"It lies in {stored.parent} instead" in capsys.readouterr().err
     assert vw.load(stored).info["dataset"] == "digits"
@@ -887,14 +868,7 @@ def test_an_ending_that_cannot_be_opened_again_is_refused_before_training(
 def test_a_crafted_state_is_refused_and_reaches_no_terminal_raw(
     interrupted, capsys, monkeypatch, change, words
 ):
-    state = state_of(interrupted)
-    data = state.read_bytes()
-    length = int.from_bytes(data[:8], "little")
-    tensors = json.loads(data[8 : 8 + length])
-    own = json.loads(tensors["__metadata__"]["vaewidgets"])
-    change(own)
-    text = json.dumps(tensors | {"__metadata__": {"vaewidgets": json.dumps(own)}}).encode()
-    state.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+    rewrite(state_of(interrupted), lambda own, tensors: change(own))
 
     def trained(*_):
         raise RuntimeError("it trains")

@@ -5,10 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 import vaewidgets as vw
 from vaewidgets.course import check
 from vaewidgets.evaluation.holes import wilson
+
+from .conftest import not_yet
 
 NAMES = [name for name in check.__all__ if name != "Verdict"]
 
@@ -34,15 +37,17 @@ def box_muller(n, d, g):
     return (-2 * torch.log(1 - u)).sqrt() * torch.cos(2 * math.pi * v)
 
 
-def distances_without_self(codes):
-    distances = torch.cdist(codes, codes)
-    distances.fill_diagonal_(math.inf)
-    return distances
+def nearest(codes, k):
+    return torch.cdist(codes, codes).fill_diagonal_(math.inf).topk(k, largest=False).indices
+
+
+def agree(labels, rows):
+    """Whether these rows of each point carry its own label: 0 or 1."""
+    return (labels[rows] == labels[:, None]).float()
 
 
 def agree_with_topk(codes, labels, k):
-    nearest = distances_without_self(codes).topk(k, largest=False).indices
-    return (labels[nearest] == labels[:, None]).float().mean()
+    return agree(labels, nearest(codes, k)).mean()
 
 
 def agree_with_loops(codes, labels, k):
@@ -54,15 +59,8 @@ def agree_with_loops(codes, labels, k):
 
 
 def codes_column_by_column(epsilon, codes):
-    columns = [
-        column.mean() + column.std(correction=0) * draws
-        for draws, column in zip(epsilon.T, codes.T, strict=True)
-    ]
-    return torch.stack(columns, 1)
-
-
-def codes_from_a_covariance(epsilon, codes):
-    return codes.mean(0) + epsilon @ torch.linalg.cholesky(torch.cov(codes.T)).T
+    pairs = zip(epsilon.T, codes.T, strict=True)
+    return torch.stack([column.mean() + column.std(correction=0) * draws for draws, column in pairs], 1)
 
 
 def slopes_by_autograd(mu, sigma, epsilon):
@@ -73,7 +71,7 @@ def slopes_by_autograd(mu, sigma, epsilon):
 def score_by_autograd(mu, sigma, epsilon):
     centre = torch.full_like(epsilon, mu).requires_grad_()
     z = (centre + sigma * epsilon).detach()
-    log_q = torch.distributions.Normal(centre, sigma).log_prob(z)
+    log_q = Normal(centre, sigma).log_prob(z)
     return z**2 * torch.autograd.grad(log_q.sum(), centre)[0]
 
 
@@ -83,10 +81,7 @@ def bound_with_the_largest_taken_out(log_w, k):
 
 
 def total_with_loops(r, k, beta=1.0):
-    out = []
-    for image in range(len(r)):
-        out.append(r[image].item() - beta * sum(k[image].tolist()))
-    return np.array(out, dtype=np.float32)
+    return np.array([r[image].item() - beta * sum(k[image].tolist()) for image in range(len(r))], np.float32)
 
 
 def kl_as_in_the_notebook(mu, logvar):
@@ -95,18 +90,8 @@ def kl_as_in_the_notebook(mu, logvar):
 
 
 def kl_from_the_library(mu, logvar):
-    normal = torch.distributions.Normal
-    q, p = normal(mu, torch.exp(logvar / 2)), normal(torch.zeros_like(mu), torch.ones_like(mu))
-    return torch.distributions.kl_divergence(q, p).sum(-1)
-
-
-def rates_with_loops(eigenvalues, beta, noise):
-    return torch.tensor([max(0.0, math.log2(v / (beta * noise)) / 2) for v in eigenvalues.tolist()])
-
-
-def apart_by_their_middles(low_a, high_a, low_b, high_b):
-    between = ((low_a + high_a) / 2 - (low_b + high_b) / 2).abs()
-    return between > (high_a - low_a) / 2 + (high_b - low_b) / 2
+    q, p = Normal(mu, torch.exp(logvar / 2)), Normal(torch.zeros_like(mu), torch.ones_like(mu))
+    return kl_divergence(q, p).sum(-1)
 
 
 def circle_by_rotation(a, b, t):
@@ -147,7 +132,7 @@ RIGHT = {
         lambda epsilon, codes: epsilon * codes.std(0) + codes.mean(0),
         lambda epsilon, codes: codes.numpy().mean(0) + codes.numpy().std(0) * epsilon.numpy(),
         codes_column_by_column,
-        codes_from_a_covariance,
+        lambda epsilon, codes: codes.mean(0) + epsilon @ torch.linalg.cholesky(torch.cov(codes.T)).T,
     ],
     "best_sigma": [0.5],
     "spread_of_means": [0.8],
@@ -182,7 +167,7 @@ RIGHT = {
     ],
     "kept_dimensions": [2, torch.tensor(2)],
     "rates": [
-        rates_with_loops,
+        lambda v, beta, noise: torch.tensor([max(0.0, math.log2(each / (beta * noise)) / 2) for each in v]),
         lambda v, beta, noise: torch.relu(torch.log2(v / beta / noise)) / 2,
         lambda v, beta, noise: vw.linear.water_filling(v, beta * noise) / math.log(2),
     ],
@@ -190,7 +175,7 @@ RIGHT = {
     "exact_encoder": [-24, -30 + 6],
     "seen_by_drawing": [2, "hole rate, feature distance".count(",") + 1],
     "told_apart": [
-        apart_by_their_middles,
+        lambda la, ha, lb, hb: ((la + ha) - (lb + hb)).abs() > (ha - la) + (hb - lb),
         lambda la, ha, lb, hb: torch.maximum(la, lb) > torch.minimum(ha, hb),
         lambda la, ha, lb, hb: np.where((ha < lb) | (hb < la), 1, 0),
     ],
@@ -205,10 +190,6 @@ RIGHT = {
 
 
 # --- wrong answers that need more than a line --------------------------------------------------------
-
-
-def numpy_draw(n, d, g):
-    return torch.from_numpy(np.random.default_rng(0).normal(size=(n, d)).astype(np.float32))
 
 
 def draw_that_goes_together(n, d, g):
@@ -227,54 +208,14 @@ def z_after_decoding(model, n, generator):
     return z
 
 
-def encodes(model, n, generator):
-    q = model.encode(torch.rand(n, *model.image_shape, generator=generator))
-    return model.decode(q.sample(generator))
-
-
-def black_or_white(model, n, generator):
-    return torch.bernoulli(model.decode(z_itself(model, n, generator)), generator=generator)
-
-
 def midpoint_in_place(model, z_a, z_b):
     z_a += z_b
     return model.decode(z_a / 2)
 
 
-def agree_with_itself(codes, labels, k):
-    nearest = torch.cdist(codes, codes).argsort(1)[:, :k]
-    return (labels[nearest] == labels[:, None]).float().mean().item()
-
-
-def agree_with_the_farthest(codes, labels, k):
-    farthest = torch.cdist(codes, codes).topk(k).indices
-    return (labels[farthest] == labels[:, None]).float().mean()
-
-
-def agree_by_row_numbers(codes, labels, k):
-    nearest = distances_without_self(codes).argsort(1)[:, :k]
-    return (nearest == labels[:, None]).float().mean()
-
-
-def agree_by_dot_products(codes, labels, k):
-    nearest = torch.matmul(codes, codes.T).argsort(1, descending=True)[:, :k]
-    return (labels[nearest] == labels[:, None]).double().mean().item()
-
-
-def agree_summed(codes, labels, k):
-    nearest = distances_without_self(codes).argsort(1)[:, :k]
-    return (labels[nearest] == labels[:, None]).sum()
-
-
 def agree_along_the_axes(codes, labels, k):
     distances = (codes[:, None] - codes[None]).abs().sum(2).fill_diagonal_(math.inf)
-    nearest = distances.argsort(1)[:, :k]
-    return (labels[nearest] == labels[:, None]).float().mean()
-
-
-def agree_at_all(codes, labels, k):
-    nearest = distances_without_self(codes).argsort(1)[:, :k]
-    return (labels[nearest] == labels[:, None]).any(1).float().mean()
+    return agree(labels, distances.argsort(1)[:, :k]).mean()
 
 
 def codes_in_place(epsilon, codes):
@@ -282,39 +223,14 @@ def codes_in_place(epsilon, codes):
     return epsilon + codes.mean(0)
 
 
-def codes_standardised(epsilon, codes):
-    standard = (epsilon - epsilon.mean(0)) / epsilon.std(0)
-    return standard * codes.std(0) + codes.mean(0)
-
-
-def score_without_a_derivative(mu, sigma, epsilon):
-    z = mu + sigma * epsilon
-    return z**2 * torch.distributions.Normal(mu, sigma).log_prob(z)
-
-
 def total_in_place(reconstruction, kl, beta):
     kl *= beta
     return reconstruction - kl.sum(1)
 
 
-def kl_of_two_dimensions(mu, logvar):
-    each = vw.objectives.kl(mu, logvar)
-    return each[:, 0] + each[:, 1]
-
-
 def circle_stretched(a, b, t):
     line = torch.lerp(a, b, t)
     return line * a.norm() / line.norm()
-
-
-def circle_of_unit_length(a, b, t):
-    u, v = a / a.norm(), b / b.norm()
-    w = torch.acos(u @ v)
-    return (torch.sin((1 - t) * w) * u + torch.sin(t * w) * v) / torch.sin(w)
-
-
-def circle_over_a_right_angle(a, b, t):
-    return np.cos(t * np.pi / 2) * a + np.sin(t * np.pi / 2) * b
 
 
 def circle_without_unit_vectors(a, b, t):
@@ -343,7 +259,10 @@ WRONG = {
         (decoding(lambda n, d, g: 12**0.5 * (torch.rand(n, d, generator=g) - 0.5)), "uniform"),
         (decoding(lambda n, d, g: torch.randn(n, d)), "do not come from the generator"),
         (decoding(lambda n, d, g: torch.randn(n, d, generator=g.manual_seed(0))), "same seed must give"),
-        (decoding(numpy_draw), "do not come from the generator"),
+        (
+            decoding(lambda n, d, g: torch.tensor(np.random.default_rng(0).normal(size=(n, d))).float()),
+            "do not come from the generator",
+        ),
         (decoding(lambda n, d, g: 1 + torch.randn(n, d, generator=g)), "centred"),
         (decoding(lambda n, d, g: torch.randn(n, d, generator=g) / 2), "spread"),
         (decoding(lambda n, d, g: 3 * torch.randn(n, d, generator=g)), "spread"),
@@ -356,9 +275,9 @@ WRONG = {
         (decoding(draw_that_goes_together), "independent"),
         (z_itself, "No z was decoded"),
         (z_after_decoding, "That is z itself"),
-        (encodes, "You encode an image"),
+        (lambda m, n, g: m.decode(m.encode(torch.rand(n, *m.image_shape)).sample(g)), "You encode an image"),
         (lambda model, n, g: model(torch.rand(n, 1, 4, 4)), "You encode an image"),
-        (black_or_white, "exactly as the decoder gives them"),
+        (lambda m, n, g: m.decode(z_itself(m, n, g)).bernoulli(generator=g), "as the decoder gives them"),
         (lambda model, n, g: model.decode(z_itself(model, n, g))[0], "should return shape (1000, 1, 4, 4)"),
     ],
     "midpoint": [
@@ -379,13 +298,13 @@ WRONG = {
         (5.75, "what one coordinate leaves"),
     ],
     "neighbours_agree": [
-        (agree_with_itself, "finds itself"),
-        (agree_with_the_farthest, "*farthest*"),
-        (agree_by_row_numbers, "*row numbers*"),
-        (agree_by_dot_products, "dot product"),
-        (agree_summed, "counts all pairs"),
+        (lambda c, l, k: agree(l, torch.cdist(c, c).argsort(1)[:, :k]).mean().item(), "finds itself"),
+        (lambda c, l, k: agree(l, torch.cdist(c, c).topk(k).indices).mean(), "*farthest*"),
+        (lambda c, l, k: (nearest(c, k) == l[:, None]).float().mean(), "*row numbers*"),
+        (lambda c, l, k: agree(l, (c @ c.T).topk(k).indices).double().mean().item(), "dot product"),
+        (lambda c, l, k: agree(l, nearest(c, k)).sum(), "counts all pairs"),
         (agree_along_the_axes, "straight, Euclidean distance"),
-        (agree_at_all, "whether any neighbour agrees"),
+        (lambda c, l, k: agree(l, nearest(c, k)).amax(1).mean(), "whether any neighbour agrees"),
         (lambda c, l, k: 100 * agree_with_topk(c, l, k), "percent"),
         (lambda c, l, k: vw.metrics.knn_agreement(c, l, k=k), "vote"),
     ],
@@ -418,7 +337,7 @@ WRONG = {
         (lambda epsilon, codes: epsilon + codes.mean(0), "still that of N(0, I)"),
         (lambda epsilon, codes: codes.mean(0) + codes.var(0) * epsilon, "variance"),
         (lambda epsilon, codes: codes.mean() + codes.std() * epsilon, "has its own"),
-        (codes_standardised, "You standardise the draws"),
+        (lambda e, c: (e - e.mean(0)) / e.std(0) * c.std(0) + c.mean(0), "You standardise the draws"),
         (codes_in_place, "changes its argument epsilon in place"),
     ],
     "best_sigma": [
@@ -458,7 +377,7 @@ WRONG = {
     "score": [
         (lambda m, s, e: 2 * (m + s * e), "pathwise gradient"),
         (lambda m, s, e: (m + s * e) ** 2 * e, "a division is missing"),
-        (score_without_a_derivative, "ln q(z) itself"),
+        (lambda m, s, e: (m + s * e) ** 2 * Normal(m, s).log_prob(m + s * e), "ln q(z) itself"),
         (lambda m, s, e: (m + s * e) * e / s, "f(z) is z^2 here"),
         (lambda m, s, e: ((m + s * e) ** 2 * e / s).mean(), "the mean comes last"),
     ],
@@ -520,7 +439,7 @@ WRONG = {
         (lambda mu, s: (mu**2 / 2 + exp(s) - 1 - s).sum(1), "before the offset only"),
         (lambda mu, s: (mu**2 + exp(s) - 1 - s).sum(1) / 8, "one and the same factor"),
         (lambda mu, s: 0.5 * (mu**2 + exp(s) - 1 - s).sum(1) * len(mu), "changes with the input"),
-        (kl_of_two_dimensions, "Right for one input"),
+        (lambda mu, s: vw.objectives.kl(mu, s)[:, :2].sum(1), "Right for one input"),
         (lambda mu, s: 0.5 * mu.pow(2).sum(1), "offset alone"),
         (lambda mu, s: -0.5 * (1 + s - exp(s)).sum(1), "shape alone"),
         (vw.objectives.kl, "One number per dimension"),
@@ -589,8 +508,8 @@ WRONG = {
         (lambda a, b, t: circle_by_rotation(b, a, t), "Your path runs from b to a"),
         (circle_stretched, "pace is uneven"),
         (lambda a, b, t: (1 - t) ** 0.5 * a + t**0.5 * b, "right angle"),
-        (circle_over_a_right_angle, "take the angle for a right one"),
-        (circle_of_unit_length, "*directions*"),
+        (lambda a, b, t: np.cos(t * np.pi / 2) * a + np.sin(t * np.pi / 2) * b, "angle for a right one"),
+        (lambda a, b, t: circle_by_rotation(a / a.norm(), b / b.norm(), t), "*directions*"),
         (circle_without_unit_vectors, "*unit* vectors"),
     ],
     "label_nats": [
@@ -618,10 +537,7 @@ def test_right(name, answer):
 
 @pytest.mark.parametrize(("name", "answer", "words"), rows(WRONG))
 def test_typical_wrong_answers_hear_of_their_misconception(name, answer, words):
-    verdict = getattr(check, name)(answer)
-    assert verdict.right is False and words in verdict.message, verdict
-    lines = repr(verdict).splitlines()
-    assert len(lines) <= 3 and max(map(len, lines)) <= 100
+    not_yet(getattr(check, name)(answer), words)
 
 
 def test_every_exercise_has_a_right_answer_and_two_misconceptions_here():
@@ -647,8 +563,6 @@ def test_the_public_names_are_the_exercises_and_the_verdict():
 
 
 def test_the_numbers_are_right():
-    assert check.compression(torch.zeros(28, 28).numel() / vw.VAE(2, (1, 28, 28)).latent_dim)
-
     # The best rank-3 reconstruction of data with exactly these eigenvalues.
     noise = torch.Generator().manual_seed(0)
     basis = torch.linalg.qr(torch.randn(6, 6, generator=noise, dtype=torch.float64)).Q
@@ -683,29 +597,20 @@ def test_the_numbers_are_right():
     assert check.best_sigma(sigmas[costs.argmin()])
 
     means = torch.special.ndtri((torch.arange(4000) + 0.5) / 4000)
-    clouds = torch.distributions.Normal(0.8 * means, 0.6)
     where = torch.tensor([[-1.5], [0.0], [2.0]])
-    prior = torch.distributions.Normal(0, 1).log_prob(where[:, 0]).exp()
-    assert torch.allclose(clouds.log_prob(where).exp().mean(1), prior, rtol=2e-3)
+    mixture = Normal(0.8 * means, 0.6).log_prob(where).exp().mean(1)
+    assert torch.allclose(mixture, Normal(0, 1).log_prob(where[:, 0]).exp(), rtol=2e-3)
     assert check.spread_of_means(0.8)
 
-    assert check.draws_needed(100 * 24.1062**2 / 7.7228**2)
-
-    assert check.evidence(-102.8 + 12)
     turn = torch.tensor([[1.0, -1.0], [1.0, 1.0]], dtype=torch.float64) / 2**0.5
     w = torch.tensor([4.0, 1.0], dtype=torch.float64).diag() @ turn
-    p = torch.distributions.MultivariateNormal(
-        torch.zeros(2).double(), precision_matrix=w.T @ w / 0.5 + torch.eye(2)
-    )
-    widths = torch.linspace(0.01, 1, 2000, dtype=torch.float64)
-    q = torch.distributions.MultivariateNormal(
-        torch.zeros(2).double(), widths[:, None, None] ** 2 * torch.eye(2)
-    )
-    assert check.sharper_decoder(torch.distributions.kl_divergence(q, p).min())  # both are as wide
+    origin, widths = torch.zeros(2).double(), torch.linspace(0.01, 1, 2000, dtype=torch.float64)
+    p = MultivariateNormal(origin, precision_matrix=w.T @ w / 0.5 + torch.eye(2))
+    q = MultivariateNormal(origin, widths[:, None, None] ** 2 * torch.eye(2))
+    assert check.sharper_decoder(kl_divergence(q, p).min())  # both are as wide
 
     squares = torch.linspace(0, 10, 1001)
     best = [
         (-0.5 * (squares + 2).log() - 0.5 * v / (squares + 2)).argmax() for v in (9, 4, 1, 0.25, 0.25, 0.25)
     ]
     assert check.kept_dimensions(sum(square > 0 for square in best))
-    assert check.fair_elbo(-77.9 - 28)

@@ -1,5 +1,6 @@
 """Copies that never cost a student work, and a JupyterLab that only this machine can reach."""
 
+import io
 import os
 import re
 import signal
@@ -41,8 +42,7 @@ def test_a_copy_is_whole_and_a_second_one_changes_nothing(tmp_path, course):
     target = tmp_path / "deep" / "mine"
     written, kept = notebooks.copy_notebooks(target, course)
     whole = {"00-start.ipynb": b"zero", "01-map.ipynb": b"one", str(Path("pictures", "vae.png")): b"\x89PNG"}
-    assert contents(target) == whole
-    assert (len(written), kept) == (3, [])
+    assert contents(target) == whole and (len(written), kept) == (3, [])
     assert notebooks.copy_notebooks(target, course) == ([], [])
     assert contents(target) == whole
 
@@ -71,24 +71,21 @@ def test_the_copy_is_reported(tmp_path, course, monkeypatch, capsys):
 
 @pytest.mark.skipif(os.name != "posix", reason="links need a privilege on Windows")
 class TestLinks:
-    def test_a_link_to_a_file_is_not_written_through(self, tmp_path, course):
-        target, outside = tmp_path / "mine", tmp_path / "outside.txt"
-        target.mkdir()
-        outside.write_text("dear")
-        (target / "00-start.ipynb").symlink_to(outside)
-        _, kept = notebooks.copy_notebooks(target, course)
-        assert kept == [target / "00-start.ipynb"] and outside.read_text() == "dear"
+    @pytest.fixture
+    def target(self, tmp_path):
+        (tmp_path / "mine").mkdir()
+        return tmp_path / "mine"
 
-    def test_a_link_to_nowhere_makes_nothing_there(self, tmp_path, course):
-        target, nowhere = tmp_path / "mine", tmp_path / "nowhere"
-        target.mkdir()
-        (target / "00-start.ipynb").symlink_to(nowhere)
+    def test_links_to_a_file_and_to_nowhere_are_not_written_through(self, tmp_path, course, target):
+        (tmp_path / "outside.txt").write_text("dear")
+        (target / "00-start.ipynb").symlink_to(tmp_path / "outside.txt")
+        (target / "01-map.ipynb").symlink_to(tmp_path / "nowhere")
         _, kept = notebooks.copy_notebooks(target, course)
-        assert kept == [target / "00-start.ipynb"] and not nowhere.exists()
+        assert kept == [target / "00-start.ipynb", target / "01-map.ipynb"]
+        assert (tmp_path / "outside.txt").read_text() == "dear" and not (tmp_path / "nowhere").exists()
 
-    def test_a_linked_folder_inside_is_refused_and_nothing_is_copied(self, tmp_path, course):
-        target, outside = tmp_path / "mine", tmp_path / "outside"
-        target.mkdir()
+    def test_a_linked_folder_inside_is_refused_and_nothing_is_copied(self, tmp_path, course, target):
+        outside = tmp_path / "outside"
         outside.mkdir()
         (target / "pictures").symlink_to(outside)
         with pytest.raises(ValueError, match=r"pictures is a link; expected a folder"):
@@ -104,36 +101,27 @@ class TestLinks:
 
 def test_things_in_the_way_are_named_and_nothing_is_copied(tmp_path, course):
     (tmp_path / "file").write_text("dear")
-    with pytest.raises(ValueError, match="is a file; expected a folder"):
-        notebooks.copy_notebooks(tmp_path / "file", course)
     (tmp_path / "mine" / "01-map.ipynb").mkdir(parents=True)
-    with pytest.raises(ValueError, match="is a folder; a notebook of that name belongs there"):
-        notebooks.copy_notebooks(tmp_path / "mine", course)
     (tmp_path / "yours").mkdir()
     (tmp_path / "yours" / "pictures").write_text("a file")
-    with pytest.raises(ValueError, match="pictures is a file; expected a folder"):
-        notebooks.copy_notebooks(tmp_path / "yours", course)
+    for target, words in (
+        ("file", "is a file; expected a folder"),
+        ("mine", "is a folder; a notebook of that name belongs there"),
+        ("yours", "pictures is a file; expected a folder"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            notebooks.copy_notebooks(tmp_path / target, course)
     assert (tmp_path / "file").read_text() == "dear"
     assert contents(tmp_path / "mine") == {} and list(contents(tmp_path / "yours")) == ["pictures"]
 
 
 def test_an_interrupted_copy_leaves_no_half_file(tmp_path, monkeypatch):
-    class FullDisk:
-        def __init__(self, file):
-            self.file = file
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *exc):
-            self.file.close()
-
+    class FullDisk(io.FileIO):
         def write(self, data):
-            self.file.write(data[:2])
+            super().write(data[:2])
             raise OSError("No space left on device")
 
-    original = Path.open
-    monkeypatch.setattr(Path, "open", lambda self, mode: FullDisk(original(self, mode)))
+    monkeypatch.setattr(Path, "open", lambda self, mode: FullDisk(self, mode))
     with pytest.raises(OSError, match="No space left"):
         notebooks._write_new(tmp_path / "x.ipynb", b"whole")
     assert list(tmp_path.iterdir()) == []
@@ -190,24 +178,21 @@ def test_the_command_for_jupyterlab(monkeypatch, tmp_path):
         "0.0.0.0",
     ],
 )
-def test_options_that_open_the_server_are_refused(tmp_path, monkeypatch, capsys, word):
-    monkeypatch.setattr(notebooks, "launch", lambda command: pytest.fail("launched"))
-    assert cli.main(["lab", str(tmp_path / "mine"), "--", word, "0.0.0.0"]) == 1
+def test_options_that_open_the_server_are_refused(tmp_path, launched, capsys, word):
+    assert cli.main(["lab", str(tmp_path / "mine"), "--", word, "0.0.0.0"]) == 1 and launched == []
     assert "keeps it to this machine" in capsys.readouterr().err
     assert not (tmp_path / "mine").exists(), "refused before anything is copied"
 
 
-def test_lab_copies_where_it_is_told_and_from_a_wheel(tmp_path, course, monkeypatch):
-    commands = []
-    monkeypatch.setattr(notebooks, "launch", lambda command: commands.append(command) or 7)
+def test_lab_copies_where_it_is_told_and_from_a_wheel(tmp_path, course, monkeypatch, launched):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["lab", "mine", "--no-browser"]) == 7, "JupyterLab's exit status"
     monkeypatch.setattr(notebooks, "shipped_notebooks", lambda: (course, False))
     assert cli.main(["lab"]) == 7
     assert (tmp_path / notebooks.DEFAULT_FOLDER / "00-start.ipynb").read_text() == "zero"
-    roots = [command[3].partition("=")[2] for command in commands]
+    roots = [command[3].partition("=")[2] for command in launched]
     assert roots == [str(tmp_path / "mine"), str(tmp_path / notebooks.DEFAULT_FOLDER)]
-    assert "--no-browser" in commands[0] and "--no-browser" not in commands[1]
+    assert "--no-browser" in launched[0] and "--no-browser" not in launched[1]
 
 
 def test_the_command_line_waits_for_nothing_it_does_not_need(tmp_path):
@@ -240,19 +225,16 @@ def test_options_that_open_nothing_are_passed_on_before_what_is_pinned(tmp_path,
     assert at + len(extra) <= min(command.index(word) for word in notebooks._PINNED)
 
 
-def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(notebooks, "launch", lambda command: pytest.fail("launched"))
+def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path, launched, capsys):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
         assert cli.main(["lab", str(tmp_path / "mine"), "--port", port]) == 1
     assert f"--port {port} cannot be used: " in capsys.readouterr().err
-    assert not (tmp_path / "mine").exists(), "refused before anything is copied"
-    commands = []
-    monkeypatch.setattr(notebooks, "launch", lambda command: commands.append(command) or 0)
-    assert cli.main(["lab", str(tmp_path / "mine"), "--port", port]) == 0
-    assert {f"--ServerApp.port={port}", "--ServerApp.port_retries=0"} <= set(commands[0])
+    assert not (tmp_path / "mine").exists() and launched == [], "refused before anything is copied"
+    assert cli.main(["lab", str(tmp_path / "mine"), "--port", port]) == 7
+    assert {f"--ServerApp.port={port}", "--ServerApp.port_retries=0"} <= set(launched[0])
     again = ["--ServerApp.port_retries=0"]
     command = notebooks.lab_command(tmp_path, port=int(port), extra=again)
     assert command.count(again[0]) == 1, "JupyterLab takes no option twice"
@@ -260,15 +242,15 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path, monkeypatc
 
 @pytest.mark.parametrize("name", notebooks._CONFIGURATIONS)
 @pytest.mark.parametrize("line", ["c.ServerApp.token = ''", "c.IdentityProvider.token = ''"])
-def test_a_configuration_that_takes_the_token_away_is_refused(tmp_path, monkeypatch, capsys, name, line):
-    monkeypatch.setattr(notebooks, "launch", lambda command: pytest.fail("launched"))
-    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path / "config"))
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config" / f"{name}.py").write_text(line)
+def test_a_configuration_that_takes_the_token_away_is_refused(
+    tmp_path, monkeypatch, launched, capsys, name, line
+):
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path))
+    (tmp_path / f"{name}.py").write_text(line)
     assert cli.main(["lab", str(tmp_path / "mine")]) == 1
     assert f"{name} sets {line.split()[0][2:]} to nothing" in capsys.readouterr().err
-    assert not (tmp_path / "mine").exists()
-    (tmp_path / "config" / f"{name}.py").write_text(line.replace("''", "'secret'"))
+    assert not (tmp_path / "mine").exists() and launched == []
+    (tmp_path / f"{name}.py").write_text(line.replace("''", "'secret'"))
     notebooks.check_start(None)
 
 
@@ -283,21 +265,20 @@ def test_a_token_file_without_a_token_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="HOME is of POSIX")
-def test_a_home_that_cannot_be_written_is_said_before_anything_starts(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(notebooks, "launch", lambda command: pytest.fail("launched"))
+def test_a_home_that_cannot_be_written_is_said_before_anything_starts(
+    tmp_path, monkeypatch, launched, capsys
+):
     for name in list(os.environ):
         if name.startswith(("JUPYTER", "IPYTHON", "XDG")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert doctor.home().status == "ok", "what is missing will be made"
     (tmp_path / "home").write_text("a file")
-    finding = doctor.home()
-    assert (
-        finding.status == "problem" and str(tmp_path / "home") in finding.detail and "HOME" in finding.remedy
-    )
+    status, _, detail, remedy = doctor.home()
+    assert status == "problem" and str(tmp_path / "home") in detail and "HOME" in remedy
     assert cli.main(["lab", str(tmp_path / "mine")]) == 1
     assert "cannot be written" in capsys.readouterr().err
-    assert os.listdir(tmp_path) == ["home"]
+    assert os.listdir(tmp_path) == ["home"] and launched == []
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="FIFOs of POSIX")
@@ -378,11 +359,10 @@ def listens(address):
 
 def ask(address, token=None, method="GET", **headers):
     """Return the status and the text of an answer; no proxy may see a loopback address."""
-    request = urllib.request.Request(address, method=method, data=b"{}" if method == "POST" else None)
     if token:
-        request.add_header("Authorization", f"token {token}")
-    for name, value in headers.items():
-        request.add_header(name, value)
+        headers["Authorization"] = f"token {token}"
+    data = b"{}" if method == "POST" else None
+    request = urllib.request.Request(address, data, headers, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=120) as answer:

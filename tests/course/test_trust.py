@@ -89,27 +89,25 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("edit", CHANGES.values(), ids=CHANGES)
-def test_what_anybody_changed_is_not_signed(tmp_path, monkeypatch, edit):
+def test_what_anybody_changed_is_not_signed(tmp_path, monkeypatch, launched, edit):
     """In a copy, and in a checkout, where the folder itself is opened."""
-    monkeypatch.setattr(notebooks, "launch", lambda command: 0)
     shutil.copytree(NOTEBOOKS, tmp_path / "mine", ignore=shutil.ignore_patterns("solutions"))
     change(tmp_path / "mine" / "06_train.ipynb", edit)
     others = [name for name in COURSE if name != "06_train.ipynb"]
-    assert cli.main(["lab", str(tmp_path / "mine")]) == 0
+    assert cli.main(["lab", str(tmp_path / "mine")]) == 7
     assert trusted(tmp_path / "mine") == others
     monkeypatch.setattr(notebooks, "shipped_notebooks", lambda: (tmp_path / "mine", True))
-    assert cli.main(["lab"]) == 0
+    assert cli.main(["lab"]) == 7
     assert cli.main(["copy", str(tmp_path / "of-the-changed")]) == 0
     assert trusted(tmp_path / "mine") == trusted(tmp_path / "of-the-changed") == others
 
 
-def test_what_was_brought_along_is_not_signed(tmp_path, monkeypatch):
-    monkeypatch.setattr(notebooks, "launch", lambda command: 0)
+def test_what_was_brought_along_is_not_signed(tmp_path, launched):
     (tmp_path / "mine").mkdir()
     foreign = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=[SCRIPT])])
     for name in ("06_train.ipynb", "foreign.ipynb"):
         nbformat.write(foreign, tmp_path / "mine" / name)
-    assert cli.main(["lab", str(tmp_path / "mine")]) == 0
+    assert cli.main(["lab", str(tmp_path / "mine")]) == 7
     assert trusted(tmp_path / "mine") == [name for name in COURSE if name != "06_train.ipynb"]
 
 
@@ -123,21 +121,19 @@ def test_what_is_no_notebook_is_passed_over(tmp_path, text):
 
 def test_another_layout_of_the_file_is_the_same_notebook(tmp_path):
     """As git writes it on Windows, and as JupyterLab would."""
-    (tmp_path / "mine").mkdir()
-    text = (NOTEBOOKS / "06_train.ipynb").read_text(encoding="utf-8")
-    (tmp_path / "mine" / "06_train.ipynb").write_bytes(text.replace("\n", "\r\n").encode())
-    (tmp_path / "mine" / "07_beta.ipynb").write_text(
-        json.dumps(json.loads((NOTEBOOKS / "07_beta.ipynb").read_text(encoding="utf-8")))
-    )
-    assert trust.sign(tmp_path / "mine") == ["06_train.ipynb", "07_beta.ipynb"]
-    assert trusted(tmp_path / "mine") == ["06_train.ipynb", "07_beta.ipynb"]
+    notebooks.copy_notebooks(tmp_path / "mine", sign=False)
+    names = ["06_train.ipynb", "07_beta.ipynb"]
+    train, beta = (tmp_path / "mine" / name for name in names)
+    train.write_bytes(train.read_bytes().replace(b"\n", b"\r\n"))
+    change(beta, lambda n: None)
+    assert beta.read_bytes() != (NOTEBOOKS / beta.name).read_bytes()
+    assert set(names) <= set(trust.sign(tmp_path / "mine")) & set(trusted(tmp_path / "mine"))
 
 
 # --- every way to a notebook -------------------------------------------------------------------------
 
 
-def test_every_command_that_copies_or_opens_signs(tmp_path, monkeypatch):
-    monkeypatch.setattr(notebooks, "launch", lambda command: 0)
+def test_every_command_that_copies_or_opens_signs(tmp_path, monkeypatch, launched):
     monkeypatch.chdir(tmp_path)
     for number, (words, folder, names) in enumerate(
         (
@@ -151,7 +147,7 @@ def test_every_command_that_copies_or_opens_signs(tmp_path, monkeypatch):
         )
     ):
         monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / f"data-{number}"))
-        assert cli.main(words) == 0
+        assert cli.main(words) == (7 if words[0] == "lab" else 0)
         found = trusted(tmp_path / folder)
         unchanged = [name for name in names if (tmp_path / folder / name).is_file()]
         assert [name for name in found if ".ipynb_checkpoints" not in name] == unchanged, words
@@ -160,7 +156,7 @@ def test_every_command_that_copies_or_opens_signs(tmp_path, monkeypatch):
 
 def test_a_room_is_signed_once(tmp_path, monkeypatch):
     signed = []
-    monkeypatch.setattr(trust, "sign", lambda source: signed.append(source))
+    monkeypatch.setattr(trust, "sign", signed.append)
     workshop.prepare(tmp_path / "room", 5)
     assert signed == [NOTEBOOKS]
 
@@ -211,9 +207,8 @@ def database_in_the_way(jupyter):
 
 
 @pytest.mark.parametrize("hinder", [in_the_way, secret_in_the_way, database_in_the_way])
-def test_a_copy_without_signatures_is_a_copy_and_says_so(tmp_path, jupyter, capsys, monkeypatch, hinder):
+def test_a_copy_without_signatures_is_a_copy_and_says_so(tmp_path, jupyter, capsys, launched, hinder):
     hinder(jupyter)
-    monkeypatch.setattr(notebooks, "launch", lambda command: 7)
     # Without a folder of its own JupyterLab cannot run at all, and `lab` says that before it copies anything.
     command, status = ("copy", 0) if hinder is in_the_way else ("lab", 7)
     assert cli.main([command, str(tmp_path / "mine")]) == status

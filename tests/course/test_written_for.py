@@ -13,7 +13,7 @@ from packaging.version import Version
 import vaewidgets as vw
 from vaewidgets.cli import app as cli
 from vaewidgets.cli import copy
-from vaewidgets.course import notebooks, trust, written_for
+from vaewidgets.course import trust, written_for
 
 ROOT = Path(__file__).resolve().parents[2]
 OLDER = "This notebook was written for vaewidgets 0.0.9, and this is 0.1.0. To get the new one beside it: "
@@ -26,9 +26,8 @@ def write(path, version):
 
 
 @pytest.fixture
-def signed_nowhere(monkeypatch):
+def unsigned(monkeypatch, launched):
     monkeypatch.setattr(trust, "sign", lambda source: [])
-    monkeypatch.setattr(notebooks, "launch", lambda command: 0)
 
 
 def test_every_stored_notebook_carries_the_version_of_the_package():
@@ -103,7 +102,7 @@ def test_a_file_too_large_to_be_a_notebook_is_not_read(tmp_path, monkeypatch):
 # --- in a terminal -----------------------------------------------------------------------------------
 
 
-def test_the_commands_name_the_older_ones(tmp_path, monkeypatch, capsys, signed_nowhere):
+def test_the_commands_name_the_older_ones(tmp_path, monkeypatch, capsys, unsigned):
     monkeypatch.setattr(copy, "__version__", "0.3")
     monkeypatch.chdir(tmp_path)
     for words, folder in (
@@ -113,12 +112,16 @@ def test_the_commands_name_the_older_ones(tmp_path, monkeypatch, capsys, signed_
     ):
         mine = tmp_path / folder
         mine.mkdir(parents=True)
-        write(mine / "06_train.ipynb", "0.0.9")
-        write(mine / "07_beta.ipynb", "0.2")
-        write(mine / "08_scoreboard.ipynb", "x")
-        write(mine / "own.ipynb", "0.0.1")  # not one of the course
+        # The last one is not one of the course.
+        for name, version in (
+            ("06_train", "0.0.9"),
+            ("07_beta", "0.2"),
+            ("08_scoreboard", "x"),
+            ("own", "0"),
+        ):
+            write(mine / f"{name}.ipynb", version)
         before = (mine / "06_train.ipynb").read_bytes()
-        assert cli.main(words) == 0
+        assert cli.main(words) == (7 if words[0] == "lab" else 0)
         lines = capsys.readouterr().out.splitlines()
         [line] = [line for line in lines if line.startswith("written for")]
         assert line.startswith(
@@ -129,10 +132,9 @@ def test_the_commands_name_the_older_ones(tmp_path, monkeypatch, capsys, signed_
         assert (mine / "06_train.ipynb").read_bytes() == before
 
 
-def test_a_course_of_this_version_is_no_news(tmp_path, capsys, signed_nowhere):
+def test_a_course_of_this_version_is_no_news(tmp_path, capsys, unsigned):
     assert cli.main(["copy", str(tmp_path / "mine")]) == 0
-    assert cli.main(["lab", str(tmp_path / "mine")]) == 0
-    assert cli.main(["lab"]) == 0
+    assert cli.main(["lab", str(tmp_path / "mine")]) == cli.main(["lab"]) == 7
     assert "written for" not in "".join(capsys.readouterr())
 
 

@@ -209,6 +209,8 @@ RENAMED: dict[str, str] = {
     "check_knob": "check_nonnegative",
     "claim": "acquire",
     "close_made": "close_widgets",
+    "drive": "run_loop",
+    "held": "constraints",
     "looking": "eval_mode",
     "looks": "in_eval_mode",
     "make_rejects": "make_negatives",

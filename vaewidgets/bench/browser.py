@@ -1,7 +1,6 @@
-"""JupyterLab in a browser that a program drives: a page object for one notebook.
+"""JupyterLab in a browser that a program controls: a page object for one notebook.
 
-``vaewidgets bench`` measures with it and the tests of the panels stand on it; nothing else in the package
-does.
+Only ``vaewidgets bench`` and the tests of the panels use it.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from urllib.parse import quote
 from .chromium import TIMEOUT_MS, Locator, Page, PlaywrightError, expect
 from .lab_server import LabServer
 
-# Messages on the kernel's stderr that are not ours.
+# Messages on the kernel's stderr that are not from this package.
 KERNEL_NOISE: tuple[str, ...] = (
     # JupyterLab asks every new kernel for its widgets, also one that has not imported ipywidgets yet.
     r"^No such comm target registered: jupyter\.widget\.control$",
@@ -27,7 +26,19 @@ class KernelError(Exception):
 
 
 class Notebook(Page):
-    """A notebook in full JupyterLab, as a student opens it, in a browser context of its own."""
+    """A notebook in full JupyterLab, as a student opens it, in a browser context of its own.
+
+    Parameters
+    ----------
+    browser : playwright.sync_api.Browser
+    lab : LabServer
+    shots : Path
+        Folder for the screenshots.
+    sidebar : bool
+        Keep JupyterLab's file browser open.
+    viewport : tuple of int
+        Width and height in pixels.
+    """
 
     def __init__(self, browser, lab: LabServer, shots: Path, *, sidebar: bool = True, viewport=(1280, 900)):
         super().__init__(browser, shots, viewport)
@@ -38,9 +49,9 @@ class Notebook(Page):
 
     def open(self, path: str) -> Notebook:
         """Open the notebook at ``path`` below the server's root, and wait until its kernel is idle."""
-        # A workspace of its own: else JupyterLab would open again what was open last.
-        workspace = secrets.token_hex(4)
-        self.page.goto(f"{self.lab.url}/lab/workspaces/{workspace}/tree/{quote(path)}?token={self.lab.token}")
+        # In a new workspace JupyterLab does not open again what was open last.
+        workspace = f"{self.lab.url}/lab/workspaces/{secrets.token_hex(4)}"
+        self.page.goto(f"{workspace}/tree/{quote(path)}?token={self.lab.token}")
         self.page.wait_for_function(
             """path => {
                 if (!window.jupyterapp?.shell?.widgets) return false;
@@ -72,13 +83,13 @@ class Notebook(Page):
             }"""
         )
         if not self.sidebar:
-            self._await("async () => { window.jupyterapp.shell.collapseLeft(); }")
+            self.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
         self._wait_for_splash()
         self.wait_idle()
         return self
 
     def close(self) -> None:
-        """End the kernel and close the page; nothing is saved and nobody is asked."""
+        """End the kernel and close the page without saving and without a question."""
         try:
             if self.page.evaluate("() => !!window.vwPanel"):
                 self._await("async () => { await window.vwPanel.sessionContext.shutdown(); }")
@@ -89,24 +100,20 @@ class Notebook(Page):
 
     # --- cells
 
-    @property
-    def cell_count(self) -> int:
-        return self.page.evaluate("() => window.vwPanel.content.widgets.length")
-
     def run_all(self, *, allow_errors: bool = False, timeout_ms: int = 3 * TIMEOUT_MS) -> None:
-        """Run all cells and wait for the last; raise if one of them raised."""
+        """Run all cells and wait for the last; raise AssertionError if one of them raised."""
         run = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
         self._await(run, timeout_ms=timeout_ms)
         self.wait_idle()
         if not allow_errors:
-            self._raise_errors(range(self.cell_count))
+            self._raise_errors(range(self.page.evaluate("() => window.vwPanel.content.widgets.length")))
 
     def cell_text(self, index: int) -> str:
-        """What the cell printed and returned, as plain text; of an error, the traceback."""
+        """Return what the cell printed and returned, as plain text; of an error, the traceback."""
         return text_of(self._outputs(index))
 
     def cell(self, index: int) -> Locator:
-        """The cell's element, scrolled into view: the notebook does not lay out cells far off screen."""
+        """Return the cell's element, scrolled into view, since the notebook keeps no cell far off screen."""
         self._await("async index => { await window.vwPanel.content.scrollToItem(index, 'start', 0); }", index)
         cell = self.page.locator(f'.jp-Notebook .jp-Cell[data-windowed-list-index="{index}"]')
         expect(cell).to_be_visible()
@@ -116,7 +123,7 @@ class Notebook(Page):
 
     def wait_idle(self) -> None:
         """Wait until the kernel is connected and idle, and no cell waits for it."""
-        # A question and its answer: what the page sent before (widgets do so unasked) is then done too.
+        # When this request is answered, all that the page sent before it, as widgets do, is done too.
         self._await("async () => { await window.vwPanel.sessionContext.session.kernel.requestKernelInfo(); }")
         self.page.wait_for_function(
             """() => {
@@ -131,8 +138,13 @@ class Notebook(Page):
     def evaluate(self, code: str) -> str:
         """Run code in the kernel without a cell; return what it printed and the value of its last line.
 
-        Newer kernels handle widget messages in another thread: an answer may come before the effect of
-        a click or a drag that was earlier. Wait for the effect in the page, or with ``until``.
+        Newer kernels handle widget messages in another thread. So the answer may come before the effect of
+        an earlier click or drag. Wait for the effect in the page, or with ``until``.
+
+        Raises
+        ------
+        KernelError
+            The code raised.
         """
         outputs = self._await(
             """async code => {
@@ -149,7 +161,7 @@ class Notebook(Page):
             code,
         )
         text = text_of(outputs)
-        if any(output["output_type"] == "error" for output in outputs):
+        if _has_error(outputs):
             raise KernelError(text)
         return text
 
@@ -157,7 +169,7 @@ class Notebook(Page):
 
     @property
     def kernel_errors(self) -> list[str]:
-        """What reached stderr, and exceptions, of cells *and* of callbacks, which no cell shows."""
+        """Text on stderr and exceptions, of cells *and* of callbacks, which no cell shows."""
         complaints = self.page.evaluate("() => window.vwComplaints ?? []")
         texts = [_without_colours(text).strip() for text in complaints]
         return [text for text in texts if not any(re.search(noise, text) for noise in KERNEL_NOISE)]
@@ -165,7 +177,7 @@ class Notebook(Page):
     # --- inside
 
     def _wait_for_splash(self) -> None:
-        """The splash screen covers the window at the start and while a theme loads, and fades slowly."""
+        """Wait for the end of the splash screen, which covers the window and fades slowly."""
         expect(self.page.locator("#jupyterlab-splash")).to_have_count(0)
 
     def _outputs(self, index: int) -> list[dict]:
@@ -175,19 +187,30 @@ class Notebook(Page):
 
     def _raise_errors(self, indices) -> None:
         for index in indices:
-            if any(output["output_type"] == "error" for output in self._outputs(index)):
+            if _has_error(self._outputs(index)):
                 raise AssertionError(f"cell {index} raised:\n{self.cell_text(index)}")
 
 
+def _has_error(outputs: list[dict]) -> bool:
+    return any(output["output_type"] == "error" for output in outputs)
+
+
 def text_of(outputs: list[dict]) -> str:
-    """The plain text in a list of notebook outputs."""
+    """Return the plain text in a list of notebook outputs.
+
+    Examples
+    --------
+    >>> text_of([{"output_type": "stream", "name": "stdout", "text": "42\\n"}])
+    '42'
+    """
     parts = []
     for output in outputs:
         if output["output_type"] == "error":
             part = "\n".join(output["traceback"]) or f"{output['ename']}: {output['evalue']}"
+        elif output["output_type"] == "stream":
+            part = output["text"]
         else:
-            stream = output["output_type"] == "stream"
-            part = output["text"] if stream else output["data"].get("text/plain", "")
+            part = output["data"].get("text/plain", "")
         parts.append(part if isinstance(part, str) else "".join(part))
     return _without_colours("\n".join(part.rstrip("\n") for part in parts))
 

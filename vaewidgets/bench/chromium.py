@@ -1,6 +1,6 @@
-"""Drive Chromium: its command-line arguments, and one page that can be clicked, dragged and read.
+"""Control Chromium: its command-line arguments, and one page that can be clicked, dragged and read.
 
-Every wait is for a condition, with one generous limit: the machine may be busy.
+Every wait is for a condition, with one generous limit, because the machine may be busy.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 try:
     from playwright.sync_api import Error as PlaywrightError
     from playwright.sync_api import Locator, expect, sync_playwright
-except ImportError:  # an extra: who needs it asks chromium_path() or looks at sync_playwright
+except ImportError:  # an extra; a caller that needs it checks that sync_playwright is not None
     Locator = expect = sync_playwright = None  # type: ignore[assignment,misc]  # the extra may be missing
     PlaywrightError = RuntimeError  # type: ignore[assignment,misc]  # caught where the other would be
 
@@ -29,7 +29,7 @@ CHROMIUM_ARGS = (
 # A browser without WebGL. Leaving the last argument out does not do it: playwright adds it too.
 NO_WEBGL_ARGS = (*CHROMIUM_ARGS, "--disable-3d-apis")
 
-# Console errors that are not ours. Keep this list short, and each pattern narrow.
+# Console errors that are not from this package. Keep this list short, and each pattern narrow.
 CONSOLE_NOISE: tuple[str, ...] = (
     # JupyterLab's debugger asked a kernel that was killed meanwhile.
     r"Could not restore the debugger state: Canceled future for debug_request",
@@ -38,7 +38,7 @@ CONSOLE_NOISE: tuple[str, ...] = (
 
 @dataclass
 class Sweep:
-    """What a synthetic drag did, seen in the page. Times are in ms from the first move.
+    """What a simulated drag did, measured in the page. Times are in ms from the first move.
 
     Attributes
     ----------
@@ -55,21 +55,9 @@ class Sweep:
     changes: int
     pictures: list[float]
 
-    @property
-    def seconds(self) -> float:
-        return self.moves[-1] / 1000
 
-    @property
-    def frames_per_second(self) -> float:
-        return (len(self.moves) - 1) / self.seconds
-
-    @property
-    def pictures_per_second(self) -> float:
-        return len(self.pictures) / self.seconds
-
-
-# A hand on a slider, and an eye on an element's pictures. Shared by sweep and steps.
-_HAND = """
+# JavaScript that sweep and steps share: it moves a slider and watches the pictures of an element.
+_DRAG = """
     const box = handle.getBoundingClientRect();
     const x = box.x + box.width / 2, clientY = box.y + box.height / 2, root = document.documentElement;
     const send = (target, type, clientX) => target.dispatchEvent(new MouseEvent(type, {
@@ -97,16 +85,29 @@ _HAND = """
 
 
 class Page:
-    """A page in a browser context of its own, and all that it complained of.
+    """A page in a browser context of its own, with the errors that it reported.
 
-    ``page`` is playwright's page, for everything that has no method here.
-    ``foreign_requests`` are the addresses outside this machine that the page asked for.
+    Parameters
+    ----------
+    browser : playwright.sync_api.Browser
+    shots : Path
+        Folder for the screenshots.
+    viewport : tuple of int
+        Width and height in pixels.
+
+    Attributes
+    ----------
+    page : playwright.sync_api.Page
+        For everything that has no method here.
+    messages : list of str
+        What stood on the browser's console.
+    foreign_requests : list of str
+        Addresses outside this machine that the page asked for.
     """
 
     def __init__(self, browser, shots: Path, viewport=(1280, 900)):
         self.shots = shots
-        width, height = viewport
-        self._context = browser.new_context(viewport={"width": width, "height": height})
+        self._context = browser.new_context(viewport=dict(zip(("width", "height"), viewport, strict=True)))
         self._context.set_default_timeout(TIMEOUT_MS)
         self.page = self._context.new_page()
         self.messages: list[str] = []
@@ -139,7 +140,7 @@ class Page:
         return element
 
     def screenshot(self, name: str, element: Locator | None = None) -> Path:
-        """A picture of the window, or of one element, as ``name.png``."""
+        """Store a picture of the window, or of one element, as ``name.png``; return its path."""
         path = self.shots / f"{name}.png"
         (element or self.page).screenshot(path=path)
         return path
@@ -155,15 +156,25 @@ class Page:
         watch: Locator | None = None,
         turns: int = 1,
     ) -> Sweep:
-        """Drag a slider's handle to and fro, ``distance`` px from where it is, one move in each frame.
+        """Drag a slider's handle back and forth, one move in each frame.
 
-        Faster than a test tool's mouse can go: the events are made in the page. ``turns`` counts the
-        ways there and back. ``watch`` is the element whose pictures are counted.
+        The events are made in the page, which is faster than the mouse of a test tool.
+
+        Parameters
+        ----------
+        handle : Locator
+        distance : float
+            Pixels to the right of where the handle is.
+        seconds : float
+        watch : Locator, optional
+            The element whose pictures are counted.
+        turns : int
+            How often the handle goes there and back.
         """
         self.show(handle)
-        record = self._await(
+        measured = self._await(
             """async ([handle, distance, seconds, watch, turns]) => {"""
-            + _HAND
+            + _DRAG
             + """
                 const moves = [], pictures = [];
                 let begin, changes = 0, painted = 0, counted = -1;
@@ -200,7 +211,7 @@ class Page:
             [handle.element_handle(), distance, seconds, watch and watch.element_handle(), turns],
             timeout_ms=TIMEOUT_MS + 1000 * seconds,
         )
-        return Sweep(**record)
+        return Sweep(**measured)
 
     def steps(
         self,
@@ -218,11 +229,11 @@ class Page:
         ----------
         handle, watch : Locator
         distance : float
-            The steps stay within this many px to the right of where the handle is.
+            The steps stay within this many pixels to the right of where the handle is.
         count : int
         rest : float
-            Seconds between a picture and the next step: a page that still redraws, or a kernel that still
-            owes an answer, would add what the last step left behind.
+            Seconds between a picture and the next step, so that what a page still draws, or a kernel still
+            computes, for the last step is not counted as part of the next one.
         patience : float
             Seconds to wait for a picture before the next step is made without it.
 
@@ -232,9 +243,9 @@ class Page:
             Times of the events and of all pictures, in ms of the page's clock.
         """
         self.show(handle)
-        moves, pictures = self._await(
+        return self._await(
             """async ([handle, distance, count, watch, rest, patience]) => {"""
-            + _HAND
+            + _DRAG
             + """
                 const moves = [], pictures = [];
                 const sleep = seconds => new Promise(resolve => setTimeout(resolve, 1000 * seconds));
@@ -259,12 +270,11 @@ class Page:
             [handle.element_handle(), distance, count, watch.element_handle(), rest, patience],
             timeout_ms=TIMEOUT_MS + 1000 * count * (rest + patience),
         )
-        return moves, pictures
 
     # --- inside
 
     def _await(self, function: str, arg=None, timeout_ms: float = TIMEOUT_MS):
-        """Call a JavaScript function and wait for its promise, but not for ever (``evaluate`` would)."""
+        """Call a JavaScript function and wait for its promise, with a limit, which ``evaluate`` has not."""
         handle = self.page.evaluate_handle(
             f"""arg => {{
                 const call = {{state: 'running'}};
@@ -282,8 +292,7 @@ class Page:
         return handle.evaluate("call => call.value")
 
     def _on_console(self, message) -> None:
-        where = message.location.get("url", "") if message.location else ""
-        self.messages.append(f"{message.type}: {message.text} ({where})")
+        self.messages.append(f"{message.type}: {message.text} ({message.location.get('url', '')})")
 
     def _on_request(self, request) -> None:
         if request.url.startswith(("http", "ws")) and urlsplit(request.url).hostname != "127.0.0.1":

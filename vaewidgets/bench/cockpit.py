@@ -15,7 +15,7 @@ from statistics import median
 
 from .drag import DISTANCE, REST, latencies, percentile
 from .page import opened, wait_for_rest
-from .report import ruled
+from .report import check_at_least_one, check_positive, ruled
 
 _SETUP = """\
 import copy, json, threading, time
@@ -49,13 +49,13 @@ def watched(seconds):
     cockpit.pause()
     return rates
 def halted():
-    begun, step = time.perf_counter(), cockpit.training.step
+    begun = time.perf_counter()
     cockpit._loop.halt()
     return time.perf_counter() - begun"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what follows ``vaewidgets bench cockpit``."""
+    """Add the options of ``vaewidgets bench cockpit`` to an argparse parser."""
     parser.add_argument("--dataset", choices=("digits", "mnist"), default="mnist", help="(default: mnist)")
     parser.add_argument("--points", type=int, default=2000, help="test images on the map (default: 2000)")
     parser.add_argument("--seconds", type=float, default=10.0, help="of training in each turn (default: 10)")
@@ -66,11 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args) -> int:
     """Measure and print; return the exit status."""
-    for name in ("points", "rounds", "steps"):
-        if getattr(args, name) < 1:
-            raise ValueError(f"--{name} must be at least 1; got {getattr(args, name)}.")
-    if not args.seconds > 0:
-        raise ValueError(f"--seconds must be positive; got {args.seconds}.")
+    check_at_least_one(args, "points", "rounds", "steps")
+    check_positive(args, "seconds")
     figures = measure(args.dataset, args.points, args.seconds, args.rounds, args.steps)
     rows = [
         ["training", "images/s", ""],
@@ -90,13 +87,32 @@ def run(args) -> int:
 
 
 def measure(dataset: str, points: int, seconds: float, rounds: int, steps: int) -> dict[str, float]:
-    """Open server and browser and take turns.
+    """Train alone and under a cockpit in a real JupyterLab, in turns.
+
+    Parameters
+    ----------
+    dataset : "digits" or "mnist"
+    points : int
+        Test images on the map.
+    seconds : float
+        Of training in each turn.
+    rounds : int
+        Turns.
+    steps : int
+        Moves of the slider.
 
     Returns
     -------
     dict
         ``alone`` and ``watched`` in images per second and ``pictures`` in updates per second, each the
         median over the turns; ``slider_p50_ms`` and ``slider_p95_ms``; ``halted`` in seconds.
+
+    Raises
+    ------
+    ImportError
+        The extra is not installed.
+    RuntimeError
+        Chromium does not start, or the kernel reports an error.
     """
     from .browser import Notebook
     from .chromium import expect
@@ -119,12 +135,12 @@ def measure(dataset: str, points: int, seconds: float, rounds: int, steps: int) 
                 watched.append(json.loads(notebook.evaluate(f"print(json.dumps(watched({seconds})))")))
             notebook.evaluate("cockpit.start()")
             moves, pictures = notebook.steps(handle, DISTANCE, steps, watch=watch, rest=REST)
-            waits = [wait for wait in latencies(moves, pictures) if wait is not None]
             halted = float(notebook.evaluate("halted()"))
             if notebook.kernel_errors:
                 raise RuntimeError(notebook.kernel_errors[0])
         finally:
             notebook.close()
+    waits = [wait for wait in latencies(moves, pictures) if wait is not None]
     return {
         "alone": median(unwatched),
         "watched": median(rate for rate, _ in watched),

@@ -1,11 +1,11 @@
 """``vaewidgets bench drag``: how soon and how often a picture follows a slider that is dragged.
 
 It opens JupyterLab and a headless Chromium, makes a notebook for each design and drags its first slider, all
-in one run: only figures of one run can be compared. A picture counts when the page has it: a canvas that was
-drawn, an image that has another address. Decoding that image comes on top, to the advantage of the designs
-that send one.
+in one run, because only figures of one run can be compared. A picture counts when the page has it: a canvas
+was drawn, or an image has another address. The time to decode that image is not counted, to the advantage of
+the designs that send one.
 
-Nothing here imports a panel: what is measured is source code that the notebooks hold.
+This module imports no panel: what is measured is the source code in the notebooks.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from .page import opened, wait_for_rest
-from .report import ruled, without_nan
+from .report import ruled, whole_number, without_nan
 
-#: px to the right of its start that a handle is dragged, the same for all designs, and px per second: three
-#: for each frame at 60 a second, so that each frame's move is another value.
+#: Pixels that a handle is dragged to the right of its start, and pixels per second: three for each frame at
+#: 60 a second, so that each frame's move is another value.
 DISTANCE, SPEED = 48, 180
 #: Seconds of rest between two single steps.
 REST = 0.15
@@ -57,7 +58,7 @@ class Design:
     watch : str
         CSS selector, in the last cell, of what holds the picture.
     naive : bool
-        Whether it is one that others are held against.
+        Whether others are compared with it.
     """
 
     title: str
@@ -90,17 +91,22 @@ show()"""
 
 
 def designs(webgl: bool = True) -> dict[str, Design]:
-    """Return what can be measured, by the name that the command line knows.
+    """Return the designs that can be measured, by their names on the command line.
 
     Parameters
     ----------
     webgl : bool
         Whether the browser has WebGL; without it the figures must draw their points as SVG to show any.
+
+    Examples
+    --------
+    >>> designs()["explorer"].title
+    'explorer'
     """
     explorer = f"{_MODEL}explorer = vw.LatentExplorer(model)"
     trace, svg = ("Scattergl", "") if webgl else ("Scatter", " (SVG)")
-    # Two assignments are two edits, and two redraws of all points: what is written first. In a batch they
-    # are one, which who reads Plotly's manual knows: so the better way stands beside it.
+    # Two assignments are two edits and redraw all points twice. In a batch, which Plotly's manual recommends,
+    # they are one edit. Both ways are measured.
     move = "figure.data[1].x, figure.data[1].y = [z1.value], [z2.value]"
     return {
         "explorer": Design("explorer", (explorer, "explorer"), "[data-vw=picture]", naive=False),
@@ -153,64 +159,99 @@ _ = widgets.interact(
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Compute a percentile, linear between neighbours as numpy does; NaN of nothing.
+    """Compute a percentile by linear interpolation, with numpy; NaN without values.
 
     Parameters
     ----------
     values : sequence of float
         In any order.
     share : float
-        In [0, 1]; 0.5 is the median.
+        From 0 to 1; 0.5 is the median.
+
+    Raises
+    ------
+    ValueError
+        `share` is not in [0, 1].
+
+    Examples
+    --------
+    >>> percentile([4, 1, 3, 2], 0.5)
+    2.5
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"share must lie in [0, 1]; got {share}.")
-    if not values:
-        return math.nan
-    ordered = sorted(values)
-    at = share * (len(ordered) - 1)
-    low = math.floor(at)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (at - low) * (ordered[high] - ordered[low])
+    import numpy as np  # the command line starts without it
+
+    return float(np.quantile(values, share)) if values else math.nan
 
 
 def gaps(pictures: Sequence[float], end: float) -> list[float]:
-    """List how long each picture stood, from 0 to `end`.
+    """Compute the times between pictures, from 0 to `end`.
 
-    The wait for the first and what remains after the last count too: a page that stops for good must not
-    look smooth.
+    The wait for the first and the time after the last count too: otherwise a page that stops would look
+    smooth.
+
+    Parameters
+    ----------
+    pictures : sequence of float
+        Times, ascending, in any unit.
+    end : float
+        Of the measurement, in the same unit.
+
+    Examples
+    --------
+    >>> gaps([10, 30, 35], 100)
+    [10, 20, 5, 65]
     """
-    times = [0.0, *pictures, end]
-    return [after - before for before, after in zip(times[:-1], times[1:], strict=True)]
+    return [after - before for before, after in pairwise([0, *pictures, end])]
 
 
 def latencies(moves: Sequence[float], pictures: Sequence[float]) -> list[float | None]:
-    """Pair each move with the first picture after it, if that came before the next move.
+    """Compute the time from each move to the first picture after it.
+
+    Parameters
+    ----------
+    moves, pictures : sequence of float
+        Times, ascending, in one unit.
 
     Returns
     -------
     list of float or None
-        For each move the time to its picture, in the unit of the times; None where none came.
+        One for each move; None where no picture came before the next move.
+
+    Examples
+    --------
+    >>> latencies([0, 100, 200], [7, 40, 950])
+    [7, None, 750]
     """
-    ends = [*moves, math.inf][1:]
-    firsts = (
-        next((time for time in pictures if move <= time < end), None)
-        for move, end in zip(moves, ends, strict=True)
-    )
-    return [None if first is None else first - move for move, first in zip(moves, firsts, strict=True)]
+    return [
+        next((time - move for time in pictures if move <= time < end), None)
+        for move, end in pairwise([*moves, math.inf])
+    ]
 
 
 @dataclass
 class Result:
-    """What was seen of one design: raw times in ms, and the figures made of them.
+    """The measured times of one design in ms, and the figures computed from them.
 
     Attributes
     ----------
+    name, title : str
+        As the command line and as the table call the design.
+    naive : bool
+        Whether others are compared with it.
     waits : list of float or None
         From each single step to its picture.
     moves, pictures : list of float
         During the drag: the page's frames, and those of them that brought a picture.
     changes : int
         Moves that gave the slider another value.
+    figures : dict of float
+        Percentiles, counts and rates: the columns of `table`.
+
+    Examples
+    --------
+    >>> result = Result("a", "a", True, waits=[4.0, None], moves=[0, 500, 1000], pictures=[250], changes=2)
+    >>> result.figures["frames_per_second"], result.figures["steps_without_picture"]
+    (2.0, 1)
     """
 
     name: str
@@ -248,7 +289,16 @@ _COLUMNS = (
 
 
 def table(results: Sequence[Result]) -> str:
-    """Write the figures as one table, with ratios against the first naive design if there is one."""
+    """Write the figures of several designs as one table.
+
+    If there is a naive design, two columns compare all with the first of them.
+
+    Examples
+    --------
+    >>> result = Result("a", "a", False, waits=[4.0], moves=[0, 500, 1000], pictures=[250], changes=2)
+    >>> print(table([result]).splitlines()[-1])
+    a            4.0       4.0       1.0      725     2.0       50%
+    """
     base = next((result for result in results if result.naive), None)
     heads = ["design", *(head for _, head, _, _ in _COLUMNS)]
     units = ["", *(unit for _, _, unit, _ in _COLUMNS)]
@@ -262,8 +312,7 @@ def table(results: Sequence[Result]) -> str:
                 row.append(f"{result.figures[key] / below:.2f}" if below else "-")
     text = ruled([heads, units, *rows], rule_after=2)
     for result in results:
-        missed = result.figures["steps_without_picture"]
-        if missed:
+        if missed := result.figures["steps_without_picture"]:
             text.append(f"{result.title}: {missed} of {len(result.waits)} steps brought no picture")
     if base is not None:
         text.append(f"x naive: against {base.title}")
@@ -274,9 +323,11 @@ def table(results: Sequence[Result]) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what follows ``vaewidgets bench drag``."""
+    """Add the options of ``vaewidgets bench drag`` to an argparse parser."""
     parser.add_argument("--seconds", type=_seconds, default=5.0, help="of dragging each design (default: 5)")
-    parser.add_argument("--steps", type=_count, default=30, help="single steps of each design (default: 30)")
+    parser.add_argument(
+        "--steps", type=whole_number(1000), default=30, help="single steps of each design (default: 30)"
+    )
     parser.add_argument(
         "--designs", nargs="+", choices=list(designs()), default=list(designs()), metavar="NAME",
         help="which, and in which order (default: " + " ".join(designs()) + ")",
@@ -306,12 +357,6 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _count(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to 1000; got {text!r}")
-    return int(text)
-
-
 def run(args) -> int:
     """Measure and print; return the exit status."""
     from vaewidgets._utils.atomic_write import check_free, write
@@ -338,15 +383,15 @@ def run(args) -> int:
 def measure(
     chosen: dict[str, Design], seconds: float, steps: int, *, webgl: bool = True, shots: Path | None = None
 ) -> tuple[dict[str, object], list[Result]]:
-    """Open server and browser, and measure one design after the other.
+    """Measure one design after the other in a real JupyterLab.
 
     Parameters
     ----------
     chosen : dict of Design by name
     seconds : float
-        Of dragging, each.
+        Of dragging each design.
     steps : int
-        Single steps, each.
+        Single steps of each design.
     webgl : bool
         Whether the browser has it.
     shots : Path, optional
@@ -361,7 +406,7 @@ def measure(
     ImportError
         The extra is not installed.
     RuntimeError
-        No Chromium; a design that does not run.
+        Chromium does not start, or a design does not run.
     """
     from .chromium import PlaywrightError
 

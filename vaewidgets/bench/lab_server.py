@@ -10,18 +10,35 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
+from nbformat.v4 import new_code_cell, new_notebook
 
 from vaewidgets.course.notebooks import is_root
 
-#: Seconds that the server may take to answer: the machine may be busy.
-_PATIENCE = 120.0
+#: Seconds that the server may take to answer, since the machine may be busy.
+_TIMEOUT = 120.0
 
 
 class LabServer:
-    """``jupyter lab`` on a free loopback port, with all its directories below ``home``."""
+    """``jupyter lab`` on a free loopback port, with all its directories below ``home``.
+
+    Parameters
+    ----------
+    home : Path
+        An empty folder.
+
+    Attributes
+    ----------
+    root : Path
+        The folder that JupyterLab shows.
+    log : Path
+        What the server printed.
+    url, token : str
+        How to reach it; `url` is empty before `start`.
+    """
 
     def __init__(self, home: Path):
         self.home = home
@@ -29,18 +46,17 @@ class LabServer:
         self.log = home / "server.log"
         self.token = secrets.token_hex(16)
         self.url = ""
-        self.startup_seconds = float("nan")
         self._process: subprocess.Popen | None = None
 
     def start(self) -> None:
-        """Start the server and return when it answers."""
+        """Start the server and wait until it answers; raise RuntimeError if it does not start."""
         self.root.mkdir(exist_ok=True)
         self._write_settings()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        begin = time.monotonic()
+        deadline = time.monotonic() + _TIMEOUT
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 self._command(port), cwd=self.root, env=self.environment(),
@@ -54,54 +70,40 @@ class LabServer:
         while True:
             try:
                 opener.open(status, timeout=5).close()
-                break
+                return
             except OSError:  # URLError is one
-                late = time.monotonic() - begin > _PATIENCE
-                if self._process.poll() is not None or late:
+                if self._process.poll() is not None or time.monotonic() > deadline:
                     log_tail = self.log.read_text(errors="replace")[-3000:]
                     raise RuntimeError(f"JupyterLab did not start; its log ends:\n{log_tail}") from None
                 time.sleep(0.05)  # between two polls
-        self.startup_seconds = time.monotonic() - begin
 
     def stop(self) -> None:
-        """End the server and its kernels: politely first, by force where that does not help."""
+        """End the server and its kernels: with SIGTERM first, then by force."""
         if self._process is None:
             return
-        try:
+        processes: list[psutil.Process] = []
+        with suppress(psutil.NoSuchProcess):
             server = psutil.Process(self._process.pid)
-            family = [server, *server.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            family = []
+            processes = [server, *server.children(recursive=True)]
         self._process.terminate()  # the server shuts its kernels down when it ends this way
-        _, alive = psutil.wait_procs(family, timeout=20)
+        _, alive = psutil.wait_procs(processes, timeout=20)
         for process in alive:
-            with_children = process.children(recursive=True) if process.is_running() else []
-            for each in [process, *with_children]:
-                try:
+            children = process.children(recursive=True) if process.is_running() else []
+            for each in [process, *children]:
+                with suppress(psutil.NoSuchProcess):
                     each.kill()
-                except psutil.NoSuchProcess:
-                    pass
         self._process.wait()
         self._process = None
 
     def write(self, name: str, cells: list) -> str:
-        """Write a notebook from sources (of code cells) or whole cells (mappings); return its path."""
-        empty: dict[str, object] = {
-            "cell_type": "code",
-            "execution_count": None,
-            "metadata": {},
-            "outputs": [],
-        }
-        made = [
-            {**empty, "id": f"cell-{number}", "source": cell} if isinstance(cell, str) else cell
-            for number, cell in enumerate(cells)
-        ]
+        """Write a notebook from sources (of code cells) or whole cells (mappings); return its name."""
         kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernelspec}, "cells": made}
+        made = [new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells]
+        notebook = new_notebook(metadata={"kernelspec": kernelspec}, cells=made)
         (self.root / name).write_text(json.dumps(notebook), encoding="utf-8")
         return name
 
-    #: Options of JupyterLab that whoever drives it needs.
+    #: Options that a program needs which controls JupyterLab.
     OPTIONS = (
         "--ServerApp.port_retries=0",
         "--LabApp.expose_app_in_browser=True",
@@ -116,25 +118,23 @@ class LabServer:
         return [*command, "--allow-root"] if is_root() else command
 
     def environment(self) -> dict[str, str]:
-        """Return the environment of the server: of a user whose directories are all in ``home``."""
+        """Return the environment variables of the server, with all directories of a user in ``home``."""
         foreign = ("JUPYTER", "IPYTHON")
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
-        for variable, folder in {
-            "JUPYTER_CONFIG_DIR": "config",
-            "JUPYTER_DATA_DIR": "data",  # else a user's kernel called python3 may hide ours
-            "JUPYTER_RUNTIME_DIR": "runtime",
-            "JUPYTERLAB_SETTINGS_DIR": "settings",
-            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-            "IPYTHONDIR": "ipython",
-        }.items():
-            environment[variable] = str(self.home / folder)
-        environment["JUPYTER_TOKEN"] = self.token
-        # Two torch threads that fight for busy cores are up to 100 times slower than one.
-        environment["OMP_NUM_THREADS"] = "1"
-        return environment
+        return {
+            **{key: value for key, value in os.environ.items() if not key.startswith(foreign)},
+            "JUPYTER_CONFIG_DIR": str(self.home / "config"),
+            "JUPYTER_DATA_DIR": str(self.home / "data"),  # a user's own kernel called python3 is not in it
+            "JUPYTER_RUNTIME_DIR": str(self.home / "runtime"),
+            "JUPYTERLAB_SETTINGS_DIR": str(self.home / "settings"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(self.home / "workspaces"),
+            "IPYTHONDIR": str(self.home / "ipython"),
+            "JUPYTER_TOKEN": self.token,
+            # Two torch threads that fight for busy cores are up to 100 times slower than one.
+            "OMP_NUM_THREADS": "1",
+        }
 
     def _write_settings(self) -> None:
-        """No question about news, no look for updates."""
+        """Turn off the question about news and the search for updates."""
         folder = self.home / "settings" / "@jupyterlab" / "apputils-extension"
         folder.mkdir(parents=True)
         settings = {"fetchNews": "false", "checkForUpdates": False}

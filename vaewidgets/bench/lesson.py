@@ -1,4 +1,4 @@
-"""The lesson of ``vaewidgets bench room``: students come, move their sliders, and are counted."""
+"""The measurement of ``vaewidgets bench room``: students who each open the explorer and move a slider."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from .student import Student
 _SETUP = """\
 import vaewidgets as vw
 model = vw.pretrained({model!r})"""
-#: A decoder that is not the package's own is not decoded in the page.
+#: The page decodes only decoders of the package itself.
 _IN_KERNEL = """\
 class Own(type(model)):
     def decode(self, z):
         return super().decode(z)
 model.__class__ = Own"""
-_SLIDER = "z1"
 
 
 async def teach(server, students: int, seconds: float, rate: float, model: str, decode: str) -> dict:
-    """Fill the room at a running server and let everybody move; the result is that of `room.measure`."""
+    """Measure at a running server; the arguments and the result are those of `room.measure`."""
     room = [Student(server.url, server.token) for _ in range(students)]
     cells = [_SETUP.format(model=model), *([_IN_KERNEL] if decode == "kernel" else [])]
     cells += ["explorer = vw.LatentExplorer(model)\nexplorer"]
@@ -72,13 +71,13 @@ async def teach(server, students: int, seconds: float, rate: float, model: str, 
 
 
 async def _move(room, seconds: float, rate: float) -> list[float]:
-    """Let all move their sliders; return the seconds that each move took, and see that z has arrived."""
+    """Let all move their sliders and check that z has arrived; return the seconds that each move took."""
     count = max(1, round(seconds * rate))
-    # There and back in steps of its own width; each begins at another moment, as hands do.
+    # From one end to the other and back; each student begins at another moment.
     path = [round(-3 + 6 * abs((i / 50) % 2 - 1), 2) for i in range(1, count + 1)]
-    moment = random.Random(0)
+    start = random.Random(0)
     waits = await asyncio.gather(
-        *(student.drag(_SLIDER, path, rate, moment.uniform(0, 1 / rate)) for student in room)
+        *(student.drag("z1", path, rate, start.uniform(0, 1 / rate)) for student in room)
     )
     for student, own in zip(room, waits, strict=True):
         if len(own) == count and (z := await student.evaluate("explorer.z[0]")) != repr(path[-1]):
@@ -87,7 +86,7 @@ async def _move(room, seconds: float, rate: float) -> list[float]:
 
 
 def _processes(room) -> dict[str, psutil.Process]:
-    """Find the kernels, by their ids, and the server."""
+    """Find the processes of the kernels, by their ids, and of the server."""
     found: dict[str, psutil.Process] = {}
     for process in psutil.Process().children(recursive=True):
         line = " ".join(process.cmdline())
@@ -98,12 +97,12 @@ def _processes(room) -> dict[str, psutil.Process]:
 
 
 def _processor(process: psutil.Process) -> float:
-    """Return the seconds that a process has had a processor."""
+    """Return the processor seconds that a process has used."""
     times = process.cpu_times()
     return times.user + times.system
 
 
 def _memory(process: psutil.Process) -> int:
-    """Return the bytes of a process: its share (PSS) where the system tells, else what is its own (USS)."""
+    """Return the memory of a process in bytes: its share (PSS) where the system tells it, else USS."""
     info = process.memory_full_info()
     return getattr(info, "pss", info.uss)

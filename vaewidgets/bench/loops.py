@@ -1,7 +1,8 @@
-"""The ways to train the same VAE that ``vaewidgets bench train`` measures, each a loop that can be paused.
+"""The ways to train one VAE that ``vaewidgets bench train`` compares, each a loop that can be paused.
 
 The model is that of the well-known PyTorch example: 784-400-20, ReLU, Bernoulli on grey pixels; Adam at 1e-3.
-Each starts with the same weights and sees every image once in an epoch.
+All start with the same weights and see every image once in an epoch. Each has a `title`, a `precision` (of
+the matrix products), the `model` that it trains and a method `advance` that trains for a number of steps.
 """
 
 from __future__ import annotations
@@ -27,16 +28,23 @@ PIXELS, HIDDEN, LATENT, LR = 784, 400, 20, 1e-3
 
 
 class Job(NamedTuple):
-    """What every design is given.
+    """The settings that every design is made with.
 
     Attributes
     ----------
     root : Path
-        torchvision's root, for the design that reads MNIST in its way.
+        torchvision's root, for the design that reads MNIST by itself.
     images : Tensor of shape (N, 1, 28, 28)
         The first N training images.
     epochs, batch_size : int
     device : torch.device
+
+    Examples
+    --------
+    >>> job = Job(Path(), torch.rand(6, 1, 28, 28), epochs=1, batch_size=2, device=torch.device("cpu"))
+    >>> design = Tensors(job)
+    >>> design.title, len(job.images)
+    ('one tensor, fused Adam, by hand', 6)
     """
 
     root: Path
@@ -47,22 +55,52 @@ class Job(NamedTuple):
 
 
 def first_model() -> VAE:
-    """Make the model, with the weights that every design starts from."""
+    """Make the model with the weights that every design starts from.
+
+    Examples
+    --------
+    >>> first_model().latent_dim
+    20
+    """
     return VAE(LATENT, (1, 28, 28), hidden=(HIDDEN,), seed=0)
 
 
 def layers() -> list[nn.Linear]:
-    """List the model's linear layers, from the images on."""
+    """List the linear layers of the model; the first one takes the images.
+
+    Examples
+    --------
+    >>> layers()[0].in_features
+    784
+    """
     return [module for module in first_model().modules() if isinstance(module, nn.Linear)]
 
 
 def held_out(model: nn.Module, images: Tensor) -> float:
-    """Measure minus the ELBO, nats per image: one sample each, and the same noise for every design."""
+    """Compute minus the ELBO in nats per image, with one sample each and the same noise for every design.
+
+    Parameters
+    ----------
+    model : VAE or Net
+    images : Tensor of shape (B, 1, 28, 28)
+
+    Examples
+    --------
+    >>> held_out(first_model(), torch.zeros(4, 1, 28, 28)) > 0
+    True
+    """
     return -held_out_elbo(cast(VAE, model), images).total.mean().item()
 
 
 class Net(nn.Module):
-    """The example's model, with what `held_out_elbo` asks of one."""
+    """The VAE of the example, with the methods that `held_out_elbo` needs.
+
+    Examples
+    --------
+    >>> logits, mu, logvar = Net()(torch.rand(5, 1, 28, 28))
+    >>> logits.shape, mu.shape
+    (torch.Size([5, 1, 28, 28]), torch.Size([5, 20]))
+    """
 
     latent_dim = LATENT
 
@@ -74,13 +112,16 @@ class Net(nn.Module):
         self.likelihood = Bernoulli()
 
     def encode(self, x: Tensor) -> Posterior:
+        """Compute q(z|x) from images of shape (B, 1, 28, 28)."""
         h = F.relu(self.fc1(x.view(-1, PIXELS)))
         return Posterior(self.mu(h), self.logvar(h))
 
     def decode_parameters(self, z: Tensor) -> Tensor:
+        """Compute the logits of the pixels, of shape (B, 1, 28, 28), from z of shape (B, 20)."""
         return self.fc4(F.relu(self.fc3(z))).view(-1, 1, 28, 28)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute logits, mu and logvar from images of shape (B, 1, 28, 28), with one sample of z each."""
         mu, logvar = self.encode(x)
         z = mu + torch.exp(0.5 * logvar) * torch.randn_like(logvar)
         return self.decode_parameters(z), mu, logvar
@@ -106,7 +147,7 @@ class Loader:
         data = datasets.MNIST(job.root, train=True, transform=transforms.ToTensor())
         if len(job.images) < len(data):
             data = torch.utils.data.Subset(data, range(len(job.images)))
-        # As the example has it: a worker and pinned memory for a GPU, and neither for a processor.
+        # As in the example: a worker process and pinned memory with a GPU, neither without.
         extra: dict[str, Any] = {"num_workers": 1, "pin_memory": True} if job.device.type == "cuda" else {}
         loader = torch.utils.data.DataLoader(data, batch_size=job.batch_size, shuffle=True, **extra)
         self._batches, self._device = _forever(loader), job.device
@@ -128,10 +169,10 @@ class Loader:
 
 
 class Pythae:
-    """pythae's VAE and BaseTrainer, on tensors in memory, with its own loader and its callbacks silent.
+    """pythae's VAE and BaseTrainer on tensors in memory, with its own loader and without callbacks.
 
-    It is driven by its `train_step`: what its `train` does besides (a copy of the best model after each
-    epoch, files at the end) is left out, to its advantage.
+    Its `train_step` is called. What its `train` does besides, a copy of the best model after each epoch and
+    files at the end, is left out, to its advantage.
     """
 
     title, precision = "pythae", "float32"
@@ -192,7 +233,7 @@ class Pythae:
 
 
 class _Part:
-    """A loader's next few batches, over the ends of epochs: what lets a trainer pause."""
+    """The next few batches of a loader, across the ends of epochs, so that a trainer can pause."""
 
     def __init__(self, loader) -> None:
         self.dataset, self.steps = loader.dataset, 0
@@ -206,7 +247,7 @@ class _Part:
 
 
 class Tensors:
-    """One tensor in memory, indexed by a permutation, and fused Adam: what a careful hand writes."""
+    """One tensor in memory, indexed by a permutation, and fused Adam: what an expert writes by hand."""
 
     title, precision = "one tensor, fused Adam, by hand", "float32"
 
@@ -250,7 +291,7 @@ class Fit:
 
 
 class FitDrained(Fit):
-    """The same, and nobody looks at the steps."""
+    """This package's `fit`, without reading the steps."""
 
     title = "vaewidgets fit, no loss read"
 
@@ -259,7 +300,7 @@ class FitDrained(Fit):
 
 
 class Engine(Fit):
-    """What is left of `fit` without the steps: its batches and its optimizer, and no check of the loss."""
+    """The batches and the optimizer of `fit` alone: no `Step` is made and no loss is checked."""
 
     title = "vaewidgets engine, no step made"
 
@@ -271,12 +312,12 @@ class Engine(Fit):
 
 
 class FitHalf(Fit):
-    """`fit` with matrix products at half width."""
+    """This package's `fit` with matrix products in bfloat16."""
 
     title, precision = "vaewidgets fit, bfloat16", "bfloat16"
 
 
-#: By the name that JSON knows; the first of a device is the one that the others are held against.
+#: By their names in JSON. The others are compared with the first that runs on a device.
 DESIGNS: dict[str, Any] = {
     "dataloader": Loader,
     "pythae": Pythae,
@@ -286,5 +327,5 @@ DESIGNS: dict[str, Any] = {
     "engine": Engine,
     "fit-bfloat16": FitHalf,
 }
-#: What is measured on a GPU too.
+#: The designs that are measured on a GPU too.
 ON_A_GPU = ("dataloader", "tensors", "fit", "fit-bfloat16")

@@ -17,14 +17,14 @@ _PACKAGES = (
 
 @contextmanager
 def opened(*needed: str, webgl: bool = True) -> Iterator[tuple]:
-    """Open server and browser, and print what they are.
+    """Open a JupyterLab server and a Chromium, and print their versions.
 
     Parameters
     ----------
     *needed : str
-        Packages of the extra that the measurement needs, besides playwright.
+        Packages of the extra [bench] that the measurement needs, besides playwright.
     webgl : bool
-        Whether the browser has it.
+        Whether the browser has WebGL.
 
     Yields
     ------
@@ -35,7 +35,7 @@ def opened(*needed: str, webgl: bool = True) -> Iterator[tuple]:
     ImportError
         The extra is not installed.
     RuntimeError
-        No Chromium.
+        Chromium or the server does not start.
     """
     missing = [name for name in ("playwright", *needed) if not is_installed(name)]
     if missing:
@@ -64,7 +64,7 @@ def opened(*needed: str, webgl: bool = True) -> Iterator[tuple]:
 
 
 def wait_for_rest(notebook) -> None:
-    """Wait until kernel and page have done what they were asked: plots are drawn long after their cell."""
+    """Wait until kernel and page are idle, which is long after the cell of a plot has ended."""
     notebook.wait_idle()
     notebook.page.evaluate(
         """() => new Promise(resolve => {
@@ -100,7 +100,7 @@ def _launch(playwright, args):
 
 
 def _webgl(chromium) -> str:
-    """Return what draws WebGL in this browser; empty if nothing does."""
+    """Return the name of the WebGL renderer of this browser, "" if it has none."""
     page = chromium.new_page()
     try:
         return page.evaluate(

@@ -12,11 +12,11 @@ import json
 import tempfile
 from pathlib import Path
 
-from .report import ruled, software
+from .report import check_at_least_one, check_positive, ruled, software
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what follows ``vaewidgets bench room``."""
+    """Add the options of ``vaewidgets bench room`` to an argparse parser."""
     parser.add_argument("--students", type=int, default=24, help="kernels (default: 24)")
     parser.add_argument("--seconds", type=float, default=60.0, help="of moving (default: 60)")
     parser.add_argument("--rate", type=float, default=5.0, help="moves a second of each (default: 5)")
@@ -30,12 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args) -> int:
-    """Measure and print; return 0 if nothing has failed, else 1."""
-    if args.students < 1:
-        raise ValueError(f"--students must be at least 1; got {args.students}.")
-    for name in ("seconds", "rate"):
-        if not getattr(args, name) > 0:
-            raise ValueError(f"--{name} must be positive; got {getattr(args, name)}.")
+    """Measure and print; return the exit status: 0 if nothing has failed, else 1."""
+    check_at_least_one(args, "students")
+    check_positive(args, "seconds", "rate")
     print(software("jupyterlab", "ipykernel", "ipywidgets", "anywidget", "plotly", "torch"), flush=True)
     figures = measure(args.students, args.seconds, args.rate, args.model, args.decode)
     print()
@@ -48,7 +45,7 @@ def run(args) -> int:
 
 
 def table(figures: dict) -> list[str]:
-    """Set the figures of `measure` in lines."""
+    """Write the figures of `measure` as the lines of a table."""
     rows = [
         ["", "figure"],
         ["students", str(figures["students"])],
@@ -68,25 +65,37 @@ def table(figures: dict) -> list[str]:
 
 
 def measure(students: int, seconds: float, rate: float, model: str, decode: str) -> dict:
-    """Fill the room, let everybody move, and count.
+    """Start a server and a kernel for each student, let all move a slider, and measure.
 
     Parameters
     ----------
-    students, seconds, rate, model, decode
-        As on the command line.
+    students : int
+    seconds : float
+        Of moving.
+    rate : float
+        Moves per second of each student.
+    model : str
+        Name of a pretrained model, or a file.
+    decode : "page" or "kernel"
+        What decodes the images.
 
     Returns
     -------
     dict
-        ``p50_ms``, ``p95_ms`` : from a move to the kernel's having done all that it asks for, over all
-        moves of all students.
-        ``alone_s``, ``last_s`` : from the request for a kernel to the explorer's having been sent; of the
-        first student, who comes alone, and of the slowest of the others, who come at once.
-        ``student_mb``, ``server_mb`` : memory after the moves; of a student the mean over the kernels. Pages
-        that several processes have in common are divided among them (PSS) where the system tells.
-        ``student_cpu``, ``server_cpu`` : processor time per second of moving.
-        ``sent_mb`` : bytes that the server sends a page until the explorer is there.
-        ``failures`` : list of str
+        ``p50_ms``, ``p95_ms`` : time from a move until the kernel has done all that the move asks for, over
+        all moves of all students.
+        ``alone_s``, ``last_s`` : time from the request for a kernel until the explorer is sent: of the first
+        student, who comes alone, and of the slowest of the others, who come at the same time.
+        ``student_mb``, ``server_mb`` : memory after the moves; of a student the mean over the kernels. Memory
+        that processes share is divided among them (PSS) where the system tells it.
+        ``student_cpu``, ``server_cpu`` : processor seconds per second of moving.
+        ``sent_mb`` : megabytes that the server sends a page until the explorer is there.
+        ``failures`` : list of str.
+
+    Raises
+    ------
+    RuntimeError
+        The server does not start, or a student's first cells fail.
     """
     import asyncio
 

@@ -1,7 +1,8 @@
-"""One student for `room`: what a JupyterLab page says to the server about one kernel, without the page.
+"""One student for `room`: the messages between a JupyterLab page and the server, without the page.
 
-The messages are JupyterLab's: kernels by the REST interface, then one websocket for each kernel in the
-protocol ``v1.kernel.websocket.jupyter.org``, and widget messages on a subshell where the kernel has them.
+They are JupyterLab's: the kernel is started by the REST interface. Then there is one websocket for each
+kernel in the protocol ``v1.kernel.websocket.jupyter.org``. Widget messages go to a subshell if the kernel has
+one.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,15 +24,14 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.websocket import WebSocketClosedError, websocket_connect
 
 #: Seconds after which a request counts as never answered.
-PATIENCE = 120.0
+TIMEOUT = 120.0
 
 _PROTOCOL = "v1.kernel.websocket.jupyter.org"
 _LARGEST = 2**28
-_SLIDER_MODEL = "FloatSliderModel"
 
 
 class Student:
-    """A kernel of its own, and the end of the line at which its page would be.
+    """A student: a kernel, and the connection that the student's page would have to it.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ class Student:
     received : int
         Bytes that the server has sent.
     failures : list of str
-        What went wrong: exceptions in the kernel, text on its stderr, requests that nobody answered.
+        Exceptions in the kernel, text on its stderr, and requests that were not answered.
     """
 
     def __init__(self, url: str, token: str) -> None:
@@ -70,13 +71,13 @@ class Student:
         made = await AsyncHTTPClient().fetch(
             HTTPRequest(
                 f"{self._url}/api/kernels", "POST", self._headers, '{"name": "python3"}',
-                request_timeout=PATIENCE,
+                request_timeout=TIMEOUT,
             )
         )  # fmt: skip
         self.kernel = json.loads(made.body)["id"]
         address = f"{self._url.replace('http', 'ws', 1)}/api/kernels/{self.kernel}/channels"
         request = HTTPRequest(
-            f"{address}?session_id={self._session}", headers=self._headers, connect_timeout=PATIENCE
+            f"{address}?session_id={self._session}", headers=self._headers, connect_timeout=TIMEOUT
         )
         self._socket = await websocket_connect(request, subprotocols=[_PROTOCOL], max_message_size=_LARGEST)
         self._listener = asyncio.create_task(self._listen())
@@ -90,10 +91,10 @@ class Student:
                 raise RuntimeError(f"a student's cell failed: {self.failures or done}")
 
     async def drag(self, slider: str, values: Sequence[float], rate: float, delay: float) -> list[float]:
-        """Move a slider, and let what it says wait as a page does.
+        """Move a slider, and send its values as a page does.
 
-        A page has at most one update under way for each widget: moves that come meanwhile travel together
-        with the next one.
+        A page waits for the answer to an update of a widget before it sends the next one. Moves that happen
+        meanwhile are sent as one update, the last value.
 
         Parameters
         ----------
@@ -108,24 +109,18 @@ class Student:
         Returns
         -------
         list of float
-            Seconds from each move to the moment at which the kernel had done all that the move asks for. The
-            time that a move spends waiting for its turn counts.
+            Seconds from each move until the kernel has done all that the move asks for. The time that a move
+            waits before it is sent counts.
         """
-        known = (_SLIDER_MODEL, slider)
-        comm = next(
-            comm
-            for comm, state in self._widgets.items()
-            if (state.get("_model_name"), state.get("description")) == known
-        )
+        wanted = {"_model_name": "FloatSliderModel", "description": slider}
+        comm = next(comm for comm, state in self._widgets.items() if wanted.items() <= state.items())
         clock = asyncio.get_running_loop().time
         due = [clock() + delay + i / rate for i in range(len(values))]
         waits: list[float] = []
         while len(waits) < len(due):
             first = len(waits)
             await asyncio.sleep(max(0.0, due[first] - clock()))
-            now = clock()
-            ready = sum(1 for at in due if at <= now)
-            last = max(first, ready - 1)
+            last = max(first, bisect(due, clock()) - 1)
             state = {"method": "update", "state": {"value": values[last]}, "buffer_paths": []}
             try:
                 await self._ask("shell", "comm_msg", {"comm_id": comm, "data": state}, self._subshell)
@@ -136,25 +131,25 @@ class Student:
         return waits
 
     async def evaluate(self, expression: str) -> str:
-        """Return the text that the kernel has for an expression."""
+        """Return the repr of an expression in the kernel, or the message of what it raises."""
         reply = await self._ask("shell", "execute_request", _code("", value=expression))
         answer = reply["user_expressions"]["value"]
         return answer["data"]["text/plain"] if answer["status"] == "ok" else answer["evalue"]
 
     async def close(self) -> None:
-        """Hang up; the server ends the kernel when it ends itself."""
+        """Close the connection; the server ends the kernel when it ends itself."""
         if self._socket is not None:
             self._socket.close()
         if self._listener is not None:
             await self._listener
 
     async def _ask(self, channel: str, kind: str, content: dict, subshell: str | None = None) -> dict:
-        """Send a message; return the content of its reply, {} if it has none, when all has been done.
+        """Send a message and wait until the kernel has handled it; return the content of its reply, or {}.
 
         Raises
         ------
         RuntimeError
-            Nobody answered in time.
+            There was no answer in time.
         """
         name = secrets.token_hex(16)
         header = {
@@ -168,9 +163,9 @@ class Student:
         try:
             data = serialize_msg_to_ws_v1(message, channel, lambda part: json.dumps(part).encode())
             await self._socket.write_message(data, binary=True)
-            await asyncio.wait_for(asked.done.wait(), PATIENCE)
+            await asyncio.wait_for(asked.done.wait(), TIMEOUT)
         except (TimeoutError, WebSocketClosedError) as error:
-            raise RuntimeError(f"{kind} was not answered in {PATIENCE:.0f} s: {error!r}") from error
+            raise RuntimeError(f"{kind} was not answered in {TIMEOUT:.0f} s: {error!r}") from error
         finally:
             del self._pending[name]
         if self._listener.done():
@@ -181,13 +176,12 @@ class Student:
         while (data := await self._socket.read_message()) is not None:
             self.received += len(data)
             _, (header, parent, _, content, *_) = deserialize_msg_from_ws_v1(data)
-            kind = json.loads(header)["msg_type"]
             name = json.loads(parent).get("msg_id")
-            self._hear(kind, name, json.loads(content))
+            self._receive(json.loads(header)["msg_type"], name, json.loads(content))
         for asked in self._pending.values():
             asked.done.set()
 
-    def _hear(self, kind: str, name: str | None, content: dict) -> None:
+    def _receive(self, kind: str, name: str | None, content: dict) -> None:
         if kind == "comm_open":
             self._widgets[content["comm_id"]] = content["data"].get("state", {})
         elif kind == "error":
@@ -201,14 +195,14 @@ class Student:
             asked.reply = content
         elif kind == "status" and content["execution_state"] == "idle":
             asked.idle = True
-        # They come by two channels, in any order.
+        # The reply and "idle" come by two channels, in any order.
         if asked.idle and (asked.reply is not None or not asked.wants_reply):
             asked.done.set()
 
 
 @dataclass
 class _Asked:
-    """A request under way: done when the kernel is idle again and has replied, where it does."""
+    """A request that was sent: done when the kernel is idle again and has replied, if it does."""
 
     wants_reply: bool
     reply: dict | None = None

@@ -1,9 +1,9 @@
-"""``vaewidgets bench train``: how fast the engine trains, beside what people usually run.
+"""``vaewidgets bench train``: how fast this package trains, compared with what people usually run.
 
-The same model, batches and optimizer for all, and real MNIST. Every design trains for the same epochs; these
-are cut into rounds, in each of which every design has its turn, so that what else the machine does hits all
-alike. Timed is training alone. Afterwards all are measured on the test images in one way: what is fast must
-also have learned.
+All designs have the same model, batches and optimizer, and real MNIST. Every design trains for the same
+number of epochs. These are cut into rounds, and every design has its turn in each round, so that other load
+on the machine affects all alike. Only training is timed. Afterwards the ELBO of all is measured on the test
+images in one way, because a fast design must also have learned.
 """
 
 from __future__ import annotations
@@ -14,26 +14,28 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from statistics import median
 
-from .report import machine, ruled, software, without_nan
+from .report import machine, ruled, software, whole_number, without_nan
 
 _DIGITS_EPOCHS = 20
 _NOT_INSTALLED = "not installed; pip install pythae adds it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what follows ``vaewidgets bench train``."""
+    """Add the options of ``vaewidgets bench train`` to an argparse parser."""
+    count = whole_number(60_000)
     parser.add_argument(
         "--data", metavar="ROOT", help="folder that holds MNIST/raw (default: $VAEWIDGETS_DATA)"
     )
-    parser.add_argument("--epochs", type=_count, default=2, help="of each design (default: 2)")
-    parser.add_argument("--batch-size", type=_count, default=128, help="(default: 128)")
-    parser.add_argument("--rounds", type=_count, default=40, help="turns that each design has (default: 40)")
+    parser.add_argument("--epochs", type=count, default=2, help="of each design (default: 2)")
+    parser.add_argument("--batch-size", type=count, default=128, help="(default: 128)")
+    parser.add_argument("--rounds", type=count, default=40, help="turns that each design has (default: 40)")
     parser.add_argument(
-        "--images", type=_count, default=60_000, help="train on the first so many (default: all)"
+        "--images", type=count, default=60_000, help="train on the first so many (default: all)"
     )
-    parser.add_argument("--threads", type=_count, metavar="N", help="processor threads (default: torch's)")
+    parser.add_argument("--threads", type=count, metavar="N", help="processor threads (default: torch's)")
     parser.add_argument(
         "--device", choices=("auto", "cpu"), default="auto",
         help="auto: also on the GPU, if there is one; cpu: not there (default: auto)",
@@ -41,15 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs, in place of the table")
 
 
-def _count(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 60_000:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to 60000; got {text!r}")
-    return int(text)
-
-
 @dataclass
 class Result:
-    """What was seen of one design on one device.
+    """The measurements of one design on one device.
 
     Attributes
     ----------
@@ -57,11 +53,16 @@ class Result:
     precision : "float32" or "bfloat16"
         Of the matrix products.
     rates : list of float
-        Images per second, a round each; empty for what did not run.
+        Images per second of each round; empty if it did not run.
     loss_before, loss : float
         Minus the ELBO of the test images, nats per image, before the first step and after the last.
     note : str
         Why it did not run.
+
+    Examples
+    --------
+    >>> Result("fit", "vaewidgets fit", "cpu", rates=[10.0, 30.0, 20.0]).images_per_second
+    20.0
     """
 
     name: str
@@ -75,12 +76,12 @@ class Result:
 
     @property
     def images_per_second(self) -> float:
-        """Median over the rounds; NaN for what did not run."""
+        """Median over the rounds; NaN if it did not run."""
         return median(self.rates) if self.rates else float("nan")
 
 
 def run(args) -> int:
-    """Measure and print; return the exit status."""
+    """Measure and print a table or JSON; return the exit status."""
     import torch
 
     from vaewidgets.data.load import _root, load_data
@@ -109,14 +110,14 @@ def run(args) -> int:
 
 
 def measure(data, root, devices: Sequence[str], settings: dict[str, int]):
-    """Train every design on every device, a round at a time.
+    """Train every design on every device, one round at a time.
 
     Parameters
     ----------
     data : Dataset
         MNIST.
     root : Path
-        torchvision's, where `data` comes from.
+        torchvision's root, where `data` comes from.
     devices : sequence of str
         "cpu", "cuda".
     settings : dict
@@ -126,9 +127,9 @@ def measure(data, root, devices: Sequence[str], settings: dict[str, int]):
     -------
     results : list of Result
     peaks : dict of float by device and precision
-        Operations per second of the fastest matrix product.
+        Floating-point operations per second of the fastest matrix product.
     flops : int
-        Operations per image.
+        Floating-point operations of a training step, per image.
 
     Raises
     ------
@@ -147,7 +148,7 @@ def measure(data, root, devices: Sequence[str], settings: dict[str, int]):
         raise ValueError(
             f"{rounds} rounds need as many steps; these epochs have {len(count) - 1}. Ask for fewer."
         )
-    bounds = [round(i * (len(count) - 1) / rounds) for i in range(rounds + 1)]
+    ends = [round(i * (len(count) - 1) / rounds) for i in range(rounds + 1)]
     torch.manual_seed(0)
     results, running = [], []
     peaks: dict[str, Peak] = {}
@@ -166,20 +167,18 @@ def measure(data, root, devices: Sequence[str], settings: dict[str, int]):
                 continue
             result.loss_before = loops.held_out(design.model, data.test.images)
             running.append((result, design, device))
-            dtype = getattr(torch, make.precision)
-            peaks.setdefault(f"{name} {make.precision}", Peak(device, dtype))
+            peaks.setdefault(f"{name} {make.precision}", Peak(device, getattr(torch, make.precision)))
     with tqdm(total=rounds * len(running), unit="turn", file=sys.stderr, leave=False) as bar:
-        for first, last in zip(bounds, bounds[1:], strict=False):
+        for first, last in pairwise(ends):
             for peak in peaks.values():
-                peak.look()
+                peak.measure()
             for result, design, device in running:
                 bar.set_description(result.title)
                 wait(device)
                 started = time.perf_counter()
                 design.advance(last - first)
                 wait(device)
-                elapsed = time.perf_counter() - started
-                result.rates.append((count[last] - count[first]) / elapsed)
+                result.rates.append((count[last] - count[first]) / (time.perf_counter() - started))
                 bar.update()
     for result, design, _ in running:
         result.loss = loops.held_out(design.model, data.test.images)
@@ -187,13 +186,13 @@ def measure(data, root, devices: Sequence[str], settings: dict[str, int]):
 
 
 def _counter(images: int, batch_size: int, epochs: int) -> list[int]:
-    """List how many images were seen after 0, 1, 2, ... steps; an epoch's last batch may be short."""
+    """List how many images were seen after 0, 1, 2, ... steps; the last batch of an epoch may be short."""
     ends = [*range(batch_size, images, batch_size), images]
     return [0, *(epoch * images + end for epoch in range(epochs) for end in ends)]
 
 
 def digits_seconds() -> float:
-    """Train README's model on the digits; return the seconds."""
+    """Measure the seconds that the model of README takes to train on the digits."""
     from vaewidgets.data.load import load_data
     from vaewidgets.models.vae import VAE
     from vaewidgets.training.loop import fit
@@ -206,7 +205,23 @@ def digits_seconds() -> float:
 
 
 def figures(result: Result, results: Sequence[Result], peaks: dict[str, float], flops: int) -> dict:
-    """Compute what the table says of a design, beside its loss."""
+    """Compute the columns of the table from the measurements of a design.
+
+    Parameters
+    ----------
+    result : Result
+    results : sequence of Result
+        All; the first of the same device is the one to compare with.
+    peaks : dict of float by device and precision
+    flops : int
+        Floating-point operations per image.
+
+    Examples
+    --------
+    >>> results = [Result("dataloader", "", "cpu", rates=[20.0]), Result("fit", "", "cpu", rates=[80.0])]
+    >>> figures(results[1], results, {"cpu float32": 16e3}, flops=100)
+    {'images_per_second': 80.0, 'ratio': 4.0, 'share_of_peak': 0.5}
+    """
     base = next(other for other in results if other.device == result.device)
     speed = result.images_per_second
     peak = peaks.get(f"{result.device} {result.precision}", float("nan"))
@@ -218,20 +233,24 @@ def figures(result: Result, results: Sequence[Result], peaks: dict[str, float], 
 
 
 def step_price(results: Sequence[Result]) -> float:
-    """Compute the share of a step's time that making it and reading its loss takes, on the processor.
+    """Compute the share of the time of `fit` on the CPU that goes into its `Step` objects and their losses.
 
-    The median over the rounds, in each of which `fit` is held against the engine alone.
+    It is the median over the rounds, in each of which `fit` is compared with its engine alone.
+
+    Examples
+    --------
+    >>> step_price([Result("engine", "", "cpu", rates=[100.0]), Result("fit", "", "cpu", rates=[75.0])])
+    0.25
     """
     rates = {result.name: result.rates for result in results if result.device == "cpu"}
     return median(1 - with_ / bare for with_, bare in zip(rates["fit"], rates["engine"], strict=True))
 
 
 def table(record: dict) -> str:
-    """Write the record as one table."""
+    """Write the figures, in the form in which ``--json`` prints them, as one table."""
     settings, designs = record["settings"], record["designs"]
     several = len({design["device"] for design in designs}) > 1
-    rows = [["design", "images", "speed", "held-out loss", "of peak"]]
-    rows.append(["", "1/s", "x first", "nats", "%"])
+    rows = [["design", "images", "speed", "held-out loss", "of peak"], ["", "1/s", "x first", "nats", "%"]]
     for design in designs:
         title = f"{design['device']}: {design['title']}" if several else design["title"]
         if design["note"]:

@@ -1,6 +1,6 @@
 """The command line: ``vaewidgets lab | copy | wheels | train | evaluate | export | bench | doctor``.
 
-Here are only the names of the commands. Each command imports what it needs when it runs, so that
+This module holds only the names of the commands. Each command imports what it needs when it runs, so that
 ``vaewidgets lab`` does not wait for torch.
 """
 
@@ -16,28 +16,46 @@ from vaewidgets.bench import cockpit as bench_cockpit
 from vaewidgets.bench import drag as bench_drag
 from vaewidgets.bench import room as bench_room
 from vaewidgets.bench import train as bench_train
-from vaewidgets.course import offline_bundle
+from vaewidgets.course import doctor, offline_bundle
 
 from . import copy, evaluate, export, lab, train
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; return its exit status.
+    """Run one command of the command line.
 
-    0 done, 1 refused or failed, 2 not understood, 130 ended by Ctrl-C, 143 by SIGTERM.
+    Parameters
+    ----------
+    argv : list of str, optional
+        The words after ``vaewidgets``; those of this process if None.
+
+    Returns
+    -------
+    int
+        The exit status: 0 done, 1 refused or failed, 130 ended by Ctrl-C, 143 by SIGTERM.
+
+    Raises
+    ------
+    SystemExit
+        The words are not understood (status 2), or ask for ``--help`` or ``--version`` (status 0).
+
+    Examples
+    --------
+    >>> main(["copy", "--workshop", "room"])  # refused: --students is missing, as standard error says
+    1
     """
-    # Before torch is loaded, here or in a kernel. Its threads wait for each other by spinning, milliseconds
-    # long: on cores that others use too, small steps then take many times as long. Waiting asleep from the
-    # start halves the speed of a machine that is idle. A short spin (about ten microseconds) does neither.
+    # Set before torch is loaded, here or in a kernel. Its threads spin for milliseconds while they wait for
+    # each other. On cores that other programs use, small steps then take many times as long. Threads that
+    # never spin halve the speed of an idle machine. A short spin (about ten microseconds) costs neither.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     argv = list(sys.argv[1:] if argv is None else argv)
-    argv, extra = _split_extra(argv)
+    end = argv.index("--") if "--" in argv else len(argv)
     parser = _parser()
-    args = parser.parse_args(argv)
-    if extra and args.command != "lab":
-        parser.error(f"{args.command} takes nothing after --; got {' '.join(extra)}")
-    args.extra = extra
+    args = parser.parse_args(argv[:end])
+    args.extra = argv[end + 1 :]
+    if args.extra and args.command != "lab":
+        parser.error(f"{args.command} takes nothing after --; got {' '.join(args.extra)}")
     try:
         return args.run(args)
     except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
@@ -49,16 +67,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _said(error: Exception) -> str:
-    """Return what an error says, as a terminal may be sent it and in words of the command line."""
+    """Return the message of an error, sanitized for a terminal and in terms of the command line."""
     text = str(error)
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         text = f"{error.filename}: {error.strerror}."
     return sanitize_lines(text.replace("overwrite=True (--overwrite on the command line)", "--overwrite"))
-
-
-def _split_extra(argv: list[str]) -> tuple[list[str], list[str]]:
-    at = argv.index("--") if "--" in argv else len(argv)
-    return argv[:at], argv[at + 1 :]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vaewidgets {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    for name, module, what, how in (
+    for command in (
         (
             "lab", lab, "open JupyterLab on the notebooks",
             "Open JupyterLab on the notebooks. What stands after -- goes to JupyterLab.",
@@ -91,11 +104,11 @@ def _parser() -> argparse.ArgumentParser:
         ),
         ("export", export, "write a model for other tools", None),
     ):  # fmt: skip
-        _add(commands, name, module, what, how)
+        _add(commands, *command)
 
     measure = commands.add_parser("bench", help="measure panels and training (for who changes them)")
     subjects = measure.add_subparsers(dest="subject", metavar="WHAT", required=True)
-    for subject, measurement, what, how in (
+    for command in (
         (
             "drag", bench_drag, "how soon and how often a picture follows a slider",
             "Drag a slider in JupyterLab and headless Chromium, of the explorer and of others, and print how "
@@ -117,24 +130,14 @@ def _parser() -> argparse.ArgumentParser:
             "print how soon the kernels answered, what failed, and what memory and processor each one takes.",
         ),
     ):  # fmt: skip
-        _add(subjects, subject, measurement, what, how)
+        _add(subjects, *command)
 
-    doctor = commands.add_parser("doctor", help="look for what is wrong with this installation")
-    doctor.add_argument("--json", action="store_true", help="for programs")
-    doctor.set_defaults(run=_doctor)
+    _add(commands, "doctor", doctor, "look for what is wrong with this installation", None)
     return parser
 
 
 def _add(commands, name: str, module, what: str, how: str | None) -> None:
-    """Add a command that a module runs, with the options that it has."""
+    """Add a command with the options and the function `run` of a module."""
     parser = commands.add_parser(name, help=what, description=how)
     module.add_arguments(parser)
     parser.set_defaults(run=module.run)
-
-
-def _doctor(args) -> int:
-    from vaewidgets.course import doctor
-
-    findings = doctor.examine()
-    print(doctor.as_json(findings) if args.json else doctor.as_text(findings))
-    return int(any(finding.status == "problem" for finding in findings))

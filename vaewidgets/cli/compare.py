@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import json
-import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vaewidgets._constants import NAMED
 
+from .progress import progress_bar
 from .train_options import FREE, white_of
 
-_DRAWS = 10_000
+if TYPE_CHECKING:
+    from vaewidgets.data.dataset import Images
 
 
 def run(args) -> int:
-    """Measure, and print a table or JSON. Returns the command's exit status.
+    """Measure several models by one classifier and print the scoreboard, as a table or JSON.
 
     Parameters
     ----------
     args : argparse.Namespace
-        With what `evaluate.add_arguments` adds.
+        The options that `evaluate.add_arguments` adds.
+
+    Returns
+    -------
+    int
+        The exit status, 0.
+
+    Raises
+    ------
+    ValueError, RuntimeError, OSError
+        Something cannot be loaded, compared or measured.
     """
     if args.iwae is not None or args.binarize != "once":
         raise ValueError("--iwae and --binarize are for one model without --judge: leave them out.")
     if args.device not in ("auto", "cpu"):
         raise ValueError(f"the scoreboard is computed on the processor; leave --device {args.device} out.")
-    # Only now: importing torch takes seconds, and a refusal should not.
+    # Imported only now: it takes seconds, and what is refused is refused at once.
     import torch
 
     from vaewidgets.evaluation.scoreboard import measure
@@ -51,44 +62,56 @@ def run(args) -> int:
             raise ValueError(f"{text} is a Classifier: it can be the --judge, but not a MODEL.")
     for model in (judge, *models.values()):
         model.requires_grad_(False)
-    source, images, labels, said = _held_out(args, models)
-    with _bar() as bar:
+    source, images, labels, note = _held_out(args, models)
+    with progress_bar(total=100, bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}") as bar:
 
-        def tell(share: float, what: str) -> None:
+        def show(share: float, what: str) -> None:
             bar.set_description(what, refresh=False)
             bar.update(100 * share - bar.n)
 
         board = measure(
-            group_seeds(models),
-            judge,
-            images,
-            labels,
-            draws=args.draws or _DRAWS,
-            seed=args.seed,
-            progress=tell,
-        )
+            group_seeds(models), judge, images, labels, draws=args.draws or 10_000, seed=args.seed,
+            progress=show,
+        )  # fmt: skip
     if args.json:
-        report = {"judge": Path(args.judge).stem, "dataset": source, "note": said, **board.as_dict()}
+        report = {"judge": Path(args.judge).stem, "dataset": source, "note": note, **board.as_dict()}
         print(json.dumps(report, indent=2, allow_nan=False))
     else:
-        print("\n".join(textwrap.wrap(f"judge: {Path(args.judge).stem}; {said}", 99)))
+        print(textwrap.fill(f"judge: {Path(args.judge).stem}; {note}", 99))
         print(board.as_table())
     return 0
 
 
 def group_seeds(models: dict[str, Any]) -> dict[str, list[Any]]:
-    """Put models of one recipe that differ by their seed under the name of the first."""
+    """Group models that differ only by their seed under the name of the first of them.
+
+    Parameters
+    ----------
+    models : dict of model by name
+        What they were trained with stands in their files.
+
+    Returns
+    -------
+    dict of list of model, by name
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> names = ["digits-vae-2d", "digits-ae-2d"]
+    >>> groups = group_seeds({name: vw.pretrained(name) for name in names})
+    >>> {name: len(models) for name, models in groups.items()}
+    {'digits-vae-2d': 1, 'digits-ae-2d': 1}
+    """
     groups: dict[str, list] = {}
     names: dict[str, str] = {}
     for name, model in models.items():
-        recipe = _recipe(model)
-        same = names.setdefault(recipe, name) if recipe is not None else name
-        groups.setdefault(same, []).append(model)
+        first = names.setdefault(_recipe(model) or name, name)
+        groups.setdefault(first, []).append(model)
     return groups
 
 
 def _recipe(model) -> str | None:
-    """Write down all that made a model but its seed and the machine; None if its file does not say."""
+    """Return as JSON what made a model, without its seed and the machine; None if its file does not say."""
     from vaewidgets.io.checkpoints import get_info
 
     info = get_info(model)
@@ -100,7 +123,7 @@ def _recipe(model) -> str | None:
 
 
 def _held_out(args, models: dict):
-    """Return the dataset's name, its test images and labels (None where they are not at hand), and a note."""
+    """Return the name of the dataset, its test images and labels (None if they are missing), and a note."""
     from vaewidgets.data.load import load_data
     from vaewidgets.io.checkpoints import get_info, stated_dataset
 
@@ -115,26 +138,29 @@ def _held_out(args, models: dict):
         return None, None, None, "the files name no dataset, so no images; --dataset names one"
     try:
         whites = (white_of(get_info(model), source) for model in models.values())
-        white = next(filter(None, whites), None)
-        data = load_data(source, root=args.data, download=False, white=white)
+        data = load_data(source, root=args.data, download=False, white=next(filter(None, whites), None))
     except RuntimeError as error:
         if args.dataset is not None:
             raise
         return source, None, None, f"no images: {error}"
-    test = data.test
-    if args.images is not None:
-        if args.images > len(test):
-            raise ValueError(
-                f"--images {args.images} is more than the {len(test)} held-out images of {data.name}."
-            )
-        test = test.take(slice(args.images))
+    test = first_images(data.test, args.images, data.name)
     return data.name, test.images, test.labels, f"{len(test):,} test images of {data.name}"
 
 
-def _bar():
-    from tqdm import tqdm
+def first_images(images: Images, count: int | None, name: str) -> Images:
+    """Take the first `count` of the held-out images of a dataset; all of them if it is None.
 
-    # A log file wants few lines.
-    pause = 0.25 if sys.stderr.isatty() else 10.0
-    form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}"
-    return tqdm(total=100, bar_format=form, mininterval=pause, dynamic_ncols=True, leave=False)
+    Raises
+    ------
+    ValueError
+        There are not as many.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> len(first_images(vw.load_data("digits").test, 20, "digits"))
+    20
+    """
+    if count is not None and count > len(images):
+        raise ValueError(f"--images {count} is more than the {len(images)} held-out images of {name}.")
+    return images.take(slice(count))

@@ -1,9 +1,10 @@
-"""``vaewidgets copy``: the notebooks, into a folder of one's own or into those of a workshop."""
+"""``vaewidgets copy``: copy the notebooks into a folder, or into one for each student of a workshop."""
 
 from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from vaewidgets._version import __version__
 
 
 def add_arguments(parser) -> None:
-    """Give an argparse parser the options of ``vaewidgets copy``."""
+    """Add the options of ``vaewidgets copy`` to an argparse parser."""
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("folder", nargs="?", metavar="DIR", help="made if it does not exist")
     where.add_argument(
@@ -28,7 +29,7 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
-    """Copy the notebooks: the command itself. Returns its exit status."""
+    """Copy the notebooks and print what was copied; return the exit status."""
     if (args.workshop is None) != (args.students is None):
         raise ValueError("--workshop DIR and --students N go together: folders for N students in DIR.")
     if args.workshop is None:
@@ -44,7 +45,7 @@ def run(args) -> int:
         made, left = workshop.prepare(args.workshop, args.students)
     for path in left:
         print(f"left {path} as it is")
-    print(f"made {len(made)} folder{'' if len(made) == 1 else 's'} in {args.workshop}")
+    print(f"made {count('folder', len(made))} in {args.workshop}")
     return 0
 
 
@@ -55,11 +56,11 @@ def report_copy(folder: Path, *, solutions: bool = False) -> None:
     written, kept = copy_notebooks(folder, solutions=solutions)
     for path in kept:
         print(f"kept {path}: yours differs from the one in this version; move it away to get that")
-    print(f"copied {count_files(len(written))} to {folder}")
+    print(f"copied {count('file', len(written))} to {folder}")
 
 
 def report_older(folder: Path) -> None:
-    """Print which notebooks of a folder are of another version, if any are."""
+    """Print which notebooks of a folder were written for an older version, if any were."""
     from vaewidgets.course.notebooks import course_in
     from vaewidgets.course.written_for import line_of_all
 
@@ -68,8 +69,8 @@ def report_older(folder: Path) -> None:
 
 
 @contextmanager
-def warnings_as_lines(command: str):
-    """Print what is warned of as this command's other complaints, without a place in its source."""
+def warnings_as_lines(command: str) -> Iterator[None]:
+    """Print the warnings of a ``with`` block like the command's error messages, without a line of source."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
@@ -77,6 +78,12 @@ def warnings_as_lines(command: str):
         print(f"vaewidgets {command}: {sanitize_lines(str(warning.message))}", file=sys.stderr)
 
 
-def count_files(count: int) -> str:
-    """Say how many files."""
-    return f"{count} file{'' if count == 1 else 's'}"
+def count(noun: str, number: int) -> str:
+    """Return a number with its noun, in the plural unless it is one.
+
+    Examples
+    --------
+    >>> count("file", 1), count("file", 3)
+    ('1 file', '3 files')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"

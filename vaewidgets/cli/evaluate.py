@@ -6,14 +6,16 @@ import json
 import math
 import os
 import re
-import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vaewidgets._constants import NAMED
 from vaewidgets._utils.text import align, sanitize
+from vaewidgets.bench.report import check_at_least_one
 
+from . import compare
+from .progress import progress_bar
 from .train_options import white_of
 
 if TYPE_CHECKING:
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
 SAMPLES = 50
 NEIGHBOURS = 10
 _WIDTH = 79
+#: Forms of the images, as the report names them.
+_GREYS, _BINARISED = "greys", "binarised once"
 
 
 def add_arguments(parser) -> None:
-    """Give an argparse parser the options of ``vaewidgets evaluate``."""
+    """Add the options of ``vaewidgets evaluate`` to an argparse parser."""
     parser.add_argument(
         "models",
         nargs="+",
@@ -72,29 +76,34 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
-    """Measure, and print a table or JSON: the command itself. Returns its exit status.
+    """Measure a model, or several by a judge, and print a table or JSON.
 
     Parameters
     ----------
     args : argparse.Namespace
-        With what `add_arguments` adds.
+        The options that `add_arguments` adds.
+
+    Returns
+    -------
+    int
+        The exit status, 0.
+
+    Raises
+    ------
+    ValueError, RuntimeError, OSError
+        An option, a model or its images do not fit; nothing has been printed then.
     """
-    for option in ("iwae", "images", "threads", "draws"):
-        value = getattr(args, option)
-        if value is not None and value < 1:
-            raise ValueError(f"--{option} must be at least 1; got {value}.")
+    check_at_least_one(args, "iwae", "images", "threads", "draws")
     if not 0 <= args.seed < 2**63 - 1:
         raise ValueError(f"--seed must be from 0 to 2**63 - 2; got {args.seed}.")
     if args.judge is not None:
-        from . import compare
-
         return compare.run(args)
     if len(args.models) > 1:
         raise ValueError(f"{len(args.models)} models are compared by a judge: name one with --judge NAME.")
     if args.draws is not None:
         raise ValueError("--draws counts what a judge is shown: name one with --judge NAME.")
     (args.model,) = args.models
-    # Only now: importing torch takes seconds, and a refusal should not.
+    # Imported only now: it takes seconds, and what is refused is refused at once.
     import torch
 
     from vaewidgets.io.checkpoints import load_named
@@ -144,7 +153,7 @@ def _judge(args, model) -> int:
 
 
 class _HeldOut(NamedTuple):
-    """What is measured on; `loss_in_file` is the file's figure for the same images, if it has one."""
+    """Held-out images; `loss_in_file` is the loss that the model's file states for them, if it does."""
 
     images: Tensor
     labels: Tensor | None
@@ -154,63 +163,56 @@ class _HeldOut(NamedTuple):
 
 
 class _Column(NamedTuple):
-    """One form of the images: as they are, or drawn from the greys."""
+    """One form of the images: as they are, or zeros and ones drawn from the greys."""
 
     on: str
     images: Tensor
     seed: int
-    has_iwae: bool
 
 
 def _held_out(args, model) -> _HeldOut:
     """Load the held-out images: those of the model's file, or the test split of ``--dataset``."""
     from vaewidgets.io.checkpoints import get_info, stated_dataset
 
-    info = get_info(model)
-    stated = info.get("figures")
+    stated = get_info(model).get("figures")
     figures = stated if isinstance(stated, dict) else {}
     source, split = args.dataset, "test"
     if source is None:
         source, split = stated_dataset(model), figures.get("split", "test")
-        # A path that it names is not followed: a file comes from anyone.
+        # A path in it is not followed, because anyone can write a file.
         if source not in NAMED:
             raise ValueError(
                 f"{args.model} names no dataset that can be loaded by its name (dataset: {source!r}). Say "
                 f"what to measure on: --dataset {', '.join(NAMED)}, a folder of images or an .npz file."
             )
     data = _load(source, args, model)
-    part = _split(data, split, args.model)
-    n = len(part) if args.images is None else args.images
-    if n > len(part):
-        raise ValueError(f"--images {n} is more than the {len(part)} held-out images of {source}.")
+    part = compare.first_images(_split(data, split, args.model), args.images, source)
     shape = tuple(part.images.shape[1:])
     if shape != model.image_shape:
         raise ValueError(
             f"{source} has images of {_times(shape)}, but {args.model} takes {_times(model.image_shape)} "
             "(channels x height x width). Name a dataset of that size with --dataset."
         )
-    same = args.dataset is None and figures.get("images") == n and figures.get("seed") == args.seed
-    loss = figures.get("loss")
-    return _HeldOut(
-        part.images[:n],
-        None if part.labels is None else part.labels[:n],
-        data.name,
-        split,
-        loss if same and isinstance(loss, (int, float)) and math.isfinite(loss) else None,
+    measured_alike = (
+        args.dataset is None and figures.get("images") == len(part) and figures.get("seed") == args.seed
     )
+    loss = figures.get("loss")
+    if not measured_alike or not isinstance(loss, (int, float)) or not math.isfinite(loss):
+        loss = None
+    return _HeldOut(part.images, part.labels, data.name, split, loss)
 
 
 def _load(source: str, args, model):
     from vaewidgets.data.load import load_data
     from vaewidgets.io.checkpoints import get_info
 
-    # A folder's images are brought to the size that the model takes, as they were for its training.
+    # The images of a folder are resized to what the model takes, as they were for its training.
     is_folder = source not in NAMED and os.path.isdir(os.path.expanduser(source))
     channels, *size = model.image_shape
-    shape = {"size": tuple(size), "channels": channels} if is_folder else {}
-    white = white_of(get_info(model), source)
+    options: dict[str, Any] = {"size": tuple(size), "channels": channels} if is_folder else {}
+    options["white"] = white_of(get_info(model), source)
     try:
-        return load_data(source, root=args.data, download=False, white=white, **shape)
+        return load_data(source, root=args.data, download=False, **options)
     except RuntimeError as error:
         raise RuntimeError(
             f"{error} Here root= is --data; "
@@ -219,7 +221,7 @@ def _load(source: str, args, model):
 
 
 def _split(data, split, model_name: str):
-    """Return the `Images` that the name of a split stands for, as ``vaewidgets train`` writes it."""
+    """Return the `Images` of a split by the name that ``vaewidgets train`` writes for it."""
     if split == "test":
         return data.test
     match = re.fullmatch(r"train\[-(\d{1,9}):\]", split) if isinstance(split, str) else None
@@ -233,26 +235,26 @@ def _split(data, split, model_name: str):
 
 
 def _columns(args, model, images) -> list[_Column]:
-    """Say in which forms the images are measured."""
+    """Return the forms of the images that are measured."""
     import torch
 
     from vaewidgets.models.likelihoods import Bernoulli
     from vaewidgets.models.objectives import binarize
 
     if not isinstance(model.likelihood, Bernoulli):
-        return [_Column("images", images, args.seed, model.has_prior)]
+        return [_Column("images", images, args.seed)]
     if ((images == 0) | (images == 1)).all():
-        return [_Column("zeros and ones", images, args.seed, model.has_prior)]
-    columns = [_Column("greys", images, args.seed, False)]
+        return [_Column("zeros and ones", images, args.seed)]
+    columns = [_Column(_GREYS, images, args.seed)]
     if args.binarize == "once":
         binary = binarize(images, torch.Generator().manual_seed(args.seed))
-        # The pixels have used the noise of this seed; that of z must not be the same numbers again.
-        columns.append(_Column("binarised once", binary, args.seed + 1, model.has_prior))
+        # The pixels have used the noise of this seed: that of z must be other numbers.
+        columns.append(_Column(_BINARISED, binary, args.seed + 1))
     return columns
 
 
 def _measure(model, column: _Column, labels, k: int) -> dict:
-    """Measure everything on one form of the images; what does not exist is None."""
+    """Measure all figures on one form of the images; a figure that does not exist is None."""
     from vaewidgets.evaluation.metrics import (
         active_units,
         encode_all,
@@ -285,8 +287,8 @@ def _measure(model, column: _Column, labels, k: int) -> dict:
         if n > 1:
             units = active_units(mu)
             figures["active_units"] = {"count": units.count, "of": d, "variance": units.variance.tolist()}
-    if column.has_iwae:
-        with _progress(n, k) as bar:
+    if model.has_prior and column.on != _GREYS:
+        with progress_bar(desc=f"IWAE, k = {k}", total=n, unit="image") as bar:
             bounds = held_out_iwae(model, column.images, k, **told, seed=column.seed, progress=bar.update)
         figures["iwae"] = {"k": k, **_mean("IWAE", bounds, column)}
     if labels is not None and n > NEIGHBOURS:
@@ -295,7 +297,7 @@ def _measure(model, column: _Column, labels, k: int) -> dict:
 
 
 def _mean(name: str, values, column: _Column) -> dict:
-    """Mean over images with its standard error; refuse what is no number."""
+    """Compute the mean over images and its standard error; refuse values that are not finite."""
     from vaewidgets.evaluation.metrics import standard_error
 
     values = values.cpu().double()
@@ -309,25 +311,32 @@ def _mean(name: str, values, column: _Column) -> dict:
     return {"mean": values.mean().item(), "standard_error": None if math.isnan(error) else error}
 
 
-def _progress(n: int, k: int):
-    from tqdm import tqdm
-
-    # A log file wants few lines.
-    pause = 0.25 if sys.stderr.isatty() else 10.0
-    return tqdm(
-        desc=f"IWAE, k = {k}", total=n, unit="image", mininterval=pause, dynamic_ncols=True, leave=False
-    )
-
-
 def as_table(report: dict) -> str:
-    """Lay a report out for reading, in lines of less than 80 characters."""
+    """Write the report of one model as a table in lines of less than 80 characters.
+
+    Parameters
+    ----------
+    report : dict
+        What ``vaewidgets evaluate --json`` prints.
+
+    Examples
+    --------
+    >>> mean = {"mean": -20.5, "standard_error": None}
+    >>> none = dict.fromkeys(["kl", "elbo", "iwae", "active_units", "knn_agreement"])
+    >>> measured = {"on": "greys", "loss": 20.5, "reconstruction": mean, **none}
+    >>> report = {"model": "m", "kind": "Autoencoder", "latent_dim": 2, "likelihood": "bernoulli",
+    ...           "dataset": "digits", "split": "test", "images": 360, "seed": 0, "loss_in_file": None}
+    >>> print(as_table(report | {"measured": [measured]}).splitlines()[4])
+    reconstruction    -20.50  log p(x|z)
+    """
     measured = report["measured"]
     has_prior = report["kind"] != "Autoencoder"
     absent = "an autoencoder has none"
+    heads = {_GREYS: "on greys", "images": "on the images"}
     in_file = report["loss_in_file"]
     k = next((m["iwae"]["k"] for m in measured if m["iwae"]), None)
     rows = [
-        ["nats per image", *(_heading(m) for m in measured), ""],
+        ["nats per image", *(heads.get(m["on"], m["on"]) for m in measured), ""],
         ["reconstruction", *(_cell(m["reconstruction"]) for m in measured), "log p(x|z)"],
         ["KL", *(_cell(m["kl"]) for m in measured), "q(z|x) to N(0, I)" if has_prior else absent],
         ["ELBO", *(_cell(m["elbo"]) for m in measured), "the difference" if has_prior else absent],
@@ -363,22 +372,17 @@ def as_table(report: dict) -> str:
     ]
     columns = align([row[:-1] for row in rows])
     lines += [f"{words}  {row[-1]}".rstrip() for words, row in zip(columns, rows, strict=True)]
-    first = measured[0]
     if has_prior:
-        items = [f"z{item['dimension']} {item['kl']:.2f}" for item in first["kl_per_dimension"]]
+        items = [f"z{item['dimension']} {item['kl']:.2f}" for item in measured[0]["kl_per_dimension"]]
         width = max(map(len, items))
-        lines += ["", f"KL of each latent dimension, largest first ({first['on']}):"]
-        # A name and its number must not be parted by a line's end.
+        lines += ["", f"KL of each latent dimension, largest first ({measured[0]['on']}):"]
+        # No line may end between a name and its number.
         text = "  ".join(item.ljust(width).replace(" ", "\0") for item in items)
         wrapped = textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="  ")
         lines += [line.replace("\0", " ").rstrip() for line in wrapped]
     for note in _notes(report):
         lines += ["", *textwrap.wrap(note, _WIDTH)]
     return "\n".join(lines)
-
-
-def _heading(measured: dict) -> str:
-    return {"greys": "on greys", "images": "on the images"}.get(measured["on"], measured["on"])
 
 
 def _cell(figure: dict | None) -> str:
@@ -389,19 +393,19 @@ def _cell(figure: dict | None) -> str:
 
 
 def _notes(report: dict):
-    """Say what a reader of the table must know, each as one paragraph."""
+    """Yield what a reader of the table must know, one paragraph each."""
     on = [m["on"] for m in report["measured"]]
     bounded = (
         "; log p(x) is the model's own, and the bounds lie below it" if report["measured"][0]["kl"] else ""
     )
     yield f"Means over images, +- their standard errors{bounded}."
-    if "binarised once" in on:
+    if _BINARISED in on:
         yield (
             "Binarised once: each pixel drawn as 0 or 1 with the grey as its chance "
             f"(seed {report['seed']}); the same zeros and ones are encoded and scored. Published figures for "
             "binarised MNIST are of this kind."
         )
-    if "greys" in on and report["kind"] != "Autoencoder":
+    if _GREYS in on and report["kind"] != "Autoencoder":
         yield "On greys the Bernoulli score is no density, so IWAE is measured on zeros and ones only."
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 
 def add_arguments(parser) -> None:
-    """Give an argparse parser the formats of ``vaewidgets export``."""
+    """Add the formats of ``vaewidgets export`` to an argparse parser."""
     formats = parser.add_subparsers(dest="format", metavar="FORMAT", required=True)
     _add_format(
         formats,
@@ -28,12 +29,12 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
-    """Write the format that was chosen: the command itself. Returns its exit status."""
+    """Write the model in the chosen format and print what was written; return the exit status."""
     return args.write(args)
 
 
 def _add_format(formats, name: str, write, *, file: str, **texts) -> None:
-    """Add what follows ``vaewidgets export``: a format's name, a model and a file."""
+    """Add the parser of one format: it takes a model and a file, and `write` writes it."""
     parser = formats.add_parser(name, **texts)
     parser.add_argument("model", metavar="MODEL", help="mnist-vae-2d, ..., or a .safetensors file")
     parser.add_argument("file", metavar="FILE", help=file)
@@ -47,7 +48,7 @@ def _add_format(formats, name: str, write, *, file: str, **texts) -> None:
 
 
 def _explorable(args):
-    """Load the model to export, its label fixed if it takes one."""
+    """Load the model to export, with its label fixed if it takes one."""
     from vaewidgets.io.checkpoints import load_named, stated_classes
     from vaewidgets.models.classifier import Classifier
     from vaewidgets.models.conditional import ConditionalVAE
@@ -75,10 +76,8 @@ def _explorable(args):
 def _export_onnx(args) -> int:
     from vaewidgets.io.onnx import onnx_paths, to_onnx
 
-    onnx_paths(args.file, overwrite=args.overwrite)  # a refusal need not wait for torch and the model
-    for path in to_onnx(_explorable(args), args.file, overwrite=args.overwrite):
-        print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
-    return 0
+    onnx_paths(args.file, overwrite=args.overwrite)  # refuse before torch and the model are loaded
+    return _report(to_onnx(_explorable(args), args.file, overwrite=args.overwrite))
 
 
 def _export_html(args) -> int:
@@ -86,6 +85,10 @@ def _export_html(args) -> int:
 
     html_path(args.file, overwrite=args.overwrite)
     title = f"Latent explorer: {Path(args.model).stem}"
-    path = to_html(_explorable(args), args.file, title=title, overwrite=args.overwrite)
-    print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
+    return _report([to_html(_explorable(args), args.file, title=title, overwrite=args.overwrite)])
+
+
+def _report(paths: Iterable[Path]) -> int:
+    for path in paths:
+        print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
     return 0

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from .copy import count_files, report_copy, report_older, warnings_as_lines
+from vaewidgets.bench.report import whole_number
+
+from .copy import count, report_copy, report_older, warnings_as_lines
 
 
 def add_arguments(parser) -> None:
-    """Give an argparse parser the options of ``vaewidgets lab``."""
+    """Add the options of ``vaewidgets lab`` to an argparse parser."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "folder",
@@ -28,11 +29,13 @@ def add_arguments(parser) -> None:
         help="of a workshop: make DIR/NAME, or go on in it (default: the next number)",
     )
     parser.add_argument("--no-browser", dest="browser", action="store_false", help="only print the address")
-    parser.add_argument("--port", type=_port, help="must be free (default: 8888, or the next that is)")
+    parser.add_argument(
+        "--port", type=whole_number(65535), help="must be free (default: 8888, or the next that is)"
+    )
 
 
 def run(args) -> int:
-    """Copy the notebooks if need be, and open them: the command itself. Returns its exit status."""
+    """Open JupyterLab on the notebooks, or on a copy of them; return its exit status."""
     from vaewidgets.course import notebooks
 
     if args.student is not None and args.workshop is None:
@@ -43,7 +46,7 @@ def run(args) -> int:
         folder = Path(args.folder or notebooks.DEFAULT_FOLDER)
     folder = folder.resolve()
     options = dict(browser=args.browser, port=args.port, extra=args.extra)
-    # What is refused, is refused before anything is copied.
+    # Refuse before anything is copied.
     notebooks.lab_command(folder, **options)
     notebooks.check_start(args.port)
     with warnings_as_lines(args.command):
@@ -65,15 +68,9 @@ def _open_student(room: str, name: str | None) -> Path:
 
     folder, new, written = workshop.open_folder(room, name)
     if new:
-        print(f"{folder} is new: {count_files(len(written))} copied")
+        print(f"{folder} is new: {count('file', len(written))} copied")
     else:
         added = ": " + ", ".join(path.name for path in written) if written else ""
-        print(f"going on in {folder}: nothing in it is touched, {count_files(len(written))} added{added}")
+        print(f"going on in {folder}: nothing in it is touched, {count('file', len(written))} added{added}")
     print(f'to come back to it: vaewidgets lab --workshop "{folder.parent}" --student "{folder.name}"')
     return folder
-
-
-def _port(text: str) -> int:
-    if not text.isdigit() or not 0 < int(text) < 65536:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to 65535; got {text!r}")
-    return int(text)

@@ -1,4 +1,4 @@
-"""``vaewidgets train``: from what was asked for to a training and a file."""
+"""``vaewidgets train``: check the options, then train and store."""
 
 from __future__ import annotations
 
@@ -15,10 +15,26 @@ __all__ = ["add_arguments", "run"]
 
 
 def run(args) -> int:
-    """Train, measure, store: the command itself. Returns its exit status."""
+    """Train a model, measure it on held-out images and store both.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The options that `add_arguments` adds.
+
+    Returns
+    -------
+    int
+        The exit status: 0, 1 where it diverged or FILE could not be written, 128 + the number of a signal.
+
+    Raises
+    ------
+    ValueError, RuntimeError, OSError
+        Something cannot be trained, measured or stored; the message names the options.
+    """
     asked = TrainOptions.of(args)
     _check_asked(asked)
-    # Of several processes (torchrun) the first alone writes.
+    # Of several processes (torchrun) only the first writes.
     with atomic_write.claim(asked.path) if os.environ.get("RANK", "0") == "0" else nullcontext():
         try:
             return _run(asked)
@@ -28,7 +44,7 @@ def run(args) -> int:
 
 def _run(asked: TrainOptions) -> int:
     _check_place(asked)
-    # Only now: importing torch takes seconds, and a refusal should not.
+    # Imported only now: it takes seconds, and what is refused is refused at once.
     from vaewidgets.training import resume
 
     from . import train_classifier, train_vae
@@ -41,7 +57,7 @@ def _run(asked: TrainOptions) -> int:
 
 
 def _check_asked(asked: TrainOptions) -> None:
-    """Refuse what cannot be done, before any work."""
+    """Refuse options that contradict each other, before any work."""
     if not asked.save_every >= 0 or math.isinf(asked.save_every):
         raise ValueError(f"--save-every must be minutes, 0 for never; got {asked.save_every}.")
     if asked.resume:
@@ -60,7 +76,7 @@ def _check_asked(asked: TrainOptions) -> None:
 
 
 def _check_place(asked: TrainOptions) -> None:
-    """Refuse to begin where a training has been, and to go on where none has."""
+    """Refuse to begin where a training has already left files, and to go on where none has."""
     if asked.resume:
         if not asked.state_path.is_file():
             raise FileNotFoundError(

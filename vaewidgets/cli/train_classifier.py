@@ -1,72 +1,63 @@
-"""``vaewidgets train --model classifier``: from labelled images to a judge that says how good it is."""
+"""``vaewidgets train --model classifier``: from labelled images to a classifier with its figures."""
 
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterator
 from typing import Any
 
-import torch
-
-from vaewidgets._version import __version__
 from vaewidgets.evaluation.classifier import as_sentence, figures_of
 from vaewidgets.io import checkpoints
 from vaewidgets.models.classifier import Classifier
 from vaewidgets.training.classifier import ClassifierStep, fit_classifier
-from vaewidgets.training.devices import ProcessGroup, pick_device
+from vaewidgets.training.devices import ProcessGroup
 
-from .progress import Signals
-from .train_common import class_info, held_out_name, load, round_to_half, split, store
-from .train_options import OWN, CompleteOptions, check_fits, command, dataset_name, given, recipe
+from .progress import Signals, progress_bar
+from .train_common import class_info, describe, held_out_name, load, prepare, round_to_half, split, store
+from .train_options import OWN, CompleteOptions, command, given, recipe
 
 
 def train(options: CompleteOptions) -> int:
-    """Train, measure, store. Returns the exit status.
+    """Train a classifier, measure it and store it.
 
-    It takes minutes, so where it ends early there is no state to go on from: what was learned is stored.
+    It takes only minutes. So no state is written to go on from: if it ends early, what was learned is stored.
 
     Parameters
     ----------
     options : CompleteOptions
-        Complete.
+
+    Returns
+    -------
+    int
+        The exit status: 0, 1 if the file could not be written, or 128 + the number of a signal.
 
     Raises
     ------
     ValueError, TypeError, RuntimeError, OSError
-        What cannot be trained, measured or stored.
+        Something cannot be trained, measured or stored.
     """
-    check_fits(options, Classifier, fit_classifier)
     if options.atlas != OWN["atlas"]:
         raise ValueError("--atlas is not for --model classifier: it has no codes.")
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    device = pick_device(options.device)
-    if ProcessGroup.join(device).size > 1:
+    device, group = prepare(options, Classifier, fit_classifier)
+    if group.size > 1:
         raise ValueError("one process trains a classifier: start it without torchrun.")
     data = load(options, quiet=False)
     if data.train.labels is None or not data.classes:
         raise ValueError(f"--model classifier needs labels, which {options.dataset} does not have.")
     splits = split(data, options.holdout, options.final)
-    labels = data.train.labels[: len(splits.train)]
-    channels, height, width = data.train.images.shape[1:]
-    shape = (channels, height, width)
-    model = Classifier(shape, len(data.classes), **given(options, Classifier), seed=options.seed).to(device)
-    steps = fit_classifier(
-        model, splits.train.images, labels, **given(options, fit_classifier), seed=options.seed
+    images, labels = splits.train.images, data.train.labels[: len(splits.train)]
+    channels, height, width = images.shape[1:]
+    config = {**given(options, Classifier), "seed": options.seed}
+    model = Classifier((channels, height, width), len(data.classes), **config).to(device)
+    stopped = _run_loop(
+        fit_classifier(model, images, labels, **given(options, fit_classifier), seed=options.seed)
     )
-    stopped = _drive(steps)
     model.to("cpu")
     if options.half:
         round_to_half(model)
-    info: dict[str, Any] = {
-        "dataset": dataset_name(options.dataset),
-        "recipe": _recipe(options),
-        "command": command(options),
-        "versions": {"vaewidgets": __version__, "torch": torch.__version__},
-        "device": device.type,
-        **class_info(splits.measured.classes),
-    }
+    settings = recipe(options, Classifier, fit_classifier)
+    del settings["atlas"]  # a classifier has none
+    info = describe(options, settings, command(options), device) | class_info(splits.measured.classes)
     if options.final and splits.validation is not None:
         info["validation"] = figures_of(model, splits.validation, held_out_name(options.holdout))
     figures = figures_of(model, splits.measured, splits.name)
@@ -83,23 +74,14 @@ def train(options: CompleteOptions) -> int:
     return 128 + signal.Signals[stopped["reason"]] if stopped else 0
 
 
-def _recipe(options: CompleteOptions) -> dict[str, Any]:
-    values = recipe(options, Classifier, fit_classifier)
-    return {name: value for name, value in values.items() if name != "atlas"}
-
-
-def _drive(steps: Iterator[ClassifierStep]) -> dict[str, Any] | None:
-    """Take the steps, under a bar; say where a signal ended them, if one did."""
-    from tqdm import tqdm
-
-    # A number that is read makes a device wait, and a log file wants few lines.
-    pause = 0.25 if sys.stderr.isatty() else 10.0
-    with Signals(ProcessGroup()) as signals, tqdm(desc="training", unit="step", mininterval=pause) as bar:
+def _run_loop(steps: Iterator[ClassifierStep]) -> dict[str, Any] | None:
+    """Run the steps under a progress bar; say where a signal ended them, if one did."""
+    with Signals(ProcessGroup()) as signals, progress_bar(desc="training", unit="step", leave=True) as bar:
         for step in steps:
             bar.total = step.total_steps
-            if bar.update():
+            if bar.update():  # only what is shown is read: a number that is read makes a GPU wait
                 bar.set_postfix_str(f"epoch {step.epoch}, loss {step.loss:.4f}")
-            number = signals.asked()
+            number = signals.received()
             if number and step.step < step.total_steps:
                 reason = signal.Signals(number).name
                 return {"step": step.step, "total_steps": step.total_steps, "reason": reason}

@@ -1,4 +1,4 @@
-"""The options of ``vaewidgets train``: what may be asked for, and what of that a file remembers."""
+"""The options of ``vaewidgets train``, and what a checkpoint stores of them."""
 
 from __future__ import annotations
 
@@ -21,27 +21,32 @@ if TYPE_CHECKING:
 
     from vaewidgets.training.resume import State
 
-#: By its ending a checkpoint is told from the name of a model that ships.
+#: The ending that tells a checkpoint from the name of a pretrained model.
 SUFFIX = ".safetensors"
 
 
 class Option(NamedTuple):
-    """One keyword of `VAE`, `fit` or `fit_classifier` as an option; its default is the keyword's own.
+    """A keyword of `VAE`, `fit` or `fit_classifier` as an option of the command line.
 
-    The help states it, as the functions are not imported for it: that would take seconds.
-
-    A classifier takes those of the first two that `Classifier` and `fit_classifier` have too.
+    Its default is that of the keyword. The help states it in words, because importing the functions would
+    take seconds. A classifier takes the options of `VAE` and `fit` that `Classifier` and `fit_classifier`
+    have too.
 
     Attributes
     ----------
     owner : "VAE", "fit" or "fit_classifier"
     name : str
-        The keyword; as an option ``weight_decay`` is ``--weight-decay``.
+        The keyword: ``weight_decay`` is ``--weight-decay``.
     kind : callable
-        Text to value.
+        Makes the value from the text.
     help : str
     several : bool
-        Takes one value or more.
+        Whether it takes one value or more.
+
+    Examples
+    --------
+    >>> next(option.help for option in OPTIONS if option.name == "latent_dim")
+    'number of latent coordinates (default: 2)'
     """
 
     owner: str
@@ -58,20 +63,20 @@ def _sigma(text: str) -> float | str:
         return text  # "learned", "optimal"; VAE says what it does not know
 
 
-#: What else is asked for, with its default. Of these, --resume lets the last two differ from the first time.
+#: The other options, with their defaults. After --resume the last two may differ from those of the first run.
 OWN = {
     "model": "vae", "size": None, "channels": None, "white": None, "skip_corrupt": False, "seed": 0,
     "holdout": 0, "final": False, "half": False, "atlas": "test", "threads": None, "device": "auto",
 }  # fmt: skip
 FREE = ("threads", "device")
-#: Of what else may be asked for: what it can be. A state can be of no classifier, which leaves none.
+#: Values that some of them can have in a state. There is none of a classifier, which writes no state.
 CHOICES = {"model": ("vae", "ae", "cvae"), "channels": (None, 1, 3), "atlas": ("test", "both", "none")}
 _OWN_KINDS = {
     "model": str, "size": [int], "channels": int, "white": float, "skip_corrupt": bool, "seed": int,
     "holdout": int, "final": bool, "half": bool, "atlas": str, "threads": int, "device": str,
 }  # fmt: skip
 
-#: A new keyword of theirs becomes an option by one more line here.
+#: The keywords that are options. A new one needs only another line here.
 OPTIONS = (
     Option("VAE", "latent_dim", int, "number of latent coordinates (default: 2)"),
     Option("VAE", "trunk", str, "linear, mlp or conv (default: mlp)"),
@@ -121,9 +126,9 @@ _MODEL_HELP = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give an argparse parser the options of ``vaewidgets train``.
+    """Add the options of ``vaewidgets train`` to an argparse parser.
 
-    None has a default here: what was asked for must be told from what was not.
+    They have no defaults here, so that an option that was not given is None.
     """
     parser.add_argument(
         "dataset", nargs="?", metavar="SOURCE", help=f"{', '.join(NAMED)}, a folder of images or an .npz file"
@@ -170,7 +175,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for option in OPTIONS:
         parser.add_argument(
-            f"--{option.name.replace('_', '-')}",
+            flag(option.name),
             type=option.kind,
             nargs="+" if option.several else None,
             metavar=option.kind.__name__.strip("_").upper().replace("STR", "NAME"),
@@ -186,7 +191,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--final", action="store_true", default=None,
-        help="this is the end: let the --holdout images only choose, and measure on the test images",
+        help="for the end: let the --holdout images only choose the weights, and measure on the test images",
     )  # fmt: skip
     parser.add_argument(
         "--half", action="store_true", default=None,
@@ -206,12 +211,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What one ``vaewidgets train`` was asked for: from here on nothing changes it.
+    """The options that one ``vaewidgets train`` was given, frozen.
 
     Attributes
     ----------
     out : str
-        As it was given; `path` is the same.
+        The file as it was given; `path` is the same.
     dataset : str or None
         None: what the state to go on from was trained on.
     overwrite, resume : bool
@@ -220,9 +225,18 @@ class TrainOptions:
     data : str or None
         Folder that holds MNIST/raw.
     keywords : mapping of str to value
-        Of each of `OPTIONS`; None is left to the function whose keyword it is.
+        One for each of `OPTIONS`; None leaves the default to the function.
     model, size, channels, white, skip_corrupt, seed, holdout, final, half, atlas, threads, device
-        As `OWN` has them; None where nothing was asked, until `complete` sets the default.
+        Those of `OWN`; None if not given, until `complete` sets the default.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> parser = argparse.ArgumentParser()
+    >>> add_arguments(parser)
+    >>> options = TrainOptions.of(parser.parse_args(["digits", "--out", "m.safetensors", "--epochs", "3"]))
+    >>> options["epochs"], options["seed"], options.complete()["seed"]
+    (3, None, 0)
     """
 
     out: str
@@ -247,32 +261,32 @@ class TrainOptions:
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> TrainOptions:
-        """Take over what argparse has read."""
+        """Make the options from what argparse has parsed."""
         own = {field.name: getattr(args, field.name) for field in fields(cls) if field.name != "keywords"}
         keywords = {option.name: getattr(args, option.name) for option in OPTIONS}
         return cls(**own, keywords=MappingProxyType(keywords))
 
     @property
     def path(self) -> Path:
-        """Where the checkpoint goes."""
+        """The file of the checkpoint."""
         return Path(self.out)
 
     @property
     def state_path(self) -> Path:
-        """Where the state of the unfinished training lies."""
+        """The file of the state of an unfinished training."""
         return self.path.with_name(f"{self.path.name}.resume")
 
     def __getitem__(self, name: str) -> Any:
-        """Return the value of an option, be it one of `OPTIONS` or of `OWN`."""
+        """Return the value of an option, one of `OPTIONS` or of `OWN`."""
         return self.keywords[name] if name in self.keywords else getattr(self, name)
 
     def complete(self, state: State | None = None) -> CompleteOptions:
-        """Return the options with those of `state`, if there is one, and else with their defaults.
+        """Return the options with the values of `state`, if there is one, and their defaults.
 
         Raises
         ------
         ValueError, FileNotFoundError
-            An option that was given differs from the state's; the state is damaged.
+            An option that was given differs from that of the state; the state is damaged.
         """
         stored = {} if state is None else self._stored(state)
         taken: dict[str, Any] = {}
@@ -290,33 +304,31 @@ class TrainOptions:
         return options
 
     def _stored(self, state: State) -> dict[str, Any]:
-        """Return the options of `state`; refuse one that was given and differs."""
+        """Return the options of `state`; raise ValueError for an option that was given and differs."""
         # An option that came later had its default when the state was written.
         known = OWN | state.about["recipe"]
         # A classifier leaves no state.
         options = [option for option in OPTIONS if option.owner != "fit_classifier"]
         kinds = {o.name: [int] if o.several else o.kind for o in options} | _OWN_KINDS
         for name, kind in kinds.items():
-            fits = (
-                name in known
-                and _is_kind(known[name], kind)
-                and known[name] in CHOICES.get(name, [known[name]])
-            )
-            if not fits:
+            if (
+                name not in known
+                or not _is_kind(known[name], kind)
+                or known[name] not in CHOICES.get(name, [known[name]])
+            ):
                 raise ValueError(
                     f"{state.path} is damaged: {name} in its recipe is {truncate(repr(known.get(name)))}."
                 )
             asked, stored = self[name], known[name]
             if asked is not None and name not in FREE and asked != stored:
-                option = f"--{name.replace('_', '-')}"
                 raise ValueError(
-                    f"{option} {asked} is not what {state.path} was trained with: {stored}. Leave {option} "
-                    "out, or begin anew with --overwrite."
+                    f"{flag(name)} {asked} is not what {state.path} was trained with: {stored}. Leave "
+                    f"{flag(name)} out, or begin anew with --overwrite."
                 )
         return {name: known[name] for name in kinds}
 
     def _source(self, state: State) -> str:
-        """Return what `state` was trained on, where it lies now."""
+        """Return what `state` was trained on, at the path where it is now."""
         source = self.dataset
         stored: str = state.about["dataset"]
         if dataset_name(stored) != stored:
@@ -333,7 +345,7 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class CompleteOptions(TrainOptions):
-    """The same once `complete` has set what was not asked for: None is left only where it means "none"."""
+    """Options that `complete` has filled with defaults: None is left only where it means "none"."""
 
     dataset: str
     model: str
@@ -346,21 +358,47 @@ class CompleteOptions(TrainOptions):
     device: str
 
 
+def flag(name: str) -> str:
+    """Return the option of a keyword.
+
+    Examples
+    --------
+    >>> flag("weight_decay")
+    '--weight-decay'
+    """
+    return f"--{name.replace('_', '-')}"
+
+
 def as_options(text: str) -> str:
-    """Return what a function says of its keywords in words of the command: ``lr must`` as ``--lr must``."""
+    """Replace keywords in a function's error message by the options of the command line.
+
+    Examples
+    --------
+    >>> as_options("lr must be a positive number; got lr=0.")
+    '--lr must be a positive number; got --lr 0.'
+    """
     for name in (*(option.name for option in OPTIONS), "seed", "holdout"):
-        word = f"--{name.replace('_', '-')}"
+        word = flag(name)
         text = re.sub(rf"""(?<![\w/.-]){name}=(?:"([\w-]+)"|([\w.]+))""", rf"{word} \1\2", text)
-        if "_" in name:  # no word of a sentence
+        if "_" in name:  # otherwise it may be an ordinary word
             text = re.sub(rf"(?<![\w/.-]){name}(?![\w/]|\.\w)", word, text)
         text = re.sub(rf"(?:(?<=^)|(?<=each value of )){name}(?= (?:must|is|counts)\b)", word, text)
     return text
 
 
 def command(options: CompleteOptions) -> str:
-    """Write the command that trains the same model, without what belongs to this machine alone.
+    """Write the command that trains the same model, without the paths of this machine.
 
-    The data root is left out, and of a folder, an .npz and an absolute output path only the name stays.
+    The data root is left out. Of a folder, an .npz file and an absolute output path only the name is kept.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> parser = argparse.ArgumentParser()
+    >>> add_arguments(parser)
+    >>> args = parser.parse_args(["/home/me/faces", "--out", "/tmp/m.safetensors", "--kl-warmup", "2"])
+    >>> command(TrainOptions.of(args).complete())
+    'vaewidgets train faces --out m.safetensors --kl-warmup 2.0 --seed 0'
     """
     out = options.path
     words = ["vaewidgets", "train", dataset_name(options.dataset)]
@@ -368,63 +406,84 @@ def command(options: CompleteOptions) -> str:
     for name, default in [("model", "vae"), *((o.name, None) for o in OPTIONS), *list(OWN.items())[1:]]:
         value = options[name]
         if value != default or name == "seed":
-            words.append(f"--{name.replace('_', '-')}")
+            words.append(flag(name))
             if value is not True:
                 words += map(str, value if isinstance(value, (list, tuple)) else [value])
     return shlex.join(words)
 
 
 def dataset_name(source: str) -> str:
-    """Name a dataset as files may: of a folder or an .npz the last part of its path."""
+    """Name a dataset without the path of this machine: a folder or an .npz by the last part of its path.
+
+    Examples
+    --------
+    >>> dataset_name("digits"), dataset_name("/home/me/faces"), dataset_name("/home/me/mnist")
+    ('digits', 'faces', './mnist')
+    """
     if source in NAMED:
         return source
     name = os.path.basename(os.path.abspath(os.path.expanduser(source)))
-    # A folder that is called mnist is not MNIST.
+    # A folder called mnist is not MNIST.
     return f"./{name}" if name in NAMED else name
 
 
 def white_of(info: dict[str, Any], source: str) -> float | None:
-    """Return which number was said to be white in `source` when a model was trained on it; None if none was.
+    """Return the ``--white`` of the training on `source`, out of a model's file; None if there was none.
 
-    `info` is out of a file, and may hold anything.
+    Parameters
+    ----------
+    info : dict
+        `get_info` of the model. It comes from a file and may hold anything.
+    source : str
+        What the model is measured on now.
+
+    Examples
+    --------
+    >>> white_of({"dataset": "scans", "recipe": {"white": 4095}}, "/home/me/scans")
+    4095
     """
     recipe = info.get("recipe")
-    white = recipe.get("white") if isinstance(recipe, dict) else None
-    known = source not in NAMED and dataset_name(source) == info.get("dataset")
-    if white is None or not known or type(white) not in (int, float):
-        return None
-    return white if 0 < white < math.inf else None
+    white: Any = recipe.get("white") if isinstance(recipe, dict) else None
+    trained_on_it = source not in NAMED and dataset_name(source) == info.get("dataset")
+    return white if trained_on_it and type(white) in (int, float) and 0 < white < math.inf else None
 
 
 def _is_kind(value: Any, kind: Any) -> bool:
-    """Tell whether JSON gave what an option of that kind can be; None is an option not given."""
+    """Tell whether a value from JSON can be that of an option of this kind; None is one not given."""
     if isinstance(kind, list):
         return value is None or (
             isinstance(value, list) and all(_is_kind(v, int) and v is not None for v in value)
         )
     kinds = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}.get(kind, (int, float, str))
-    # Of a number beyond, which no option needs, Python makes no float.
+    # Python cannot make a float of much larger integers. No option needs them.
     in_range = type(value) not in (int, float) or abs(value) < 2**63
     return value is None or (type(value) in kinds and in_range)
 
 
 def check_fits(options: TrainOptions, *functions: Callable[..., object]) -> None:
-    """Refuse an option that none of the functions takes."""
+    """Raise ValueError for a given option that none of the functions takes.
+
+    Parameters
+    ----------
+    options : TrainOptions
+    *functions : callable
+        Their keywords are looked up in their signatures.
+    """
     names = {name for function in functions for name in inspect.signature(function).parameters}
     for option in OPTIONS:
         if options[option.name] is not None and option.name not in names:
-            raise ValueError(f"--{option.name.replace('_', '-')} is not for --model {options.model}.")
+            raise ValueError(f"{flag(option.name)} is not for --model {options.model}.")
 
 
 def given(options: TrainOptions, function: Callable[..., object]) -> dict[str, Any]:
-    """Return the keywords of a function that were asked for; the others keep their defaults."""
+    """Return the keywords of a function that were given, with their values."""
     names = inspect.signature(function).parameters
     values = {name: value for name, value in options.keywords.items() if name in names}
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if v is not None}
 
 
 def recipe(options: TrainOptions, *functions: Callable[..., object]) -> dict[str, Any]:
-    """Return every option of these functions with its value, defaults too: those may change later."""
+    """Return all options of these functions with their values, and defaults too, which may change later."""
     defaults = {n: p.default for f in functions for n, p in inspect.signature(f).parameters.items()}
     asked = {name: value for function in functions for name, value in given(options, function).items()}
     values = {o.name: asked.get(o.name, defaults[o.name]) for o in OPTIONS if o.name in defaults}

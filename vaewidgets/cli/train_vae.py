@@ -1,4 +1,4 @@
-"""``vaewidgets train`` once its words are known: from the images to a checkpoint that says how good it is."""
+"""``vaewidgets train`` for everything but classifiers: from the images to a checkpoint with its figures."""
 
 from __future__ import annotations
 
@@ -9,37 +9,45 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from vaewidgets._utils import atomic_write
 from vaewidgets._utils.text import truncate
-from vaewidgets._version import __version__
 from vaewidgets.data.dataset import Images
 from vaewidgets.evaluation.metrics import encode_all, held_out_elbo
 from vaewidgets.io import checkpoints
 from vaewidgets.models.conditional import ConditionalVAE
 from vaewidgets.models.vae import VAE, Autoencoder
 from vaewidgets.training import resume
-from vaewidgets.training.devices import ProcessGroup, pick_device
+from vaewidgets.training.devices import ProcessGroup
 from vaewidgets.training.loop import Training, fit
 from vaewidgets.training.records import Diverged
 
-from .progress import Progress, Signals, drive
-from .train_common import Splits, class_info, held_out_name, load, round_to_half, split, store
-from .train_options import CompleteOptions, check_fits, command, dataset_name, given, recipe
+from .progress import Progress, Signals, run_loop
+from .train_common import (
+    Splits,
+    class_info,
+    describe,
+    held_out_name,
+    load,
+    prepare,
+    round_to_half,
+    split,
+    store,
+)
+from .train_options import CompleteOptions, command, given, recipe
 
 if TYPE_CHECKING:
     from vaewidgets.models.protocols import Trainable
 
-#: By what ``--model`` calls them.
+#: The kinds of models by their names for ``--model``.
 KINDS: dict[str, type[VAE | Autoencoder | ConditionalVAE]] = {
     "vae": VAE,
     "ae": Autoencoder,
     "cvae": ConditionalVAE,
 }
 
-#: Training images in the second atlas: as many as MNIST has test images.
+#: Most training images in the second atlas: as many as MNIST has test images.
 TRAIN_ATLAS = 10_000
 
 
@@ -49,11 +57,16 @@ class End(NamedTuple):
     Attributes
     ----------
     status : int
-        The exit status it asks for.
+        The exit status of the command.
     reason : str or None
-        Why before its last step.
+        Why it ended before its last step; None if it did not.
     unsaved : dict of Path to bytes
-        The state that could not be written yet.
+        A state that could not be written.
+
+    Examples
+    --------
+    >>> End(130, "SIGINT").unsaved
+    {}
     """
 
     status: int = 0
@@ -62,54 +75,47 @@ class End(NamedTuple):
 
 
 def train(options: CompleteOptions, state: resume.State | None) -> int:
-    """Train, measure, store. Returns the exit status.
+    """Train a model, measure it and store it.
 
-    Of several processes (torchrun) the first alone speaks, measures and writes; the others return 0.
-    Each looks at FILE and FILE.resume itself, so that all are refused alike and none waits for the others.
+    Of several processes (torchrun) only the first prints, measures and writes; the others return 0. Each
+    process looks at FILE and FILE.resume by itself, so that all are refused alike and none waits for another.
 
     Parameters
     ----------
     options : CompleteOptions
-        Complete.
     state : State or None
-        What to go on from.
+        The unfinished training to go on with.
+
+    Returns
+    -------
+    int
+        The exit status: 0, 1 where it diverged or FILE could not be written, 128 + the number of a signal.
 
     Raises
     ------
     ValueError, TypeError, RuntimeError, OSError
-        What cannot be trained, measured or stored.
+        Something cannot be trained, measured or stored.
     """
-    check_fits(options, VAE, fit)
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    device = pick_device(options.device)
-    team = ProcessGroup.join(device)
-    data = load(options, quiet=team.rank > 0)
-    about = {
-        "dataset": dataset_name(options.dataset),
-        "recipe": recipe(options, VAE, fit),
-        "command": state.about["command"] if state else command(options),
-        "versions": {"vaewidgets": __version__, "torch": torch.__version__},
-        "device": device.type,
-        "fingerprint": resume.fingerprint(
-            data.train.images, data.train.labels if KINDS[options.model] is ConditionalVAE else None
-        ),
-    }
+    device, group = prepare(options, VAE, fit)
+    data = load(options, quiet=group.rank > 0)
+    first_command = state.about["command"] if state else command(options)
+    about = describe(options, recipe(options, VAE, fit), first_command, device)
+    about["fingerprint"] = resume.fingerprint(
+        data.train.images, data.train.labels if KINDS[options.model] is ConditionalVAE else None
+    )
     splits = split(data, options.holdout, options.final)
     steps, notes = _begin(options, splits, len(data.classes), state, about)
-    for note in () if team.rank else notes:
+    for note in () if group.rank else notes:
         print(note, file=sys.stderr)
-    with Signals(team) as signals:
-        end = _train(steps, signals, options, about, team)
-        if team.rank == 0:
-            end = end._replace(status=_finish(steps, options, about, splits, end))
-    return end.status if team.rank == 0 else 0
+    with Signals(group) as signals:
+        end = _train(steps, signals, options, about, group)
+        return 0 if group.rank else _finish(steps, options, about, splits, end)
 
 
 def _begin(
     options: CompleteOptions, splits: Splits, classes: int, state: resume.State | None, about: dict[str, Any]
 ) -> tuple[Training, list[str]]:
-    """Return the `Training`, where `state` left it if there is one, and what is to be said of that."""
+    """Return the `Training`, at the step where `state` left it if there is one, and notes to print."""
     kind, images = KINDS[options.model], splits.train.images
     config: dict[str, Any] = {"image_shape": tuple(images.shape[1:]), **given(options, VAE)}
     keywords = {**given(options, fit), "device": options.device, "seed": options.seed}
@@ -133,7 +139,7 @@ def _begin(
         raise ValueError(
             f"{state.path} describes a training that cannot be run: {truncate(error)}."
         ) from error
-    notes: list[str] = []
+    notes = []
     if not resume.restore(steps, state):
         notes.append(
             f"{state.path} is of another device ({state.about['device']}, this is {about['device']}): the "
@@ -145,9 +151,9 @@ def _begin(
 
 
 def _train(
-    steps: Training, signals: Signals, options: CompleteOptions, about: dict[str, Any], team: ProcessGroup
+    steps: Training, signals: Signals, options: CompleteOptions, about: dict[str, Any], group: ProcessGroup
 ) -> End:
-    """Take the steps; after a signal store the state at once, since measuring takes its time."""
+    """Train; after a signal store the state at once, because measuring takes a while."""
 
     def state() -> dict[Path, bytes]:
         return {options.state_path: resume.serialise(steps.state(), about)}
@@ -166,23 +172,23 @@ def _train(
     elif options["free_bits"]:
         name = f"free bits {options['free_bits']:g}"
     try:
-        with Progress(about["recipe"]["epochs"], steps.step, name, quiet=team.rank > 0) as progress:
-            seconds = 0 if team.rank else 60 * options.save_every
-            number = drive(steps, signals, progress.show, save, seconds)
+        with Progress(about["recipe"]["epochs"], steps.step, name, quiet=group.rank > 0) as progress:
+            seconds = 0 if group.rank else 60 * options.save_every
+            number = run_loop(steps, signals, progress.show, save, seconds)
     except Diverged as error:
         return End(1, str(error))
     if not number:
         early = steps.step < steps.total_steps
         return End(0, f"no progress for {options['patience']} epochs" if early else None)
     end = End(128 + number, signal.Signals(number).name)
-    if team.rank == 0:
+    if group.rank == 0:
         print(f"Stopped at step {steps.step} of {steps.total_steps}; storing what is there.", file=sys.stderr)
         unsaved = state()
         try:
             atomic_write.write(unsaved)
         except OSError:
             end = end._replace(unsaved=unsaved)  # once more, with the checkpoint
-    # Only after the state was copied: with a patience, the model gets its best weights.
+    # After the state was copied, because with --patience this gives the model its best weights.
     steps.close()
     return end
 
@@ -190,7 +196,7 @@ def _train(
 def _finish(
     steps: Training, options: CompleteOptions, about: dict[str, Any], splits: Splits, end: End
 ) -> int:
-    """Measure the model and store it. Returns the exit status."""
+    """Measure the model, store it and print its figures; return the exit status."""
     model, out = steps.model, options.path
     if end.status == 1:
         print(f"vaewidgets train: {end.reason}", file=sys.stderr)
@@ -201,12 +207,16 @@ def _finish(
     if options.final and splits.validation is not None:
         info["validation"] = _validation(steps, options, splits.validation, end)
     figures = _measure(model, splits.measured, splits.name)
-    atlas = _atlas(model, splits.measured) if options.atlas != "none" else None
-    train_atlas = _atlas(model, splits.train.take(slice(TRAIN_ATLAS))) if options.atlas == "both" else None
     if end.reason is not None:
         info["stopped"] = {"step": steps.step, "total_steps": steps.total_steps, "reason": end.reason}
     data = checkpoints.serialise(
-        model, out, atlas=atlas, train_atlas=train_atlas, half=options.half, figures=figures, **info
+        model,
+        out,
+        atlas=_atlas(model, splits.measured) if options.atlas != "none" else None,
+        train_atlas=_atlas(model, splits.train.take(slice(TRAIN_ATLAS))) if options.atlas == "both" else None,
+        half=options.half,
+        figures=figures,
+        **info,
     )
     place = store({**end.unsaved, out: data}, options.overwrite or options.resume)
     print(
@@ -224,14 +234,15 @@ def _finish(
 
 
 def _validation(steps: Training, options: CompleteOptions, validation: Images, end: End) -> dict[str, Any]:
-    """Say how good the stored weights are on the images that chose them, and which epoch those chose.
+    """Measure the stored weights on the images that chose them, and name the epoch that these chose.
 
-    The epoch is None where none was chosen: without a patience, or where the training diverged.
+    The epoch is None if none was chosen: without ``--patience``, or after a training that diverged.
     """
     figures = _measure(steps.model, validation, held_out_name(options.holdout))
     chosen = options["patience"] is not None and end.status != 1
-    kept = {name: figures[name] for name in ("loss", "images", "split", "seed")}
-    return kept | {"epoch": steps.best_epoch if chosen else None}
+    return {name: figures[name] for name in ("loss", "images", "split", "seed")} | {
+        "epoch": steps.best_epoch if chosen else None
+    }
 
 
 def _atlas(model: Trainable, images: Images) -> checkpoints.EncodedDataset:
@@ -240,14 +251,14 @@ def _atlas(model: Trainable, images: Images) -> checkpoints.EncodedDataset:
 
 
 def _known(model: Trainable, images: Images) -> Tensor | None:
-    """Return what a model is told beside the images: of a ConditionalVAE the labels."""
+    """Return the labels if the model is told them, as a ConditionalVAE is."""
     return images.labels if isinstance(model, ConditionalVAE) else None
 
 
 def _measure(model: Trainable, images: Images, split: str, seed: int = 0) -> dict[str, Any]:
-    """Measure the bound itself (beta = 1), of an autoencoder the reconstruction; nats per held-out image."""
+    """Measure the ELBO (beta = 1), of an autoencoder the reconstruction; in nats per held-out image."""
     terms = held_out_elbo(model, images.images, labels=_known(model, images), seed=seed)
-    # In double: ten thousand float32 numbers lose their last digits in a sum.
+    # In float64: a sum of ten thousand float32 numbers loses its last digits.
     reconstruction, kl = terms.reconstruction.cpu().double().mean().item(), terms.kl.cpu().double().mean(0)
     loss = kl.sum().item() - reconstruction
     if not math.isfinite(loss):

@@ -1,6 +1,6 @@
-"""``vaewidgets doctor``: look at this installation, and say what to do about what is wrong.
+"""``vaewidgets doctor``: check this installation, and say what to do about each problem.
 
-Nothing here imports torch or a panel: what is broken is looked at in a process of its own.
+This module imports neither torch nor a panel: what may be broken is imported in a process of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from platformdirs import user_cache_dir
+
 from vaewidgets._utils.text import sanitize
+
+from . import notebooks
 
 #: A kernel with torch, torchvision and a panel takes about 0.9 GB.
 MEMORY_NEEDED = 1.5e9
@@ -28,14 +32,20 @@ _IN_KERNEL = f"import importlib, importlib.metadata as m, json; names = {_WIDGET
 
 
 class Finding(NamedTuple):
-    """What was looked at and what came out.
+    """The result of one check.
 
     Attributes
     ----------
     status : "ok", "info" or "problem"
     subject, detail : str
+        What was checked, and what was found.
     remedy : str
-        What to do about a problem; a hint, or nothing, otherwise.
+        What to do about a problem; otherwise a hint, or "".
+
+    Examples
+    --------
+    >>> memory(available=8e9).status
+    'ok'
     """
 
     status: str
@@ -45,12 +55,18 @@ class Finding(NamedTuple):
 
 
 def examine() -> list[Finding]:
-    """Look at everything; a check that itself fails is a problem found, never a traceback."""
+    """Run all checks; a check that itself raises is a problem that was found.
+
+    Returns
+    -------
+    list of Finding
+        One for each check. It takes some seconds, because two of the checks import torch or a panel.
+    """
     findings = []
     for check in (versions, torch_pair, kernel, labextensions, home, data, memory, webgl, chromium):
         try:
             findings.append(check())
-        except Exception as error:  # the doctor must finish its round on any patient
+        except Exception as error:  # the other checks must run all the same
             text = f"could not be looked at: {type(error).__name__}: {error}"
             findings.append(
                 Finding("problem", check.__name__, text, "Please report this with the line above.")
@@ -59,7 +75,15 @@ def examine() -> list[Finding]:
 
 
 def as_text(findings: list[Finding]) -> str:
-    """Write the findings for people."""
+    """Write the findings as text, one line for each and one for each remedy.
+
+    Examples
+    --------
+    >>> print(as_text([Finding("problem", "memory", "0.5 GB free", "Shut down other kernels.")]))
+    problem  memory: 0.5 GB free
+             -> Shut down other kernels.
+    1 problem found
+    """
     lines = []
     for finding in findings:
         lines.append(f"{finding.status:8} {finding.subject}: {finding.detail}")
@@ -70,15 +94,36 @@ def as_text(findings: list[Finding]) -> str:
     return "\n".join(lines)
 
 
-def as_json(findings: list[Finding]) -> str:
-    """Write the findings for programs: a list of objects."""
-    return json.dumps([finding._asdict() for finding in findings], indent=2)
+def add_arguments(parser) -> None:
+    """Add the options of ``vaewidgets doctor`` to an argparse parser."""
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(args) -> int:
+    """Examine this installation and print the findings; return the exit status: 1 if there is a problem."""
+    findings = examine()
+    as_objects = [finding._asdict() for finding in findings]
+    print(json.dumps(as_objects, indent=2) if args.json else as_text(findings))
+    return int(any(finding.status == "problem" for finding in findings))
 
 
 def versions(
     requirements: list[str] | None = None, installed: Callable[[str], str] = metadata.version
 ) -> Finding:
-    """Hold what is installed against what vaewidgets requires, its exclusion of ipykernel 7.0 included."""
+    """Compare the installed packages with the requirements of vaewidgets.
+
+    Parameters
+    ----------
+    requirements : list of str, optional
+        Those of the installed vaewidgets if None.
+    installed : callable
+        Package name to version; raises PackageNotFoundError.
+
+    Examples
+    --------
+    >>> versions(["torch>=2.6"], lambda name: "2.1").status
+    'problem'
+    """
     from packaging.requirements import Requirement
 
     if requirements is None:
@@ -106,7 +151,7 @@ def versions(
 
 
 def torch_pair(python: str = sys.executable) -> Finding:
-    """Import torch and torchvision and run an operator that exists only if the two builds match."""
+    """Import torch and torchvision with `python`, and run an operator that only works if the builds match."""
     subject = "torch and torchvision"
     status, text = _ask(python, _BOTH)
     if status == 0:
@@ -120,8 +165,16 @@ def torch_pair(python: str = sys.executable) -> Finding:
 
 
 def kernel(python: str | None = None, here: Callable[[str], str] = metadata.version) -> Finding:
-    """Ask the Python behind the kernel "python3" for its widgets: pages and kernel must speak one version."""
-    python = kernel_python() if python is None else python
+    """Import the widgets in the Python of the kernel "python3", and compare their versions with those here.
+
+    Parameters
+    ----------
+    python : str, optional
+        The interpreter; that of the kernel if None.
+    here : callable
+        Package name to version, in this environment.
+    """
+    python = python or kernel_python()
     status, text = _ask(python, _IN_KERNEL)
     if status != 0:
         remedy = (
@@ -144,21 +197,27 @@ def kernel(python: str | None = None, here: Callable[[str], str] = metadata.vers
 
 
 def kernel_python() -> str:
-    """Return the Python that ``vaewidgets lab`` runs kernels with."""
+    """Return the Python with which ``vaewidgets lab`` runs kernels."""
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_core.paths import jupyter_path
 
-    # As lab.launch has it: this environment's kernelspecs before the user's.
+    # As in `notebooks.launch`: the kernelspecs of this environment before those of the user.
     own = [str(Path(sys.prefix) / "share" / "jupyter" / "kernels")]
-    spec = KernelSpecManager(kernel_dirs=own + jupyter_path("kernels")).get_kernel_spec("python3")
-    program = spec.argv[0]
+    manager = KernelSpecManager(kernel_dirs=own + jupyter_path("kernels"))
+    program = manager.get_kernel_spec("python3").argv[0]
     # jupyter_client puts its own interpreter where a kernelspec says just "python".
     generic = {"python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}"}
     return sys.executable if program in generic else program
 
 
 def labextensions(folders: list[str] | None = None) -> Finding:
-    """Look for the JavaScript of ipywidgets and anywidget where JupyterLab will, and for where it signs."""
+    """Check that JupyterLab finds the JavaScript of the widgets and can store signatures of notebooks.
+
+    Parameters
+    ----------
+    folders : list of str, optional
+        Where to look for lab extensions; where JupyterLab does if None.
+    """
     if folders is None:
         from jupyter_core.paths import jupyter_path
 
@@ -186,9 +245,7 @@ def labextensions(folders: list[str] | None = None) -> Finding:
 
 
 def home() -> Finding:
-    """Look whether Jupyter and IPython can write where they must, which is in the home folder mostly."""
-    from . import notebooks
-
+    """Check that Jupyter and IPython can write their folders, most of which are in the home folder."""
     if place := notebooks.unwritable():
         remedy = "Make it writable, or set HOME to a folder that is, before you start vaewidgets lab."
         return Finding("problem", "home", f"{place} cannot be written: JupyterLab will not start", remedy)
@@ -197,12 +254,8 @@ def home() -> Finding:
 
 def data() -> Finding:
     """Say whether MNIST is on this machine; nothing in the course needs it."""
-    # data.DATA_VARIABLE, without its torch.
-    root = os.path.expanduser(os.environ.get("VAEWIDGETS_DATA", ""))
-    if not root:
-        from platformdirs import user_cache_path
-
-        root = str(user_cache_path("vaewidgets"))
+    # The name is data.load.DATA_VARIABLE, whose module would import more than this needs.
+    root = os.path.expanduser(os.environ.get("VAEWIDGETS_DATA", "")) or user_cache_dir("vaewidgets")
     there = [name for name in ("MNIST", "FashionMNIST") if (Path(root) / name / "raw").is_dir()]
     if there:
         return Finding("info", "data", f"{' and '.join(there)} in {root}")
@@ -213,7 +266,18 @@ def data() -> Finding:
 
 
 def memory(available: float | None = None) -> Finding:
-    """Compare the free memory with what a kernel takes."""
+    """Compare the free memory with what a kernel takes.
+
+    Parameters
+    ----------
+    available : float, optional
+        Bytes; what is free now if None.
+
+    Examples
+    --------
+    >>> memory(available=3e8).status
+    'problem'
+    """
     available = _available_memory() if available is None else available
     detail = f"{available / 1e9:.1f} GB free; a kernel with torch takes about 0.9 GB"
     if available < MEMORY_NEEDED:
@@ -222,7 +286,7 @@ def memory(available: float | None = None) -> Finding:
 
 
 def webgl() -> Finding:
-    """Say what only the browser knows."""
+    """Say that WebGL, which only the browser knows of, is not needed."""
     return Finding(
         "info", "WebGL", "not needed: every map is drawn without it; only the browser knows if it is there",
         "If a figure of your own stays empty: turn on hardware acceleration in the browser's settings.",
@@ -230,28 +294,27 @@ def webgl() -> Finding:
 
 
 def chromium() -> Finding:
-    """Look for the browser that a program can drive; nobody else needs it."""
-    detail = chromium_path() or "not found: only vaewidgets bench and the browser tests need it"
-    return Finding("info", "Chromium", detail)
+    """Look for the Chromium that measurements and browser tests control."""
+    missing = "not found: only vaewidgets bench and the browser tests need it"
+    return Finding("info", "Chromium", chromium_path() or missing)
 
 
 def chromium_path() -> str | None:
-    """Return the Chromium on the PATH, under any of its names."""
+    """Return the path of Chromium, under any of its names; None if it is not on the PATH."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def _unwritable_signatures() -> str:
-    """Return what hinders JupyterLab from storing signatures; nothing if nothing does."""
+    """Return the path that keeps JupyterLab from storing signatures; "" if it can store them."""
     from jupyter_core.paths import jupyter_data_dir
 
     folder = Path(jupyter_data_dir())
-    # Jupyter makes what is missing of it.
-    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    there = notebooks.nearest_existing(folder)  # Jupyter makes the rest
     files = [folder / name for name in ("nbsignatures.db", "notebook_secret")]
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         return str(there)
-    hindered = (f for f in files if f.exists() and not (f.is_file() and os.access(f, os.R_OK | os.W_OK)))
-    return str(next(hindered, ""))
+    locked = (f for f in files if f.exists() and not (f.is_file() and os.access(f, os.R_OK | os.W_OK)))
+    return str(next(locked, ""))
 
 
 def _ask(python: str, code: str) -> tuple[int, str]:
@@ -275,7 +338,7 @@ def _available_memory() -> float:
     import psutil
 
     available = psutil.virtual_memory().available
-    # In a container the machine's memory is not ours: Binder gives 2 GB of a large host.
+    # A container has only a part of the machine's memory: Binder gives 2 GB of a large host.
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     try:
         return min(available, int(limit.read_text()) - int(used.read_text()))

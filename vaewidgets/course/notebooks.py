@@ -15,13 +15,13 @@ from vaewidgets._utils.safe_open import safe_open
 
 from . import trust
 
-#: Where an installed package puts its copy unless told otherwise.
+#: The folder for the copy of an installed package, unless another one is named.
 DEFAULT_FOLDER = "vaewidgets-notebooks"
-#: The instructor's folder among the notebooks: no copy for students has it.
+#: The instructor's folder among the notebooks, which no copy for students has.
 SOLUTIONS = "solutions"
 
-#: What of JupyterLab may be asked for after ``--``, flags and options that take a value: nothing that decides
-#: who reaches the kernel, which runs any code that it is sent.
+#: JupyterLab's flags, and its options with a value, that may stand after ``--``. None of them decides who can
+#: reach the kernel, which runs any code that it is sent.
 FLAGS = ("--debug", "--no-browser")
 OPTIONS = (
     "--log-level", "--ServerApp.log_level", "--ServerApp.browser", "--ServerApp.open_browser",
@@ -35,8 +35,8 @@ OPTIONS = (
     "--ZMQChannelsWebsocketConnection.iopub_msg_rate_limit",
 )  # fmt: skip
 
-#: What ``vaewidgets lab`` promises, whatever a configuration file says: this machine, no foreign origin, and
-#: a token, for which there is no password in place.
+#: What ``vaewidgets lab`` guarantees, whatever a configuration file says: only this machine, no foreign
+#: origin, and a token that no password replaces.
 _PINNED = (
     "--ServerApp.ip=127.0.0.1", "--ServerApp.sock=", "--ServerApp.disable_check_xsrf=False",
     "--ServerApp.allow_remote_access=False", "--ServerApp.local_hostnames=localhost",
@@ -51,12 +51,12 @@ _CONFIGURATIONS = ("jupyter_server_config", "jupyter_lab_config", "jupyter_noteb
 
 
 def shipped_notebooks() -> tuple[Path, bool]:
-    """Find the notebooks of this package.
+    """Find the folder of the notebooks that belong to this package.
 
     Returns
     -------
     (folder, checkout) : tuple of Path and bool
-        `checkout` is true in a working copy, whose notebooks are opened where they are.
+        `checkout` is true in a working copy, whose notebooks are opened in place.
 
     Raises
     ------
@@ -78,20 +78,20 @@ def shipped_notebooks() -> tuple[Path, bool]:
 def copy_notebooks(
     target: str | os.PathLike[str], source: Path | None = None, *, solutions: bool = False, sign: bool = True
 ) -> tuple[list[Path], list[Path]]:
-    """Copy the notebooks to `target` without ever touching a file that is already there.
+    """Copy the notebooks to `target` without changing a file that is already there.
 
-    JupyterLab then trusts them, and those that are there and still as they were shipped.
+    Afterwards JupyterLab trusts all notebooks that are as they were shipped, old and new.
 
     Parameters
     ----------
     target : path
         Made if it does not exist.
     source : Path, optional
-        Those of this package if None.
+        The folder of notebooks to copy; that of this package if None.
     solutions : bool
-        With the instructor's folder of solved exercises.
+        Copy the instructor's folder of solved exercises too.
     sign : bool
-        False where this user has signed them a moment ago: it is the same for all copies.
+        False skips the signatures, which are the same for all copies, if they have just been made.
 
     Returns
     -------
@@ -101,14 +101,13 @@ def copy_notebooks(
     Raises
     ------
     ValueError
-        Something in `target` is in the way, or leads out of it. Nothing has been written then.
+        Something in `target` is in the way, or is a link that leads out of it. Nothing has been written then.
     FileNotFoundError
         There are no solutions here.
     """
     source = shipped_notebooks()[0] if source is None else source
     target = Path(target)
-    if target.exists() and not target.is_dir():
-        raise ValueError(f"{target} is a file; expected a folder, new or old. Name another one.")
+    check_folder(target)
     if solutions and not (source / SOLUTIONS).is_dir():
         raise FileNotFoundError(f"This installation has no solutions: {source / SOLUTIONS} is not there.")
     files = [path.relative_to(source) for path in _notebook_files(source)]
@@ -121,7 +120,7 @@ def copy_notebooks(
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         try:
             _write_new(target / name, (source / name).read_bytes())
-        except FileExistsError:  # another start in the same folder was faster: same notebook
+        except FileExistsError:  # another process has just copied the same notebook
             continue
         written.append(target / name)
     if sign:
@@ -129,16 +128,27 @@ def copy_notebooks(
     return written, [target / name for name in kept]
 
 
+def check_folder(path: Path) -> None:
+    """Raise ValueError if `path` is a file, where a folder is there or can be made.
+
+    Examples
+    --------
+    >>> check_folder(Path("not-made-yet"))
+    """
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path} is a file; expected a folder, new or old. Name another one.")
+
+
 def sign_notebooks(source: Path) -> None:
-    """Have JupyterLab trust the notebooks of `source` that are as they shipped; warn if that fails."""
+    """Make JupyterLab trust the notebooks of `source` that are as they shipped; warn if that fails."""
     try:
         trust.sign(source)
-    except OSError as error:  # they work without
+    except OSError as error:  # the notebooks work without signatures
         warnings.warn(str(error), stacklevel=2)
 
 
 def course_in(folder: Path) -> list[Path]:
-    """List the notebooks of the course that a folder has, by the names under which they ship."""
+    """List the notebooks of the course that are in a folder, by the names under which they ship."""
     source = shipped_notebooks()[0]
     names = [path.relative_to(source) for path in _notebook_files(source) if path.suffix == ".ipynb"]
     return [folder / name for name in names if (folder / name).is_file()]
@@ -152,14 +162,19 @@ def lab_command(folder: Path, *, browser: bool = True, port: int | None = None, 
     folder : Path
     browser : bool
     port : int, optional
-        This one, or none.
+        Use this port or fail; JupyterLab chooses one if None.
     extra : sequence of str
-        Goes to JupyterLab word for word.
+        Words that go to JupyterLab unchanged.
 
     Raises
     ------
     ValueError
         `extra` has another word than `FLAGS` and `OPTIONS` with their values.
+
+    Examples
+    --------
+    >>> "--ServerApp.ip=127.0.0.1" in lab_command(Path("notebooks"), port=9999)
+    True
     """
     takes_value = False
     for word in extra:
@@ -177,7 +192,7 @@ def lab_command(folder: Path, *, browser: bool = True, port: int | None = None, 
         command.append("--no-browser")
     if port is not None:
         command.append(f"--ServerApp.port={port}")
-        # JupyterLab refuses to be told one thing twice.
+        # JupyterLab refuses an option that is given twice.
         if not any(word.startswith("--ServerApp.port_retries") for word in extra):
             command.append("--ServerApp.port_retries=0")
     if is_root():
@@ -186,7 +201,7 @@ def lab_command(folder: Path, *, browser: bool = True, port: int | None = None, 
 
 
 def check_start(port: int | None) -> None:
-    """Refuse what would keep JupyterLab from starting as promised, before anything is done for it.
+    """Check that JupyterLab can start on this machine with its token, before anything is done for it.
 
     Raises
     ------
@@ -197,7 +212,7 @@ def check_start(port: int | None) -> None:
     """
     if port is not None:
         with socket.socket() as probe:
-            if os.name == "posix":  # a port that was closed a moment ago is free
+            if os.name == "posix":  # otherwise a port that was just closed counts as taken
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
@@ -213,7 +228,7 @@ def check_start(port: int | None) -> None:
         )
     for name, sections in _configurations().items():
         for section, traits in sections.items():
-            # An empty token is none; anything else is one.
+            # An empty token turns the check of tokens off.
             if "token" in traits and not str(traits["token"]).strip("'\" "):
                 raise ValueError(
                     f"{name} sets {section}.token to nothing, which would let everybody in who reaches this "
@@ -228,7 +243,7 @@ def check_start(port: int | None) -> None:
 
 
 def unwritable() -> str:
-    """Return the first of the folders that Jupyter and IPython write to, and cannot; "" if there is none."""
+    """Return the first of Jupyter's and IPython's own folders that cannot be written; "" if all can."""
     from jupyter_core.paths import jupyter_config_dir, jupyter_data_dir, jupyter_runtime_dir
 
     ipython = os.environ.get("IPYTHONDIR") or Path.home() / ".ipython"
@@ -237,14 +252,30 @@ def unwritable() -> str:
 
 
 def can_write(folder: Path) -> bool:
-    """Tell whether files can be made in `folder`, or it in what there is of the way to it."""
-    there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    """Tell whether files can be made in `folder`, which need not exist yet.
+
+    Examples
+    --------
+    >>> can_write(Path("new/folder"))
+    True
+    """
     try:
-        # Not only asked: of a read-only or a special file system root has all the rights, and no use of them.
-        with tempfile.TemporaryDirectory(dir=there, prefix=".vaewidgets-"):
+        # Tried, not only asked: root has all rights in a read-only file system too.
+        with tempfile.TemporaryDirectory(dir=nearest_existing(folder), prefix=".vaewidgets-"):
             return True
     except OSError:
         return False
+
+
+def nearest_existing(folder: Path) -> Path:
+    """Return `folder` if it exists, else the nearest of its parents that does.
+
+    Examples
+    --------
+    >>> nearest_existing(Path("new/folder")) == Path.cwd()
+    True
+    """
+    return next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
 
 
 def _configurations() -> dict[str, dict]:
@@ -261,11 +292,11 @@ def _configurations() -> dict[str, dict]:
 
 def launch(command: list[str]) -> int:
     """Run JupyterLab in the foreground until it ends; return its exit status."""
-    # Else a kernelspec "python3" that another environment left in the user's folder would win, and its
-    # Python has no vaewidgets.
+    # A kernelspec "python3" that another environment left in the user's folder would come first otherwise,
+    # and its Python has no vaewidgets.
     environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
     if os.name == "posix":
-        # In place of this process: signals, job control and exit status are JupyterLab's own.
+        # It replaces this process, so that signals, job control and the exit status are JupyterLab's own.
         sys.stdout.flush()
         sys.stderr.flush()
         os.execve(command[0], command, environment)
@@ -273,12 +304,12 @@ def launch(command: list[str]) -> int:
         while True:
             try:
                 return process.wait()
-            except KeyboardInterrupt:  # JupyterLab had it too, and asks whether to stop
+            except KeyboardInterrupt:  # JupyterLab got it too, and asks whether to stop
                 continue
 
 
 def is_root() -> bool:
-    """Whether this is a container's root, for whom JupyterLab starts only when told to."""
+    """Tell whether this is root, as in a container, for whom JupyterLab needs ``--allow-root``."""
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
@@ -291,10 +322,9 @@ def _notebook_files(source: Path) -> list[Path]:
 
 
 def _is_there(target: Path, name: Path) -> bool:
-    """Look for `name` under `target`; raise if the way to it is blocked or leads elsewhere."""
-    here = target
-    for part in name.parts[:-1]:
-        here = here / part
+    """Tell whether `name` is in `target`; raise ValueError if something on the path to it is no folder."""
+    for parent in reversed(name.parents[:-1]):
+        here = target / parent
         if here.is_symlink() or (here.exists() and not here.is_dir()):
             kind = "a link" if here.is_symlink() else "a file"
             raise ValueError(
@@ -313,12 +343,12 @@ def _same(source: Path, target: Path) -> bool:
     try:
         with safe_open(target) as file:
             return file.read(len(data) + 1) == data
-    except OSError:  # a link to nowhere, a FIFO, a file that may not be read: not ours to judge
+    except OSError:  # a link to nowhere, a FIFO, or a file that may not be read
         return False
 
 
 def _write_new(path: Path, data: bytes) -> None:
-    # "x" makes the file or fails, and follows no link: what came there in the meantime is safe.
+    # "x" makes the file or fails, and follows no link: a file that another process has made stays.
     with path.open("xb") as file:
         try:
             file.write(data)

@@ -1,8 +1,10 @@
-"""``vaewidgets wheels``: a folder for laptops without network, with all that is to be installed there."""
+"""``vaewidgets wheels``: a folder with all wheels that laptops without network need."""
 
 from __future__ import annotations
 
+import base64
 import email
+import hashlib
 import json
 import platform
 import re
@@ -10,17 +12,23 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections import defaultdict
 from collections.abc import Iterable
 from importlib import metadata, util
 from pathlib import Path
 from typing import NamedTuple
 
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import Version
+
 from vaewidgets._utils.private_apis import PIP_ELSEWHERE
 from vaewidgets._version import __version__
 
-from .notebooks import shipped_notebooks
+from .notebooks import check_folder, shipped_notebooks
 
-#: The file of commands beside the wheels; it is written anew at every run.
+#: The file of commands beside the wheels, written at every run.
 README = "README.txt"
 
 
@@ -31,9 +39,14 @@ class Platform(NamedTuple):
     ----------
     title : str
     tags : tuple of str
-        What pip calls it, newest first: wheels for an older one of its line work there too.
+        pip's names for it, newest first: wheels for the older ones work there too.
     markers : dict
-        What a requirement's "only if" (PEP 508) sees there.
+        The environment markers (PEP 508) of requirements there.
+
+    Examples
+    --------
+    >>> PLATFORMS["macos"].title
+    'macOS 14 or newer (Apple silicon)'
     """
 
     title: str
@@ -42,7 +55,7 @@ class Platform(NamedTuple):
 
 
 def _linux(machine: str) -> Platform:
-    # Every glibc up to that of torch's own wheels; pip takes each tag for itself alone.
+    # Every glibc up to that of torch's wheels, because pip does not know that a tag includes the older ones.
     tags = [f"manylinux_2_{minor}_{machine}" for minor in range(28, 4, -1)]
     tags += [f"manylinux{name}_{machine}" for name in ("2014", "2010", "1")]
     markers = dict(os_name="posix", sys_platform="linux", platform_system="Linux", platform_machine=machine)
@@ -62,7 +75,7 @@ PLATFORMS = {
     ),
 }  # fmt: skip
 
-#: Asked for often enough to be answered.
+#: Platforms that people ask for and that cannot be supported, with the reason.
 _IMPOSSIBLE = {
     "macos-intel": "PyTorch has no wheels for Macs with Intel processors since 2.3, and vaewidgets needs "
     "2.6. Give these students a server, Binder or the exported pages.",
@@ -70,7 +83,7 @@ _IMPOSSIBLE = {
 
 
 def add_arguments(parser) -> None:
-    """Give an argparse parser the options of ``vaewidgets wheels``."""
+    """Add the options of ``vaewidgets wheels`` to an argparse parser."""
     parser.add_argument("folder", metavar="DIR", help="made if it does not exist")
     parser.add_argument(
         "--platform",
@@ -91,7 +104,7 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
-    """Fill the folder, and say what came: the command itself. Returns its exit status."""
+    """Fill a folder for each platform and print what is in it; return the exit status."""
     pythons = check_pythons(args.python or ["{}.{}".format(*sys.version_info)])
     names = check_platforms(args.platform or [this_platform()])
     if util.find_spec("pip") is None:
@@ -109,15 +122,18 @@ def run(args) -> int:
 
 
 def check_pythons(pythons: Iterable[str]) -> list[str]:
-    """Return the versions in ascending order, each once; refuse what is none, or too old for this package.
+    """Sort versions of Python in ascending order, each once.
 
     Raises
     ------
     ValueError
-    """
-    from packaging.specifiers import SpecifierSet
-    from packaging.version import Version
+        One is no version, or too old for this package.
 
+    Examples
+    --------
+    >>> check_pythons(["3.13", "3.11", "3.13"])
+    ['3.11', '3.13']
+    """
     needed = SpecifierSet(metadata.metadata("vaewidgets")["Requires-Python"])
     for text in pythons:
         if not re.fullmatch(r"3\.\d{1,2}", text):
@@ -128,11 +144,17 @@ def check_pythons(pythons: Iterable[str]) -> list[str]:
 
 
 def check_platforms(names: Iterable[str]) -> list[str]:
-    """Return the names, each once; refuse one for which there is no torch.
+    """Return the names of platforms, each once.
 
     Raises
     ------
     ValueError
+        There is no torch for one of them.
+
+    Examples
+    --------
+    >>> check_platforms(["windows", "macos", "windows"])
+    ['windows', 'macos']
     """
     for name in names:
         if name in _IMPOSSIBLE:
@@ -147,21 +169,27 @@ def this_platform() -> str:
     ------
     ValueError
         It has none.
+
+    Examples
+    --------
+    >>> this_platform() in {*PLATFORMS, "macos-intel"}
+    True
     """
     system, machine = platform.system(), platform.machine()
-    for name, one in PLATFORMS.items():
-        if (one.markers["platform_system"], one.markers["platform_machine"]) == (system, machine):
-            return name
-    if (system, machine) == ("Darwin", "x86_64"):
-        return "macos-intel"
-    known = ", ".join(PLATFORMS)
-    raise ValueError(f"This machine is {system} on {machine}; name the laptops' kind, --platform {known}.")
+    names = {(p.markers["platform_system"], p.markers["platform_machine"]): n for n, p in PLATFORMS.items()}
+    names["Darwin", "x86_64"] = "macos-intel"
+    if (system, machine) not in names:
+        known = ", ".join(PLATFORMS)
+        raise ValueError(
+            f"This machine is {system} on {machine}; name the laptops' kind, --platform {known}."
+        )
+    return names[system, machine]
 
 
 def fill(
     folder: Path, own: Path, target: Platform, pythons: Iterable[str], *, torch_index_url: str | None = None
 ) -> None:
-    """Put vaewidgets, all it needs and the commands into `folder`; keep what is there.
+    """Put vaewidgets, all that it needs and the commands into `folder`; keep what is there.
 
     Parameters
     ----------
@@ -182,8 +210,7 @@ def fill(
     ValueError
         There is a wheel of this version of vaewidgets with other contents, or `folder` is a file.
     """
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file; expected a folder, new or old. Name another one.")
+    check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     own, data = folder / own.name, own.read_bytes()
     if not own.exists():
@@ -207,25 +234,30 @@ def fill(
 
 
 def download_command(folder: Path, target: Platform, python: str, what: Iterable[str]) -> list[str]:
-    """Build pip's arguments: `what` for `target` and a Python, into `folder`, wheels only."""
+    """Build the arguments with which pip downloads wheels of `what` for a platform and a Python.
+
+    Examples
+    --------
+    >>> download_command(Path("out"), PLATFORMS["windows"], "3.12", ["torch"])[-5:]
+    ['--platform', 'win_amd64', '--python-version', '3.12', 'torch']
+    """
     command = ["download", "--only-binary=:all:", "--dest", str(folder), "--find-links", str(folder)]
-    for tag in target.tags:
-        command += ["--platform", tag]
-    return [*command, "--python-version", python, *what]
+    platforms = [word for tag in target.tags for word in ("--platform", tag)]
+    return [*command, *platforms, "--python-version", python, *what]
 
 
 def own_wheel(folder: Path) -> Path:
-    """Make the wheel of vaewidgets itself in `folder`: from the checkout, or from what is installed.
+    """Make the wheel of vaewidgets in `folder`, from the checkout or from the installed files.
 
     Raises
     ------
     RuntimeError
-        It cannot be built, or what is installed has been changed since.
+        It cannot be built, or an installed file has been changed.
     """
     if not shipped_notebooks()[1]:
         return repack(metadata.distribution("vaewidgets"), folder)
     command = ["wheel", "--no-deps", "--wheel-dir", str(folder), str(Path(__file__).parents[2])]
-    if util.find_spec("hatchling"):  # the build backend is here: no need to fetch it
+    if util.find_spec("hatchling"):  # the build backend is installed and need not be downloaded
         command.append("--no-build-isolation")
     _pip(command)
     (path,) = folder.glob("vaewidgets-*.whl")
@@ -233,21 +265,18 @@ def own_wheel(folder: Path) -> Path:
 
 
 def repack(distribution: metadata.Distribution, folder: Path) -> Path:
-    """Make the wheel again from which a package was installed: the files of its RECORD, and nothing else.
+    """Make again the wheel from which a package was installed, with the files of its RECORD only.
 
     Raises
     ------
     RuntimeError
         A file is missing or differs from its hash there.
     """
-    import base64
-    import hashlib
-
     made_here = {"INSTALLER", "REQUESTED", "RECORD", "direct_url.json"}
     files, lines = {}, []
     for file in distribution.files or ():
         if ".." in file.parts or file.suffix == ".pyc" or (file.name in made_here and len(file.parts) == 2):
-            continue  # a script, or what the installation added
+            continue  # a script, or a file that the installation added
         name, there = file.as_posix(), Path(file.locate())
         data = there.read_bytes() if there.is_file() else b""
         digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
@@ -270,26 +299,20 @@ def repack(distribution: metadata.Distribution, folder: Path) -> Path:
 
 
 def missing(folder: Path, wheel: Path, environment: dict[str, str]) -> list[str]:
-    """Name what `wheel`, and all that it needs, would look for in `folder` in vain.
+    """List the requirements of `wheel`, and of all that it needs, for which there is no wheel in `folder`.
 
     Parameters
     ----------
     folder, wheel : Path
     environment : dict
-        What the "only if" of requirements sees on the laptop.
+        The environment markers of the laptop.
 
     Returns
     -------
     list of str
-        Requirements, sorted; empty if the folder is whole.
+        Requirements, sorted; empty if the folder is complete.
     """
-    from packaging.requirements import Requirement
-    from packaging.utils import canonicalize_name, parse_wheel_filename
-
-    there: dict[str, list] = {}
-    for path in folder.glob("*.whl"):
-        name, version, *_ = parse_wheel_filename(path.name)
-        there.setdefault(name, []).append((version, path))
+    there = _wheels(folder)
     lacking, seen, todo = set(), set(), [(wheel, "")]
     while todo:
         if (job := todo.pop()) in seen:
@@ -312,7 +335,7 @@ def missing(folder: Path, wheel: Path, environment: dict[str, str]) -> list[str]
 
 
 def instructions(folder: Path, target: Platform) -> str:
-    """Write the commands that a student types, for the Pythons whose torch is in `folder`."""
+    """Write the text of README.txt: the commands for students, for the Pythons whose torch is in `folder`."""
     pythons = sorted(
         {
             (int(found[1]), int(found[2]))
@@ -349,12 +372,12 @@ def _metadata(wheel: Path):
 
 
 def _pip(arguments: list[str], folder: Path | None = None, there: dict[str, str] | None = None) -> None:
-    """Run pip as if on the machine whose markers are `there`, with the versions that `folder` has."""
+    """Run pip as on a machine with the markers `there`, and with the versions that `folder` has."""
     with tempfile.TemporaryDirectory() as scratch:
         if folder is not None:
-            constraints = Path(scratch) / "constraints.txt"
-            constraints.write_text("\n".join(held(folder)))
-            arguments = [*arguments, "--constraint", str(constraints)]
+            file = Path(scratch) / "constraints.txt"
+            file.write_text("\n".join(constraints(folder)))
+            arguments = [*arguments, "--constraint", str(file)]
         command = [sys.executable, "-c", PIP_ELSEWHERE, json.dumps(there or {}), *arguments]
         status = subprocess.run(command, check=False).returncode
     if status:
@@ -363,16 +386,20 @@ def _pip(arguments: list[str], folder: Path | None = None, there: dict[str, str]
         raise RuntimeError(f"pip {arguments[0]} failed{where}; its reason stands above.{kept}")
 
 
-def held(folder: Path) -> list[str]:
-    """Return a constraint for every package of which `folder` has one version: none is fetched twice."""
-    from packaging.utils import parse_wheel_filename
-
-    versions: dict[str, set] = {}
-    for path in folder.glob("*.whl"):
-        name, version, *_ = parse_wheel_filename(path.name)
-        versions.setdefault(name, set()).add(version)
+def constraints(folder: Path) -> list[str]:
+    """List a constraint for every package of which `folder` has one version, so that pip takes that one."""
+    versions = {name: {version for version, _ in found} for name, found in _wheels(folder).items()}
     return [
         f"{name}=={version}"
         for name, (version, *others) in sorted(versions.items())
         if not others and name != "vaewidgets"
     ]
+
+
+def _wheels(folder: Path) -> dict[str, list[tuple[Version, Path]]]:
+    """Return the version and the path of each wheel in a folder, by the name of its package."""
+    found = defaultdict(list)
+    for path in folder.glob("*.whl"):
+        name, version, *_ = parse_wheel_filename(path.name)
+        found[str(name)].append((version, path))
+    return found

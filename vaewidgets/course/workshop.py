@@ -1,4 +1,4 @@
-"""A room full of students: a folder with the notebooks for each of them, and none that is touched twice."""
+"""Folders with the notebooks for the students of a workshop; none that exists is changed."""
 
 from __future__ import annotations
 
@@ -11,46 +11,44 @@ from . import notebooks
 
 #: A name longer than this makes paths that Windows cannot open.
 LONGEST_NAME = 64
-#: So many folders are made at a time; more is a slip of the finger.
+#: Most folders that are made at a time; more are taken for a typing error.
 MOST_STUDENTS = 500
 
-#: Names that Windows keeps for devices, whatever follows their first dot.
+#: Names that Windows reserves for devices, whatever follows their first dot.
 _DEVICES = {"con", "prn", "aux", "nul", "conin", "conout"} | {
     f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"
 }
 
 
 def open_folder(workshop: str | os.PathLike[str], name: str | None = None) -> tuple[Path, bool, list[Path]]:
-    """Make a student's folder with all notebooks, or go on in the one that is there.
+    """Make a student's folder with all notebooks, or open the one that is there.
 
     Parameters
     ----------
     workshop : path
-        The folder of the whole room, perhaps on a disk that many machines share. Made if it does not exist.
+        The folder of the workshop, perhaps on a disk that many machines share. Made if it does not exist.
     name : str, optional
         The student's folder. If None it is the next free one of ``student-01``, ``student-02``, ...: two
-        who start at the same moment never get the same.
+        students who start at the same moment never get the same one.
 
     Returns
     -------
     (folder, new, written) : tuple of Path, bool and list of Path
-        `new` is false where the folder was there; then `written` are the notebooks that were missing in it.
+        `new` is false if the folder was there; then `written` are the notebooks that were missing in it.
 
     Raises
     ------
     ValueError
         `name` or `workshop` cannot be used; nothing has been written then.
     OSError
-        The disk is full, or may not be written to.
+        The disk is full or cannot be written.
     """
-    if name is not None:
-        check_name(name)
-    room = _room(workshop)
-    new = True
     if name is None:
+        room, new = _room(workshop), True
         folder = next(folder for folder in map(room.joinpath, _numbered()) if _make(folder))
     else:
-        folder = room / name
+        check_name(name)
+        folder = _room(workshop) / name
         new = _make(folder)
         if folder.is_symlink() or not folder.is_dir():
             kind = "a link" if folder.is_symlink() else "a file"
@@ -68,12 +66,12 @@ def prepare(workshop: str | os.PathLike[str], students: int) -> tuple[list[Path]
     workshop : path
         As of `open_folder`.
     students : int
-        So many, from 1 to `MOST_STUDENTS`.
+        Number of folders, from 1 to `MOST_STUDENTS`.
 
     Returns
     -------
     (made, left) : lists of Path
-        New folders, and those that were there: nothing in them has been looked at.
+        New folders, and those that were there, which are left as they are.
 
     Raises
     ------
@@ -95,11 +93,21 @@ def prepare(workshop: str | os.PathLike[str], students: int) -> tuple[list[Path]
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that some system cannot make a folder of, or that leads out of the workshop.
+    """Check that every system can make a folder of this name, and that it is inside the workshop.
 
     Raises
     ------
     ValueError
+        It cannot; the message says why.
+
+    Examples
+    --------
+    >>> check_name("Ada")
+    >>> check_name("../Ada")
+    Traceback (most recent call last):
+        ...
+    ValueError: --student '../Ada' cannot name a folder: '/' may not be in it. Take letters, digits, spaces \
+and - _ . @ inside.
     """
     if not name:
         reason = "it is empty"
@@ -123,13 +131,12 @@ def _numbered():
 
 
 def _room(workshop: str | os.PathLike[str]) -> Path:
-    """Make the folder of the workshop if need be, and say what is wrong with it before a student is."""
+    """Make the folder of the workshop if it does not exist; raise an error if it cannot be used."""
     workshop = Path(workshop)
     room = workshop.resolve()
     if workshop.is_symlink() and not room.exists():
         raise ValueError(f"{workshop} is a link to {room}, which is not there. Make or mount that.")
-    if room.exists() and not room.is_dir():
-        raise ValueError(f"{workshop} is a file; expected a folder, new or old. Name another one.")
+    notebooks.check_folder(workshop)
     checkout = notebooks.shipped_notebooks()[1]
     ours = Path(notebooks.__file__).parents[2 if checkout else 1]
     if room.is_relative_to(ours):
@@ -146,7 +153,7 @@ def _room(workshop: str | os.PathLike[str]) -> Path:
 
 
 def _make(folder: Path) -> bool:
-    """Make the folder; whether it is new. Of all who ask at the same moment, one is told so."""
+    """Make the folder and tell whether it is new; of several processes at once only one gets True."""
     try:
         folder.mkdir()
     except FileExistsError:

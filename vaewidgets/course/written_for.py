@@ -1,7 +1,7 @@
-"""The version of the package that a notebook was written for, and a word where it is another one.
+"""The version of the package that a notebook was written for, and a message if it is another one.
 
-Copies are never overwritten, so a student who updates the package goes on in notebooks of the version before.
-Each carries its version in its metadata, ``{"vaewidgets": {"version": "0.1.0"}}``.
+Copies are never overwritten. So a student who updates the package continues in notebooks of an earlier
+version. Each notebook has its version in its metadata, ``{"vaewidgets": {"version": "0.1.0"}}``.
 """
 
 from __future__ import annotations
@@ -13,27 +13,52 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-#: A file larger than this, or a version longer than that, is none of ours.
+#: A larger file is no notebook of this package, and a longer text is no version of it.
 LARGEST_FILE = 100_000_000
 LONGEST_VERSION = 40
 
 
 def version_of(path: str | os.PathLike[str]) -> Version | None:
-    """Return the version that a notebook was written for; None where it does not say, or is none."""
+    """Return the version that a notebook was written for.
+
+    Returns
+    -------
+    Version or None
+        Without a local label. None if the file does not state one or is no notebook.
+
+    Examples
+    --------
+    >>> metadata = {"vaewidgets": {"version": "0.1.0"}}
+    >>> _ = Path("x.ipynb").write_text(json.dumps({"metadata": metadata, "cells": []}))
+    >>> version_of("x.ipynb")
+    <Version('0.1.0')>
+    """
     path = Path(path)
     try:
         if not path.is_file() or path.stat().st_size > LARGEST_FILE:
             return None
         text = json.loads(path.read_bytes())["metadata"]["vaewidgets"]["version"]
-        # Without a local label: a build of one's own is no other version.
+        # A build with a local label is no other version.
         return Version(Version(text).public) if len(text) <= LONGEST_VERSION else None
-    # Whoever brings a notebook along decides what stands in it.
+    # A notebook may come from anyone and hold anything.
     except (OSError, ValueError, TypeError, LookupError, RecursionError, InvalidVersion):
         return None
 
 
 def line_of(path: str | os.PathLike[str], installed: str) -> str:
-    """Say in one line that a notebook is older or newer than the package; nothing if neither."""
+    """Write a line if a notebook is older or newer than the package; "" if it is neither.
+
+    Parameters
+    ----------
+    path : path
+    installed : str
+        The version of the package.
+
+    Examples
+    --------
+    >>> line_of("no-such-notebook.ipynb", "0.1.0")
+    ''
+    """
     version, here = version_of(path), Version(Version(installed).public)
     if version is None or version == here:
         return ""
@@ -44,7 +69,7 @@ def line_of(path: str | os.PathLike[str], installed: str) -> str:
 
 
 def line_of_all(paths: Iterable[Path], installed: str) -> str:
-    """Say in one line which notebooks are older than the package; nothing if none is."""
+    """Write a line that names the notebooks that are older than the package; "" if none is."""
     versions = {path: version_of(path) for path in paths}
     old = {path.name: v for path, v in versions.items() if v is not None and v < Version(installed)}
     if not old:
@@ -57,9 +82,9 @@ def line_of_all(paths: Iterable[Path], installed: str) -> str:
 
 
 def line_of_this_notebook(installed: str) -> str:
-    """Say the same of the notebook whose kernel this process is; Jupyter tells kernels its path."""
+    """Write the line of `line_of` for the notebook whose kernel this process is, as Jupyter tells it."""
     path = os.environ.get("JPY_SESSION_NAME")
     try:
         return line_of(path, installed) if path else ""
-    except Exception:  # nothing about a notebook's file may keep its kernel from the package
+    except Exception:  # whatever is wrong with the notebook's file, the package must import
         return ""

@@ -53,11 +53,10 @@ def generate():
         Takes a model with ``latent_dim`` and ``decode``, an int and a torch.Generator from which all
         randomness comes; returns a Tensor of shape (n, C, H, W).
     """
-    counts_and_seeds = [(1000, 0), (7, 1), (7, 1), (7, 2)]
     return Function(
         trials=[
             dict(model=_Watched(), n=n, generator=torch.Generator().manual_seed(seed))
-            for n, seed in counts_and_seeds
+            for n, seed in [(1000, 0), (7, 1), (7, 1), (7, 2)]
         ],
         right=lambda model, n, generator: model.likelihood.mean(torch.cat(model.logits)),
         well="z from the prior, then the decoder: no image went in. That is what makes a VAE generative.",
@@ -157,7 +156,7 @@ def midpoint():
 
 
 class _Watched(VAE):
-    """A decoder that remembers what it was asked; three latent dimensions, so that none may assume two."""
+    """A decoder that records z and logits. It has three latent dimensions, so that nobody can assume two."""
 
     def __init__(self) -> None:
         super().__init__(3, (1, 4, 4), hidden=(8,), seed=0)

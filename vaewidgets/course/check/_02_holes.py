@@ -141,8 +141,8 @@ def _mass(radius: float) -> float:
 
 def _trial(n: int, d: int, seed: int) -> dict[str, Tensor]:
     noise = torch.Generator().manual_seed(seed)
-    # So many codes that dividing by N or by N - 1 is the same; and without correlation, so that the factor of
-    # their covariance matrix gives the same draws as their standard deviations.
+    # With so many codes it does not matter whether one divides by N or by N - 1. They are uncorrelated, so
+    # that the Cholesky factor of their covariance gives the same draws as their standard deviations.
     codes = torch.randn(20_000, d, generator=noise)
     codes = torch.linalg.qr(codes - codes.mean(0)).Q * len(codes) ** 0.5
     codes = torch.tensor([5.0, -8.0, 1.5])[:d] + torch.tensor([12.0, 3.0, 30.0])[:d] * codes

@@ -145,7 +145,7 @@ def sample():
 
 
 def _own(shape: torch.Size) -> Tensor:
-    """The first noise that a student's own torch.randn_like draws here: `_call` seeds it with 0."""
+    """Return the first noise that torch.randn_like draws in a student's function: `_call` seeds it with 0."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 

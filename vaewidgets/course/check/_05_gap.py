@@ -138,7 +138,7 @@ def _bound(log_w: Tensor, k: int) -> Tensor:
 
 
 def _log_weights(images: int, k: int, seed: int) -> dict:
-    # So small that exp gives 0 in float32, as it does for every real image; not all are equally likely.
+    # So small that exp gives 0 in float32, as for every real image. The images are not equally likely.
     noise = torch.Generator().manual_seed(seed)
     level = -120 - 100 * torch.rand(images, 1, generator=noise)
     return dict(log_w=level + 3 * torch.randn(images, k, generator=noise), k=k)

@@ -126,7 +126,6 @@ def _rates(eigenvalues: Tensor, beta: float, noise: float) -> Tensor:
 
 
 def _variances(n: int, beta: float, noise: float, seed: int) -> dict:
-    # From far under the water to far above it.
-    draws = torch.rand(n, generator=torch.Generator().manual_seed(seed))
-    spread = torch.linspace(-3, 4, n) + draws
+    # From far below the water level to far above it.
+    spread = torch.linspace(-3, 4, n) + torch.rand(n, generator=torch.Generator().manual_seed(seed))
     return dict(eigenvalues=beta * noise * 2.0**spread, beta=beta, noise=noise)

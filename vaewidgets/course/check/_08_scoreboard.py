@@ -130,7 +130,7 @@ def _apart(low_a: Tensor, high_a: Tensor, low_b: Tensor, high_b: Tensor) -> Tens
 
 
 def _outside(low_a: Tensor, high_a: Tensor, low_b: Tensor, high_b: Tensor) -> Tensor:
-    """Whether the middle of a lies outside b: too lax a test."""
+    """Tell whether the middle of a is outside b, which does not suffice."""
     middle = (low_a + high_a) / 2
     return ((middle < low_b) | (middle > high_b)).double()
 
@@ -139,7 +139,7 @@ def _intervals(count: int, seed: int) -> dict:
     noise = torch.Generator().manual_seed(seed)
     middle = torch.rand(2, count, generator=noise)
     half = 0.05 + 0.2 * torch.rand(2, count, generator=noise)
-    # Ends in 128ths, so that some pairs touch exactly, and middles and half widths can be compared as well.
+    # The ends are multiples of 1/128, so that some pairs touch exactly, and middles are exact too.
     low, high = ((middle - half) * 128).round() / 128, ((middle + half) * 128).round() / 128
     low[1, 0] = high[0, 0]
     high[1, 0] = low[1, 0] + 0.25

@@ -136,7 +136,7 @@ def _circle(a: Tensor, b: Tensor, t: float) -> Tensor:
 
 
 def _stretched(a: Tensor, b: Tensor, t: float, length: Tensor) -> Tensor:
-    """Point of the straight line, stretched to that length."""
+    """Return the point of the straight line, scaled to that length."""
     line = (1 - t) * a + t * b
     return line / line.norm() * length
 
@@ -144,7 +144,7 @@ def _stretched(a: Tensor, b: Tensor, t: float, length: Tensor) -> Tensor:
 def _ends(d: int, t: float, seed: int) -> dict:
     noise = torch.Generator().manual_seed(seed)
     a, b = 0.3 * torch.randn(2, d, generator=noise)
-    # At no right angle, and so short that the dot product, too, has an inverse cosine. Equally long: only
-    # then do all formulas of the great circle agree.
+    # Not at a right angle, and so short that the dot product itself has an inverse cosine. Of equal length,
+    # for only then do all formulas of the great circle agree.
     b = 0.6 * b + 0.4 * a
     return dict(a=a, b=b * a.norm() / b.norm(), t=t)

@@ -1,8 +1,9 @@
 """Exercises that name the misconception: ``vw.check.<name>(answer)`` returns a `Verdict`.
 
-One module per notebook, all re-exported here. To add an exercise, write a function under `exercise` in
-its notebook's module that returns a `Number` or a `Function` - the right answer and a table of
-(typical wrong answer, what to say) - and name it here. The tests go through all the tables by themselves.
+There is one module for each notebook, and all are re-exported here. To add an exercise, write a function
+with the decorator `exercise` in the module of its notebook. It returns a `Number` or a `Function`: the right
+answer, and a table of (typical wrong answer, what to say). Then name it here. The tests go through all tables
+by themselves.
 """
 
 from ._00_quickstart import compression, generate, midpoint

@@ -1,4 +1,4 @@
-"""What every check is made of: an answer goes in, a `Verdict` comes out. Nothing is printed."""
+"""What every check is made of: it takes an answer and returns a `Verdict`. Nothing is printed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-#: Students round what they answer; a function's float32 result has no such excuse.
+#: Relative. Students round the numbers that they answer; the result of a function is only rounded to float32.
 NUMBER_TOLERANCE = 0.01
 RESULT_TOLERANCE = 1e-4
 
@@ -26,14 +26,21 @@ WIDTH = 100
 
 @dataclass(frozen=True, repr=False)
 class Verdict:
-    """What a check says of an answer. True in an ``if`` or an ``assert`` only when the answer is right.
+    """The result of a check. It is true in an ``if`` or an ``assert`` only if the answer is right.
 
     Attributes
     ----------
     right : bool or None
         None means not answered yet.
     message : str
-        Why; never the solution of an answer that is not right.
+        The reason. It never tells the solution of an answer that is not right.
+
+    Examples
+    --------
+    >>> Verdict(False, "The sign is wrong.")
+    Not yet. The sign is wrong.
+    >>> bool(Verdict(None, "Complete the function."))
+    False
     """
 
     right: bool | None
@@ -50,11 +57,11 @@ class Verdict:
 
 
 class NotYet(Exception):
-    """Ends a judgement; its message goes to the student. What their function is given may raise it too."""
+    """Ends a check with a message to the student. Arguments of the student's function may raise it too."""
 
 
 class Unanswered(NotYet):
-    """There is nothing to judge yet."""
+    """There is no answer yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +71,20 @@ class Number:
     Parameters
     ----------
     right : float
-        Met within `tolerance`, relative.
+        The right answer.
     well, hint : str
-        Said of a right answer (what it teaches) and of a wrong one that no row recognises.
+        The message for a right answer (what it teaches), and for a wrong one that is not in the tables.
     wrong : sequence of (float, str)
         Typical wrong numbers, each with its misconception.
     symptoms : sequence of (predicate of the number, str)
-        The same for whole ranges of numbers.
+        The same for ranges of numbers.
     tolerance : float
+        Relative.
+
+    Examples
+    --------
+    >>> Number(right=3, well="Two and one.", hint="Count again.").judge(3.0, "name_of_the_exercise")
+    'Two and one.'
     """
 
     right: float
@@ -82,7 +95,7 @@ class Number:
     tolerance: float = NUMBER_TOLERANCE
 
     def judge(self, answer: Any, name: str) -> str:
-        """Return what to say of a right answer; raise `NotYet` on any other."""
+        """Return the message for a right answer; raise `NotYet` for any other."""
         value = _number(answer, name)
         if _near(value, self.right, self.tolerance):
             return self.well
@@ -102,7 +115,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Run:
-    """One call of the student's function: what it was given, by name, and what it returned."""
+    """One call of the student's function: its arguments by name, and its result."""
 
     given: dict[str, Any]
     result: Tensor
@@ -115,16 +128,23 @@ class Function:
     Parameters
     ----------
     trials : sequence of dict
-        Arguments by name, in the order in which they are passed. Choose shapes and values on which no
-        wrong way happens to be right.
+        Arguments by name, in the order in which they are passed. Choose shapes and values for which no
+        typical wrong function returns the right result.
     right : callable
-        What to expect of the same arguments, after the student's call.
+        Computes the right result from the same arguments; called after the student's function.
     well, hint : str
-        Said of a right answer (what it teaches) and of a wrong one that no row recognises.
+        The message for a right answer (what it teaches), and for a wrong one that is not in the tables.
     wrong : sequence of (callable, str)
         Typical wrong functions, each with its misconception.
     symptoms : sequence of (predicate of the list of Run, str)
-        Looked at first, before the results are: for what the results alone do not show.
+        Mistakes that the results alone do not show; they are looked for first.
+
+    Examples
+    --------
+    >>> trials = [dict(x=torch.tensor([1.0, 2.0]))]
+    >>> case = Function(trials=trials, right=lambda x: x**2, well="Right.", hint="x times x.")
+    >>> case.judge(lambda x: x * x, "square")
+    'Right.'
     """
 
     trials: Sequence[dict[str, Any]]
@@ -135,7 +155,7 @@ class Function:
     symptoms: Sequence[tuple[Callable[[list[Run]], bool], str]] = ()
 
     def judge(self, answer: Any, name: str) -> str:
-        """Return what to say of a right answer; raise `NotYet` on any other."""
+        """Return the message for a right answer; raise `NotYet` for any other."""
         function = _function(answer, name, list(self.trials[0]))
         runs = [Run(trial, _call(function, trial, name)) for trial in self.trials]
         for symptom, misconception in self.symptoms:
@@ -151,12 +171,12 @@ class Function:
             if not run.result.isfinite().all():
                 raise NotYet("Your function returns NaN or infinite values: look for a log or a division.")
             if tuple(run.result.shape) != shape:
-                came = _shape(tuple(run.result.shape))
-                raise NotYet(f"Your function returns {came}; here it should return {_shape(shape)}.")
+                got = _shape(tuple(run.result.shape))
+                raise NotYet(f"Your function returns {got}; here it should return {_shape(shape)}.")
         raise NotYet(self._resemblance(runs) or self.hint)
 
     def _resemblance(self, runs: list[Run]) -> str | None:
-        """Say in what a result of the right shape resembles the right one, if it does."""
+        """Return what a result of the right shape has in common with the right one; None if nothing."""
         pairs = [(run.result, _numbers(self.right(*run.given.values()))) for run in runs]
         if any(same(result, right) for result, right in pairs):
             return "Right for one input, not for another: does your code hold a size or a value as a number?"
@@ -177,7 +197,20 @@ class Function:
 def exercise(describe: Callable[[], Number | Function]) -> Callable[[Any], Verdict]:
     """Turn the description of an exercise into its check, ``check(answer) -> Verdict``.
 
-    The description is made anew for every answer: its models and generators are not shared.
+    The description is made again for every answer, so that its models and generators are not shared.
+
+    Parameters
+    ----------
+    describe : callable
+        Returns a `Number` or a `Function`. Its docstring is the question.
+
+    Examples
+    --------
+    >>> @exercise
+    ... def coins():
+    ...     return Number(right=3, well="Two and one.", hint="Count again.")
+    >>> coins(3), coins(7)
+    (Right. Two and one., Not yet. Count again.)
     """
 
     def check(answer: Any = ...) -> Verdict:
@@ -188,7 +221,7 @@ def exercise(describe: Callable[[], Number | Function]) -> Callable[[Any], Verdi
         except NotYet as reason:
             return Verdict(False, str(reason))
 
-    # functools.wraps would show the description's empty list of parameters to help().
+    # With functools.wraps help() would show the empty list of parameters of the description.
     for attribute in ("__name__", "__qualname__", "__module__", "__doc__"):
         setattr(check, attribute, getattr(describe, attribute))
     check.__dict__["case"] = describe
@@ -196,7 +229,13 @@ def exercise(describe: Callable[[], Number | Function]) -> Callable[[Any], Verdi
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two results agree in shape and, within float32's rounding, in value."""
+    """Tell whether two results agree in shape and, up to the rounding of float32, in value.
+
+    Examples
+    --------
+    >>> same(torch.tensor(0.1), 0.1), same(0.1, torch.tensor([0.1]))
+    (True, False)
+    """
     a, b = _tensor(a), _tensor(b)
     return a.shape == b.shape and torch.allclose(
         a, b, rtol=RESULT_TOLERANCE, atol=RESULT_TOLERANCE / 10, equal_nan=True
@@ -212,7 +251,7 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def _numbers(value: Any) -> Tensor:
-    """Return numbers of any kind as `_tensor` does; raise TypeError for what is no number."""
+    """Return numbers of any kind as float64 on the CPU; raise TypeError for anything else."""
     tensor = _tensor(value)
     if tensor is None:
         raise TypeError(f"expected numbers; got {type(value).__name__}.")
@@ -220,7 +259,7 @@ def _numbers(value: Any) -> Tensor:
 
 
 def _tensor(value: Any) -> Tensor | None:
-    """Return numbers of any kind as float64 on the CPU, and None for what is no number."""
+    """Return numbers of any kind as float64 on the CPU; None for anything else."""
     try:
         if isinstance(value, Tensor):
             return None if value.is_complex() else value.detach().cpu().to(torch.float64)
@@ -280,7 +319,7 @@ def _function(answer: Any, name: str, arguments: list[str]) -> Callable[..., Any
 
 def _call(function: Callable[..., Any], trial: dict[str, Any], name: str) -> Tensor:
     given = {key: value.clone() if isinstance(value, Tensor) else value for key, value in trial.items()}
-    # The rest of the notebook must not draw other numbers because an answer was checked.
+    # A check must not change the random numbers that the rest of the notebook draws.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         try:
@@ -288,7 +327,7 @@ def _call(function: Callable[..., Any], trial: dict[str, Any], name: str) -> Ten
         except NotYet:
             raise
         except Exception as error:
-            # PyTorch says NotImplementedError too, of operations on the wrong dtype; but not without a word.
+            # PyTorch raises NotImplementedError for operations on a wrong dtype too, but with a message.
             if isinstance(error, NotImplementedError) and not str(error):
                 raise Unanswered(f"Complete the function above; it still raises {_said(error)}.") from None
             raise NotYet(f"Your code stopped with {_said(error)}{_where(error)}") from None
@@ -308,14 +347,14 @@ def _call(function: Callable[..., Any], trial: dict[str, Any], name: str) -> Ten
 
 
 def _said(error: Exception) -> str:
-    """Return an exception on one line, without the memory addresses that differ from run to run."""
+    """Return an exception as one line, without memory addresses, which differ from run to run."""
     text = " ".join(re.sub(r" at 0x[0-9a-fA-F]+", "", str(error)).split())
     kind = type(error).__name__
     return f"{kind}: {textwrap.shorten(text, 120, placeholder=' ...')}" if text else kind
 
 
 def _where(error: Exception) -> str:
-    """Name the deepest line of the student's own cell: not ours above it, nor torch's below."""
+    """Name the deepest line of the student's own cell, between the frames of this module and of torch."""
     frames = list(traceback.walk_tb(error.__traceback__))[1:]
     if not frames:
         return ""
