@@ -1,7 +1,7 @@
 """Where the modules and names of version 0.1.0 are now. They go on importing until 0.3, with a warning.
 
-Loaded only when an old name is asked for: by the finder in the package's ``__init__``, and by ``__getattr__``
-of the packages that were modules in 0.1.0.
+Loaded only when an old name is asked for: by the finder in the package's ``__init__``, and by the
+``__getattr__`` that `vaewidgets._utils.old_names` makes.
 """
 
 from __future__ import annotations
@@ -254,13 +254,11 @@ def _lookup(module: ModuleType, name: str) -> tuple[str, object] | None:
 
 
 def old_name(module: str, name: str) -> object:
-    """Return what the module of 0.1.0 in this place called `name`: the ``__getattr__`` of such a module."""
+    """Return what the module of 0.1.0 in this place called `name`."""
     here = sys.modules[module]
-    if name.startswith("__"):
-        raise AttributeError(f"module {module!r} has no attribute {name!r}")
     paths = vars(here).get("__path__")
-    submodule = paths is not None and PathFinder.find_spec(f"{module}.{name}", paths) is not None
-    if not submodule and (found := _lookup(here, name)):
+    is_submodule = paths is not None and PathFinder.find_spec(f"{module}.{name}", paths) is not None
+    if not (is_submodule or name.startswith("__")) and (found := _lookup(here, name)):
         _warn(f"{module}.{name}", found[0], 3)
         setattr(here, name, found[1])  # so that one warning is all
         return found[1]

@@ -1,5 +1,7 @@
 """The command line: ``vaewidgets`` and its commands."""
 
+from vaewidgets._utils import old_names
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return its exit status: `vaewidgets.cli.app.main`, imported when it is called."""
@@ -8,8 +10,4 @@ def main(argv: list[str] | None = None) -> int:
     return main(argv)
 
 
-def __getattr__(name: str) -> object:
-    """Find what stood here when this package was a module, in 0.1.0."""
-    from vaewidgets._utils.moved import old_name
-
-    return old_name(__name__, name)
+__getattr__ = old_names(__name__)

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vaewidgets._utils import old_names
+
 
 def uniform(x: Tensor, generator: torch.Generator) -> Tensor:
     """Draw every pixel from U(0, 1): images of the shape of x."""
@@ -111,10 +113,4 @@ def make_negatives(x: Tensor, labels: Tensor, count: int, generator: torch.Gener
     return torch.cat(made)
 
 
-def __getattr__(name: str) -> object:
-    """Find what had another name in 0.1.0."""
-    if name not in ("make_rejects",):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from vaewidgets._utils.moved import old_name
-
-    return old_name(__name__, name)
+__getattr__ = old_names(__name__)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from vaewidgets._utils import old_names
 from vaewidgets.models.likelihoods import Bernoulli, ContinuousBernoulli
 from vaewidgets.models.objectives import elbo, iwae
 from vaewidgets.models.vae import in_eval_mode
@@ -217,10 +218,4 @@ def _integral(values: Tensor, step: float) -> Tensor:
     return torch.logsumexp(values.double(), 0) + 2 * math.log(step)
 
 
-def __getattr__(name: str) -> object:
-    """Find what had another name in 0.1.0."""
-    if name not in ("Rung",):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from vaewidgets._utils.moved import old_name
-
-    return old_name(__name__, name)
+__getattr__ = old_names(__name__)

@@ -17,6 +17,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from vaewidgets._utils import old_names
 from vaewidgets._utils.atomic_write import write
 from vaewidgets._utils.safe_open import safe_open, size_of
 from vaewidgets._utils.text import sanitize, truncate
@@ -433,10 +434,4 @@ def _check_atlas(
     return list(shapes)
 
 
-def __getattr__(name: str) -> object:
-    """Find what had another name in 0.1.0."""
-    if name not in ("Atlas", "misfit"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from vaewidgets._utils.moved import old_name
-
-    return old_name(__name__, name)
+__getattr__ = old_names(__name__)
