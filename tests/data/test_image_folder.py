@@ -16,7 +16,7 @@ from oracles import generator
 from PIL import Image, ImageFile
 
 import vaewidgets as vw
-from vaewidgets.data import image_folder
+from vaewidgets.data import image_file, image_folder
 
 
 def picture(h=4, w=5, channels=1, seed=0) -> Image.Image:
@@ -728,7 +728,7 @@ def test_a_tile_that_fits_is_read(tmp_path):
 
 def test_more_than_the_memory_of_all_images_is_refused_before_any_is_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(image_folder, "LARGEST", 3 * 4 * 4 * 5 - 1)
-    monkeypatch.setattr(image_folder, "_decode", None)
+    monkeypatch.setattr(image_folder, "decode", None)
     for i in range(3):
         put(tmp_path / f"{i}.png")
     refused(tmp_path, "3 images of 1 x 4 x 5 make .* GiB of float32, and .* are the limit.*size=64")
@@ -817,14 +817,14 @@ def test_a_file_or_folder_that_may_not_be_opened_is_named(tmp_path, monkeypatch)
     for i in range(3):
         put(tmp_path / "x" / f"{i}.png")
 
-    opened = image_folder.safe_open
+    opened = image_file.safe_open
 
     def forbidden(path):
         if path.name == "1.png":
             raise PermissionError(13, "Permission denied")
         return opened(path)
 
-    monkeypatch.setattr(image_folder, "safe_open", forbidden)
+    monkeypatch.setattr(image_file, "safe_open", forbidden)
     refused(tmp_path, r"1\.png' cannot be read as an image: .*Permission denied")
     with pytest.warns(UserWarning, match="Left out 1 of 3"):
         vw.load_data(tmp_path, on_error="skip")

@@ -146,7 +146,7 @@ ELSEWHERE = {
     "cli.train_options": ("cli.train", "cli.train_common", "_constants"),
     "cli.train_vae": ("cli.train_common", "training.loop"),
     "data": ("data.dataset", "data.load", "data.arrays", "data.npz", "data.image_folder", "data.white_level"),
-    "data.image_folder": ("_utils.text",),
+    "data.image_folder": ("data.folder_layout", "data.image_file", "_utils.text"),
     "evaluation": ("cli.evaluate", "_constants"),
     "models": ("models.vae", "models.likelihoods", "_utils.threads"),
     "models.objectives": ("models.vae",),
