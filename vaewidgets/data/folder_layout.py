@@ -115,7 +115,8 @@ def _find_classes(
         if deeper:
             raise ValueError(
                 f"{str(inner)!r} is the folder of a class, and holds folders: {name_some(deeper)}. Images "
-                "lie in one folder, in one folder per class, or in train and test that are laid out like that."
+                "lie in one folder, in one folder per class, or in train and test that are laid out like "
+                "that."
             )
         if not images:
             raise _no_images(inner)

@@ -1,4 +1,4 @@
-"""A `Scoreboard` as text and as what JSON can hold."""
+"""A `Scoreboard` as text and as plain JSON."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ _COLUMNS = 3
 
 
 def as_dict(board: Scoreboard) -> dict[str, Any]:
-    """Turn every record into a dict, and what is no finite number into None."""
-    plain: dict[str, Any] = _plain(board)
-    return plain
+    """Turn every record into a dict, and numbers that are not finite into None."""
+    return dict(_plain(board))
 
 
 def as_table(board: Scoreboard) -> str:
-    """Lay a scoreboard out for reading, in lines of less than 100 characters."""
+    """Format a scoreboard as text, in lines of less than 100 characters."""
     head = f"{board.draws:,} draws of each sampler; seed {board.seed}; shares in %, with 95 % intervals"
     lines = [head, "", *_samplers(board)]
     for first in range(0, len(board.models), _COLUMNS):
@@ -42,7 +41,7 @@ def as_table(board: Scoreboard) -> str:
 
 
 def _samplers(board: Scoreboard) -> list[str]:
-    """One block of samplers a model, since the name of a model may be long."""
+    """Format the samplers, one block for each model because the name of a model may be long."""
     has_features = any(row.feature_distance is not None for row in board.rows)
     has_seeds = any(len(row.seeds) > 1 for row in board.rows)
     head = ["", f"holes, tau = {TAU:g}", "holes, 5 % tau", "too far"]
@@ -90,8 +89,7 @@ def _figures(models: Sequence[Figures]) -> list[str]:
         if any(text != "-" for text in cells):
             table.append([label, *cells])
     known = dict.fromkeys(name for f in models for name, value in f.at_training.items() if _is_number(value))
-    # A seed measures nothing.
-    known.pop("seed", None)
+    known.pop("seed", None)  # no measurement
     if known:
         table.append("measured at training")
         for name in known:
@@ -116,7 +114,7 @@ def _baselines(baselines: dict[int, dict[str, Grouping]]) -> list[str]:
 
 
 def _notes(board: Scoreboard) -> Iterator[str]:
-    """Say what a reader of the table must know, each as one paragraph."""
+    """Yield the notes under the table, one paragraph each."""
     yield (
         f"A hole: the judge gives no class a probability of {TAU:g}, or of the tau that rejects 5 % of the "
         "model's own reconstructions. Too far: further from every training reconstruction than 95 % of the "
