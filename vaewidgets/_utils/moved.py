@@ -148,6 +148,7 @@ ELSEWHERE = {
     "data": ("data.dataset", "data.load", "data.arrays", "data.npz", "data.image_folder", "data.white_level"),
     "data.image_folder": ("data.folder_layout", "data.image_file", "_utils.text"),
     "evaluation": ("cli.evaluate", "_constants"),
+    "io.onnx": ("io.onnx_graph",),
     "models": ("models.vae", "models.likelihoods", "_utils.threads"),
     "models.objectives": ("models.vae",),
     "training": (
