@@ -1,10 +1,10 @@
-"""What every room may use, and what uses none of them."""
+"""Helpers that every room may use, and that use no room."""
 
 from collections.abc import Callable
 
 
 def old_names(module: str) -> Callable[[str], object]:
-    """Make the ``__getattr__`` of a module: it finds what 0.1.0 called otherwise, or had in that place.
+    """Make the ``__getattr__`` of a module, which finds what the module of 0.1.0 in its place held.
 
     The tables of old names are loaded only when somebody asks for a name that is not there.
     """

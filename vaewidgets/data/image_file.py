@@ -1,4 +1,4 @@
-"""One image file, hostile until checked: its header before its pixels, no link followed, nothing written."""
+"""Read one image file. It is not trusted: its header is checked before its pixels, no link is followed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from vaewidgets._utils.text import truncate
 
 from .white_level import Range, check_inside
 
-#: Pixels of one file. Larger ones are refused unseen: a small file can promise, or unpack to, any size.
+#: Pixels of one file. Larger files are refused by their header: a small file can unpack to any size.
 LARGEST_IMAGE = 50_000_000
 
-# Pillow knows the format by the content: without this list a .png could be an EPS, which runs a program.
+# Pillow finds the format by the content: without this list a .png could be an EPS, which runs a program.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 
 # Numbers of TIFF tags.
@@ -79,7 +79,7 @@ def decode(
 
     with _open(path) as image:
         is_png, bits = image.format == "PNG", _bits(image)
-        # Of 16-bit colours, and of grey with transparency, Pillow reads the upper half without a word.
+        # Pillow reads only the upper bytes of 16-bit colours, and of 16-bit grey with transparency.
         halved = image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in image.tile)
         image = ImageOps.exif_transpose(image)
         # Before 11, Pillow opens the 16 bits of a PNG as 32.
@@ -123,15 +123,15 @@ def decode(
 
 @contextmanager
 def _open(path: Path):
-    """Open an image without decoding it; whatever goes wrong in the block is a ValueError that names it."""
+    """Open an image without decoding it; any error in the block becomes a ValueError that names the file."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):
             raise ValueError("it is a link, which is not followed, or no plain file")
-        # Pillow maps an uncompressed TIFF that it opens by name into memory, and garbles it if it is turned.
+        # Pillow maps an uncompressed TIFF into memory if it opens it by name, and garbles it if it is turned.
         with safe_open(path) as file, Image.open(file, formats=_FORMATS) as image:
-            # A tile of a TIFF is decoded whole, however little of it lies within the image.
+            # A tile of a TIFF is decoded whole, even if little of it lies within the image.
             tags = getattr(image, "tag_v2", {})
             tile = int(tags.get(_TILE_WIDTH, 0)), int(tags.get(_TILE_HEIGHT, 0))
             for width, height in (image.size, tile):
@@ -142,7 +142,7 @@ def _open(path: Path):
             yield image
     except UnidentifiedImageError as error:
         raise ValueError(f"{str(path)!r} is no {', '.join(_FORMATS)}, or its header is damaged.") from error
-    except Exception as error:  # Pillow's parsers raise whatever they stumble over in a damaged file
+    except Exception as error:  # Pillow's parsers raise errors of every kind on a damaged file
         raise ValueError(f"{str(path)!r} cannot be read as an image: {truncate(error)}.") from error
 
 

@@ -1,11 +1,11 @@
-"""Images from a folder, hostile until checked: headers first, no link followed, nothing written."""
+"""Read a folder of images. Its content is not trusted: headers are checked first, no link is followed."""
 
 from __future__ import annotations
 
 import operator
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -28,12 +28,13 @@ class Folder(NamedTuple):
     Attributes
     ----------
     images : ndarray of shape (N, C, H, W), uint8
+        255 is white.
     labels : ndarray of shape (N,), int64, or None
         Index into `classes`.
     classes : tuple of str
         The names of the class folders; empty without labels.
     held_out : ndarray of shape (N,), bool, or None
-        Where two folders split it: what lies in the second of `splits`.
+        Whether an image lies in the second of `splits`; None where nothing is split.
     splits : tuple of str
         The names of the folders to train on and to hold out; empty where nothing is split.
     pixels : tuple of Range
@@ -106,6 +107,18 @@ def read_folder(
     UserWarning
         Images that are left out, frames after the first, a folder of a class that is called like a split, no
         pixel half as bright as white.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> for name in ("cat", "dog"):
+    ...     Path("pets", name).mkdir(parents=True)
+    ...     Image.fromarray(np.full((4, 5), 255, "uint8")).save(Path("pets", name, "1.png"))
+    >>> found = read_folder("pets")
+    >>> found.images.shape, found.classes, found.labels.tolist()
+    ((2, 1, 4, 5), ('cat', 'dog'), [0, 1])
     """
     size = _check_size(size)
     check_white(white)
@@ -122,7 +135,7 @@ def read_folder(
     _check_splits(headers, splits, left_out)
     channels = int(channels or (1 if all(header.is_grey for header in headers.values()) else 3))
     sizes = {file.path: header.size for file, header in headers.items()}
-    # Until it is decoded, EXIF may yet turn an image.
+    # EXIF may turn an image when it is decoded, which exchanges height and width.
     if size is None and len({frozenset(stored) for stored in sizes.values()}) > 1:
         raise _mixed(sizes)
     _check_total(len(headers), channels, size or next(iter(sizes.values())))
@@ -161,7 +174,7 @@ def _splits_among(classes: tuple[str, ...]) -> list[str]:
 
 
 def _masks_among(ranges: list[tuple[Path, Range]]) -> list[str]:
-    """Doubt files of zeros and ones among bytes that go further: those alone come out black."""
+    """Doubt files of zeros and ones among files with larger numbers: they come out black."""
     levels = [(path, one) for path, one in ranges if one.kind != "bits" and not one.stated]
     masks = [path for path, one in levels if one.high == 1]
     if not masks or all(2 * one.high < one.white for _, one in levels):
@@ -175,55 +188,59 @@ def _masks_among(ranges: list[tuple[Path, Range]]) -> list[str]:
 def _account(
     others: list[Path], several: list[Path], broken: list[ValueError], total: int
 ) -> tuple[list[str], list[str]]:
-    """Say what was left out and why; and which of that is likely a mistake."""
+    """Return what was left out and why, and which of that is likely a mistake."""
     hidden = [path for path in others if is_hidden(path.name)]
     seen = [path for path in others if not is_hidden(path.name)]
     companions = [path for path in seen if is_companion(path)]
     unread = [path for path in seen if not is_companion(path)]
     # "._a.png" is what macOS adds to an archive beside a.png.
     unseen = [p for p in hidden if p.suffix.lower() in SUFFIXES and not p.name.startswith("._")]
-    why, doubts = [], []
-    if broken:
-        more = f"; and {len(broken) - 3} more" if len(broken) > 3 else ""
-        why.append(f"{_count(broken)} that cannot be read")
-        doubts.append(f"Left out {len(broken)} of {total} images: " + " ".join(map(str, broken[:3])) + more)
-    if unread:
-        endings = sorted({path.suffix.lower() or "no ending" for path in unread})
-        kinds = _valid(", ".join(endings[:5]) + (", ..." if len(endings) > 5 else ""))
-        why.append(f"{_count(unread)} of a format that is not read ({kinds})")
-        doubts.append(
+    more = f"; and {len(broken) - 3} more" if len(broken) > 3 else ""
+    endings = sorted({path.suffix.lower() or "no ending" for path in unread})
+    kinds = _valid(", ".join(endings[:5]) + (", ..." if len(endings) > 5 else ""))
+    # The files of each group, the line about them in the report, and the warning.
+    groups: list[tuple[Sequence[object], str, str]] = [
+        (
+            broken,
+            f"{_count(broken)} that cannot be read",
+            f"Left out {len(broken)} of {total} images: {' '.join(map(str, broken[:3]))}{more}",
+        ),
+        (
+            unread,
+            f"{_count(unread)} of a format that is not read ({kinds})",
             f"Left out {_count(unread)} of a format that is not read ({kinds}): {name_some(unread)}. Only "
-            f"{' '.join(SUFFIXES)} are; convert them, or move them away if they are no images."
-        )
-    if several:
-        why.append(f"all frames but the first of {_count(several)}")
-        doubts.append(
+            f"{' '.join(SUFFIXES)} are; convert them, or move them away if they are no images.",
+        ),
+        (
+            several,
+            f"all frames but the first of {_count(several)}",
             f"Of {_count(several)} with several frames only the first is read: {name_some(several)}. "
-            "Save every frame as a file, or pass all of them as one array."
-        )
-    if hidden:
-        why.append(f"{len(hidden):,} hidden, or left behind by a system")
-    if unseen:
-        doubts.append(
+            "Save every frame as a file, or pass all of them as one array.",
+        ),
+        (hidden, f"{len(hidden):,} hidden, or left behind by a system", ""),
+        (
+            unseen,
+            "",
             f"Left out {_count(unseen)} that would be read if the name did not begin with a dot: "
-            f"{name_some(unseen)}. Rename them, or move them away."
-        )
-    if companions:
-        why.append(f"{_count(companions)} of text or data")
-    return why, doubts
+            f"{name_some(unseen)}. Rename them, or move them away.",
+        ),
+        (companions, f"{_count(companions)} of text or data", ""),
+    ]
+    why = [line for files, line, _ in groups if files and line]
+    return why, [warning for files, _, warning in groups if files and warning]
 
 
 def _valid(name: str) -> str:
-    """Return a name that can be printed: what is no valid Unicode would break the page that shows it."""
+    """Return a name with ? for what is no valid Unicode, which would break a page that shows it."""
     return name.encode("utf-8", "replace").decode()
 
 
-def _count(things: list) -> str:
+def _count(things: Sequence[object]) -> str:
     return f"{len(things):,} file{'' if len(things) == 1 else 's'}"
 
 
 def _merge(ranges: Iterable[tuple[str, Range]]) -> tuple[Range, ...]:
-    """Make one range of all that are of the same split and kind."""
+    """Merge the ranges of the same split and kind."""
     merged: dict[tuple, Range] = {}
     for split, one in ranges:
         key = split, one.kind, one.white
@@ -235,7 +252,7 @@ def _merge(ranges: Iterable[tuple[str, Range]]) -> tuple[Range, ...]:
 def _each(
     files: Iterable[File], read: Callable[[Path], _T], on_error: str, left_out: list[ValueError]
 ) -> Iterator[tuple[File, _T]]:
-    """Yield each file with what `read` makes of its path; errors are raised, or collected in `left_out`."""
+    """Yield each file with the result of `read`; raise its errors, or collect them in `left_out`."""
     for file in files:
         try:
             result = read(file.path)

@@ -190,38 +190,31 @@ def load(path: str | os.PathLike[str]) -> Model:
     """
     path = Path(path)
     with safe_open(path) as file:
-        return _load(path, file)
-
-
-def _load(path: Path, file: BinaryIO) -> Model:
-    tensors, header, text = read_header(path, file)
-    if not isinstance(header, dict) or type(header.get("format")) is not int or header["format"] < 1:
-        raise ValueError(
-            f"{path} is a safetensors file but no vaewidgets checkpoint: it has no header of ours."
-        )
-    if header["format"] > FORMAT:
-        raise ValueError(
-            f"{path} has checkpoint format {truncate(header['format'])}; this vaewidgets reads up to "
-            f"{FORMAT}: update it."
-        )
-    model = empty_model(path, header, len(tensors))
-    expected = {_WEIGHTS + name: list(t.shape) for name, t in model.state_dict().items()}
-    of_atlases = tuple(_ATLASES.values())
-    found = {name: t["shape"] for name, t in tensors.items() if not name.startswith(of_atlases)}
-    if found != expected:
-        raise shape_mismatch_error(path, "description", found, expected)
-    parts = _check_atlases(path, tensors, model)
-    read = read_tensors(path, file, tensors, text)
+        tensors, header, text = read_header(path, file)
+        if not isinstance(header, dict) or type(header.get("format")) is not int or header["format"] < 1:
+            raise ValueError(
+                f"{path} is a safetensors file but no vaewidgets checkpoint: it has no header of ours."
+            )
+        if header["format"] > FORMAT:
+            raise ValueError(
+                f"{path} has checkpoint format {truncate(header['format'])}; this vaewidgets reads up to "
+                f"{FORMAT}: update it."
+            )
+        model = empty_model(path, header, len(tensors))
+        expected = {_WEIGHTS + name: list(t.shape) for name, t in model.state_dict().items()}
+        of_atlases = tuple(_ATLASES.values())
+        found = {name: t["shape"] for name, t in tensors.items() if not name.startswith(of_atlases)}
+        if found != expected:
+            raise shape_mismatch_error(path, "description", found, expected)
+        parts = _check_atlases(path, tensors, model)
+        read = read_tensors(path, file, tensors, text)
     _set_weights(model, {name.removeprefix(_WEIGHTS): read[name].to(torch.float32) for name in expected})
-    read_atlases = {
-        attribute: {
+    model.info = header["info"]
+    for attribute, prefix in _ATLASES.items():
+        atlas = {
             name: read[prefix + name].to(torch.int64 if name == "labels" else torch.float32)
             for name in parts[attribute]
         }
-        for attribute, prefix in _ATLASES.items()
-    }
-    model.info = header["info"]
-    for attribute, atlas in read_atlases.items():
         if atlas:
             setattr(model, attribute, EncodedDataset(atlas["mu"], atlas.get("logvar"), atlas.get("labels")))
     return model
