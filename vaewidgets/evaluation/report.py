@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from .holes import TAU, PathHoles, Rate
 
 if TYPE_CHECKING:
     from .metrics import Mean
-    from .model_report import Figures, Row
+    from .model_report import Figures
     from .probes import Grouping
     from .scoreboard import Scoreboard
 
@@ -47,18 +48,16 @@ def _samplers(board: Scoreboard) -> list[str]:
     head = ["", f"holes, tau = {TAU:g}", "holes, 5 % tau", "too far"]
     head += ["over seeds"] * has_seeds + ["features"] * has_features
     table: list[list[str] | str] = [head]
-    groups: dict[str | None, list[Row]] = {}
-    for row in board.rows:
-        groups.setdefault(row.model, []).append(row)
-    for model, rows in groups.items():
+    for model, group in itertools.groupby(board.rows, lambda row: row.model):
+        rows = list(group)
         if model is not None:
             table.append(f"{model} (5 % tau {rows[0].tau:.3f})")
         for row in rows:
             cells = [f"{'  ' * (model is not None)}{row.sampler}"]
             cells += [_rate(row.holes), _rate(row.holes_at_tau), _rate(row.distance)]
             if has_seeds:
-                spread = f"{100 * min(row.seeds):.1f}-{100 * max(row.seeds):.1f}" if row.seeds else "-"
-                cells.append(spread if len(row.seeds) > 1 else "-")
+                several = len(row.seeds) > 1
+                cells.append(f"{100 * min(row.seeds):.1f}-{100 * max(row.seeds):.1f}" if several else "-")
             if has_features:
                 cells.append("-" if row.feature_distance is None else f"{row.feature_distance:.1f}")
             table.append(cells)
@@ -66,9 +65,11 @@ def _samplers(board: Scoreboard) -> list[str]:
 
 
 def _figures(models: Sequence[Figures]) -> list[str]:
-    table: list[list[str] | str] = [["", *(_short(f.model) for f in models)]]
-    table.append(["kind, latent dimension", *(f"{f.kind}, {f.latent_dim}" for f in models)])
-    table.append(["codes' deviation", *(_range(f.code_spread) for f in models)])
+    table: list[list[str] | str] = [
+        ["", *(_short(f.model) for f in models)],
+        ["kind, latent dimension", *(f"{f.kind}, {f.latent_dim}" for f in models)],
+        ["codes' deviation", *(_range(f.code_spread) for f in models)],
+    ]
     lines: Iterable[tuple[str, Callable[[Figures], object]]] = (
         ("k-NN agreement", lambda f: f.grouping and f"{f.grouping.neighbours:.1%}"),
         ("linear probe", lambda f: f.grouping and _rate(f.grouping.probe)),
@@ -88,12 +89,12 @@ def _figures(models: Sequence[Figures]) -> list[str]:
         cells = [str(cell(figures) or "-") for figures in models]
         if any(text != "-" for text in cells):
             table.append([label, *cells])
-    known = dict.fromkeys(name for f in models for name, value in f.at_training.items() if _is_number(value))
-    known.pop("seed", None)  # no measurement
-    if known:
+    # The seed is a number, but no measurement.
+    numbers = [n for f in models for n, value in f.at_training.items() if _is_number(value) and n != "seed"]
+    if numbers:
         table.append("measured at training")
-        for name in known:
-            table.append([f"  {name}"[:22], *(_stated(f.at_training.get(name)) for f in models)])
+    for name in dict.fromkeys(numbers):
+        table.append([f"  {name}"[:22], *(_stated(f.at_training.get(name)) for f in models)])
     return _aligned(table)
 
 
