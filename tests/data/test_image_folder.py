@@ -409,16 +409,18 @@ def test_masks_of_zeros_and_ones_among_others_are_doubted(tmp_path):
     vw.load_data(tmp_path)
 
 
+def tiff(content: bytes, place: int, length: int, tags: dict[int, int]) -> bytes:
+    """A TIFF with these tags; `place` and `length` are the tags that say where its only strip or tile is."""
+    entries = {**tags, place: 10 + 12 * (len(tags) + 2) + 4, length: len(content)}
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(entries.items()))
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + table + bytes(4) + content
+
+
 def tiff_of_12_bits(levels: list[int]) -> bytes:
     """One row of an even number of pixels, two in three bytes."""
     pairs = zip(levels[::2], levels[1::2], strict=True)
     content = b"".join(bytes([a >> 4, (a & 15) << 4 | b >> 8, b & 255]) for a, b in pairs)
-    tags = [(256, len(levels)), (257, 1), (258, 12), (259, 1), (262, 1), (277, 1), (278, 1)]
-    after = 10 + 12 * (len(tags) + 2) + 4
-    tags[5:5] = [(273, after)]
-    tags.append((279, len(content)))
-    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
-    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + table + bytes(4) + content
+    return tiff(content, 273, 279, {256: len(levels), 257: 1, 258: 12, 259: 1, 262: 1, 277: 1, 278: 1})
 
 
 def test_a_tiff_that_says_it_has_12_bits_has_12(tmp_path):
@@ -642,12 +644,8 @@ def test_of_16_bit_colours_the_report_says_that_half_is_read(tmp_path, kind, cha
 
 def tiff_with_a_tile_of(width: int, height: int) -> bytes:
     """16 x 16 pixels, deflated, in one tile that may be much larger."""
-    content = zlib.compress(b"\x80" * 256)
-    tags = [(256, 16), (257, 16), (258, 8), (259, 8), (262, 1), (277, 1), (322, width), (323, height)]
-    after = 10 + 12 * (len(tags) + 2) + 4
-    tags += [(324, after), (325, len(content))]
-    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
-    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + table + bytes(4) + content
+    tags = {256: 16, 257: 16, 258: 8, 259: 8, 262: 1, 277: 1, 322: width, 323: height}
+    return tiff(zlib.compress(b"\x80" * 256), 324, 325, tags)
 
 
 BOMBS = {

@@ -229,10 +229,9 @@ def test_datasets_compare_by_identity(digits):
 
 
 def leave_half_a_file(root, train=True, download=False):
-    raw = os.path.join(root, "MNIST", "raw")
-    os.makedirs(raw)
-    with open(os.path.join(raw, "train-images-idx3-ubyte.gz"), "wb") as file:
-        file.write(b"half")
+    raw = Path(root, "MNIST", "raw")
+    raw.mkdir(parents=True)
+    (raw / "train-images-idx3-ubyte.gz").write_bytes(b"half")
     raise OSError("connection reset")
 
 

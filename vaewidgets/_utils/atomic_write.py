@@ -44,7 +44,7 @@ def check_free(path: str | os.PathLike[str], overwrite: bool) -> None:
     """
     place = destination(path)
     if place.exists() and not overwrite:
-        raise _exists(path)
+        raise _exists_error(path)
     if not os.access(place.parent, os.W_OK | os.X_OK):
         raise PermissionError(f"{path}: the folder {place.parent} cannot be written. Name another one.")
 
@@ -113,7 +113,7 @@ def write(files: Mapping[Path, bytes], overwrite: bool = True) -> None:
     try:
         for path, data in files.items():
             place = destination(path)
-            _clear(place)
+            _remove_abandoned(place)
             handle, scratch = _open_scratch(place)
             scratches[path] = place, scratch
             if fcntl:
@@ -124,12 +124,12 @@ def write(files: Mapping[Path, bytes], overwrite: bool = True) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             # mkstemp makes a file that only its owner may read.
-            os.chmod(scratch, _mode(place))
+            os.chmod(scratch, _permissions(place))
         for path, (place, scratch) in scratches.items():
             if overwrite:
                 os.replace(scratch, place)
             else:
-                _put_new(path, place, scratch)
+                _rename_new(path, place, scratch)
                 made.append(place)
     except BaseException:
         for place in made:
@@ -204,30 +204,30 @@ def claim(path: str | os.PathLike[str]):
         os.close(handle)
 
 
-def _exists(path) -> FileExistsError:
+def _exists_error(path) -> FileExistsError:
     return FileExistsError(
         f"{path} exists already. Name another file, or replace it with overwrite=True "
         "(--overwrite on the command line)."
     )
 
 
-def _put_new(path: Path, place: Path, scratch: str) -> None:
+def _rename_new(path: Path, place: Path, scratch: str) -> None:
     """Rename a temporary file unless a file of the new name exists; one system call does both."""
     try:
         os.link(scratch, place)
     except FileExistsError:
-        raise _exists(path) from None
+        raise _exists_error(path) from None
     except OSError:  # some drives have no hard links: an empty file reserves the name
         try:
             os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         except FileExistsError:
-            raise _exists(path) from None
+            raise _exists_error(path) from None
         os.replace(scratch, place)
     else:
         os.unlink(scratch)
 
 
-def _mode(place: Path) -> int:
+def _permissions(place: Path) -> int:
     """Return the permissions of the existing file, or those of a new one."""
     try:
         return stat.S_IMODE(place.stat().st_mode) & 0o777
@@ -250,7 +250,7 @@ def _open_scratch(path: Path) -> tuple[int, str]:
         os.close(handle)
 
 
-def _clear(path: Path) -> None:
+def _remove_abandoned(path: Path) -> None:
     """Remove the temporary files of `path` that killed processes have left."""
     # mkstemp inserts eight characters.
     for left in path.parent.glob(f".{glob.escape(path.name)}.????????.part"):

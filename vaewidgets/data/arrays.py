@@ -96,7 +96,7 @@ def as_labels(labels) -> tuple[Tensor, tuple[str, ...]]:
     >>> indices.tolist(), classes
     ([1, 0, 1], ('cat', 'dog'))
     """
-    _refuse_masked(labels, "labels")
+    _check_unmasked(labels, "labels")
     array = np.asarray(labels.detach().cpu() if isinstance(labels, Tensor) else labels)
     if isinstance(labels, (list, tuple)) and array.dtype.kind in "US":
         # numpy writes a number, or the NaN of a gap, that stands among names as one more name.
@@ -120,7 +120,7 @@ def as_labels(labels) -> tuple[Tensor, tuple[str, ...]]:
         detail = f"{array.dtype}{f' from {array.min()} up' if array.dtype.kind == 'i' else ''}"
         if array.dtype.kind == "f" and np.isnan(array).any():
             detail += f", in which label {int(np.isnan(array).argmax())} is missing (nan)"
-        raise _no_labels(detail)
+        raise _label_error(detail)
     largest = int(array.max()) if array.size else -1
     if largest >= MOST_CLASSES:
         raise ValueError(f"labels must be class indices below {MOST_CLASSES:,}; got {largest}.")
@@ -165,7 +165,7 @@ def _from_objects(array: np.ndarray) -> np.ndarray:
     for i, value in enumerate(values):
         if not isinstance(value, kind):
             said = "is missing" if _is_missing(value) else f"is no {'name' if kind is str else 'integer'}"
-            raise _no_labels(f"{array.dtype}, in which label {i} {said} ({truncate(repr(value))})")
+            raise _label_error(f"{array.dtype}, in which label {i} {said} ({truncate(repr(value))})")
     try:
         return np.array(values, np.str_ if kind is str else np.int64).reshape(array.shape)
     except OverflowError as error:
@@ -181,11 +181,11 @@ def _is_missing(value) -> bool:
     )
 
 
-def _no_labels(got: str) -> ValueError:
+def _label_error(got: str) -> ValueError:
     return ValueError(f"labels must be integers from 0 up, one per image, or names; got {got}.")
 
 
-def _refuse_masked(array, what: str) -> None:
+def _check_unmasked(array, what: str) -> None:
     # A plain array would show the values under the mask.
     if np.ma.is_masked(array):
         raise ValueError(
@@ -195,7 +195,7 @@ def _refuse_masked(array, what: str) -> None:
 
 
 def _as_tensor(source) -> Tensor:
-    _refuse_masked(source, "images")
+    _check_unmasked(source, "images")
     try:
         if isinstance(source, Tensor):
             return source.detach().cpu()

@@ -108,7 +108,7 @@ def _find_classes(
             "all images into it, or each into the folder of its class."
         )
     if not images and not folders:
-        raise _no_images(folder)
+        raise _no_images_error(folder)
     files = [File(path, 0, False) for path in images]
     for label, inner in enumerate(folders):
         images, deeper = _list(inner, others)
@@ -119,7 +119,7 @@ def _find_classes(
                 "that."
             )
         if not images:
-            raise _no_images(inner)
+            raise _no_images_error(inner)
         files += [File(path, label, False) for path in images]
     return files, tuple(inner.name for inner in folders)
 
@@ -170,7 +170,7 @@ def name_some(paths: list[Path]) -> str:
     return ", ".join(repr(path.name) for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
 
 
-def _no_images(folder: Path) -> ValueError:
+def _no_images_error(folder: Path) -> ValueError:
     return ValueError(
         f"{str(folder)!r} holds no images: files ending in {' '.join(SUFFIXES)} are looked for, in upper or "
         "lower case and not hidden."

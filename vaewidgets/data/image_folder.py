@@ -131,26 +131,26 @@ def read_folder(
     classes, splits = tuple(map(_valid, classes)), tuple(map(_valid, splits))
     left_out: list[ValueError] = []
 
-    headers = dict(_each(everything, read_header, on_error, left_out))
+    headers = dict(_read_each(everything, read_header, on_error, left_out))
     _check_splits(headers, splits, left_out)
     channels = int(channels or (1 if all(header.is_grey for header in headers.values()) else 3))
     sizes = {file.path: header.size for file, header in headers.items()}
     # EXIF may turn an image when it is decoded, which exchanges height and width.
     if size is None and len({frozenset(stored) for stored in sizes.values()}) > 1:
-        raise _mixed(sizes)
+        raise _mixed_sizes_error(sizes)
     _check_total(len(headers), channels, size or next(iter(sizes.values())))
 
-    decoded = dict(_each(headers, lambda path: decode(path, size, channels, white), on_error, left_out))
+    decoded = dict(_read_each(headers, lambda path: decode(path, size, channels, white), on_error, left_out))
     _check_splits(decoded, splits, left_out)
     sizes = {file.path: image.shape[1:] for file, (image, _) in decoded.items()}
     if len(set(sizes.values())) > 1:
-        raise _mixed(sizes)
+        raise _mixed_sizes_error(sizes)
     found = _merge((splits[file.held_out] if splits else "", range_) for file, (_, range_) in decoded.items())
     several = [file.path for file in decoded if headers[file].has_frames]
-    why, doubts = _account(others, several, left_out, len(everything))
+    why, doubts = _describe_left_out(others, several, left_out, len(everything))
     doubts += [range_.doubt for range_ in found if range_.doubt]
-    doubts += _masks_among([(file.path, range_) for file, (_, range_) in decoded.items()])
-    doubts += _splits_among(classes)
+    doubts += _doubt_masks([(file.path, range_) for file, (_, range_) in decoded.items()])
+    doubts += _doubt_classes(classes)
     for doubt in doubts:
         warnings.warn(doubt, stacklevel=3)  # whoever called load_data
     return Folder(
@@ -165,7 +165,7 @@ def read_folder(
     )
 
 
-def _splits_among(classes: tuple[str, ...]) -> list[str]:
+def _doubt_classes(classes: tuple[str, ...]) -> list[str]:
     names = [name for name in classes if split_of(name)]
     return names and [
         f"{', '.join(map(repr, names))} was taken for a class, though parts of a split are called so. If it "
@@ -173,7 +173,7 @@ def _splits_among(classes: tuple[str, ...]) -> list[str]:
     ]
 
 
-def _masks_among(ranges: list[tuple[Path, Range]]) -> list[str]:
+def _doubt_masks(ranges: list[tuple[Path, Range]]) -> list[str]:
     """Doubt files of zeros and ones among files with larger numbers: they come out black."""
     levels = [(path, one) for path, one in ranges if one.kind != "bits" and not one.stated]
     masks = [path for path, one in levels if one.high == 1]
@@ -185,7 +185,7 @@ def _masks_among(ranges: list[tuple[Path, Range]]) -> list[str]:
     ]
 
 
-def _account(
+def _describe_left_out(
     others: list[Path], several: list[Path], broken: list[ValueError], total: int
 ) -> tuple[list[str], list[str]]:
     """Return what was left out and why, and which of that is likely a mistake."""
@@ -249,7 +249,7 @@ def _merge(ranges: Iterable[tuple[str, Range]]) -> tuple[Range, ...]:
     return tuple(merged.values())
 
 
-def _each(
+def _read_each(
     files: Iterable[File], read: Callable[[Path], _T], on_error: str, left_out: list[ValueError]
 ) -> Iterator[tuple[File, _T]]:
     """Yield each file with the result of `read`; raise its errors, or collect them in `left_out`."""
@@ -292,7 +292,7 @@ def _check_splits(files, splits: tuple[str, ...], left_out: list[ValueError]) ->
         raise ValueError(f"no image in {where} can be read. The first: {left_out[0]}")
 
 
-def _mixed(sizes: dict[Path, tuple[int, int]]) -> ValueError:
+def _mixed_sizes_error(sizes: dict[Path, tuple[int, int]]) -> ValueError:
     first = next(iter(sizes))
     other = next(path for path in sizes if sizes[path] != sizes[first])
     (h1, w1), (h2, w2) = sizes[first], sizes[other]

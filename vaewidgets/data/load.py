@@ -139,14 +139,14 @@ def load_data(
     # A folder that is called "digits" can be named as a Path, or as "./digits".
     if is_path and not is_named and os.path.isdir(given):
         found = read_folder(given, size, channels, on_error, white)
-        with _naming(given):
+        with _errors_name(given):
             return _folder(given, found, test_fraction, seed)
     if size is not None or channels is not None or on_error != "refuse":
         what = repr(os.fspath(given)) if is_path else f"a {type(given).__name__}"
         raise ValueError(f"size, channels and on_error go with a folder of images; {what} is none.")
     if isinstance(given, os.PathLike) or (is_path and given.endswith(".npz")):
         images, labels, others = read_npz(given)
-        with _naming(given):
+        with _errors_name(given):
             data = _arrays(images, labels, test_fraction, seed, sanitize(Path(given).stem), white, others)
     elif is_named:
         return _digits() if given == "digits" else _torchvision(given, root, download)
@@ -188,8 +188,7 @@ def _digits() -> Dataset:
 
     digits = load_digits()
     images, found = to_pixels(torch.from_numpy(digits.images).unsqueeze(1), white=16)
-    labels = torch.from_numpy(digits.target).long()
-    whole = Images(images, labels, tuple("0123456789"))
+    whole = Images(images, torch.from_numpy(digits.target).long(), tuple("0123456789"))
     split = "the last 360 of the file are held out"
     report = Report(len(whole), (), (found,), split, whole.classes)
     return Dataset(whole.take(slice(-360)), whole.take(slice(-360, None)), whole.classes, "digits", report)
@@ -210,7 +209,7 @@ def _torchvision(name: str, root, download: bool) -> Dataset:
     high = max(split.images.max().item() for split in (train, test))
     found = Range("bytes", 255, 255 * low, 255 * high, stated=True)
     report = Report(
-        len(train) + len(test), (), (found,), _counted("as published", train, test), train.classes
+        len(train) + len(test), (), (found,), _describe_split("as published", train, test), train.classes
     )
     return Dataset(train, test, train.classes, name, report)
 
@@ -283,7 +282,7 @@ def _download(cls, name: str, folder: Path) -> None:
 
 
 @contextmanager
-def _naming(path):
+def _errors_name(path):
     """Add the path of a file or folder to an error about its content."""
     try:
         yield
@@ -308,7 +307,7 @@ def _folder(folder, found: Folder, test_fraction: float, seed: int) -> Dataset:
         )
         for part in parts
     )
-    split = _counted(split, train, test)
+    split = _describe_split(split, train, test)
     report = Report(len(found.images), found.left_out, found.pixels, split, found.classes, found.doubts)
     return Dataset(train, test, found.classes, sanitize(os.path.basename(os.path.abspath(folder))), report)
 
@@ -339,11 +338,11 @@ def _arrays(
             f"Left out {names}: of an .npz one array of images is read (images, x or arr_0) and one of "
             "labels (labels, y or arr_1).",
         )
-    split = _counted(f"at random, seed {seed}", train, test)
+    split = _describe_split(f"at random, seed {seed}", train, test)
     return Dataset(train, test, classes, name, Report(len(whole), left_out, (found,), split, classes, doubts))
 
 
-def _counted(origin: str, train: Images, test: Images) -> str:
+def _describe_split(origin: str, train: Images, test: Images) -> str:
     return f"{origin}: {len(train):,} to train on, {len(test):,} held out"
 
 

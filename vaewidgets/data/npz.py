@@ -64,7 +64,7 @@ def read_npz(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray | Non
     path = Path(os.path.expanduser(path))
     with safe_open(path) as file:
         try:
-            return _read(_Sparing(file), max(_MODEST, _RATIO * size_of(file)))
+            return _read(_LimitedReader(file), max(_MODEST, _RATIO * size_of(file)))
         except MemoryError as error:
             raise OSError(f"{path} does not fit into memory: it has {size_of(file):,} bytes.") from error
         # What zipfile and numpy raise on a damaged archive.
@@ -76,7 +76,7 @@ def read_npz(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray | Non
             raise ValueError(f"{path} is damaged: {truncate(error)}.") from error
 
 
-class _Sparing(io.RawIOBase):
+class _LimitedReader(io.RawIOBase):
     """A file that refuses to read more than one piece at once, as zipfile would read a large directory.
 
     zipfile keeps hundreds of bytes for each member: many small ones would take more memory than the file.
@@ -119,7 +119,7 @@ class _Header(NamedTuple):
         return self.values * self.dtype.itemsize
 
 
-def _read(file: _Sparing, allowed: int) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+def _read(file: _LimitedReader, allowed: int) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     with zipfile.ZipFile(file) as archive:
         names = {name.removesuffix(".npy"): name for name in archive.namelist()}
         images, labels = (

@@ -97,9 +97,9 @@ def elbo_surgery(mu: Tensor, logvar: Tensor, *, samples: int = 2, seed: int = 0)
     prior = -0.5 * (z**2).sum(-1)
     average = _log_average_density(z.flatten(0, 1), mu, logvar).view(samples, -1)
     return Surgery(
-        _stratified(own - average),
-        _stratified(average - prior),
-        _stratified(own - prior),
+        _stratified_mean(own - average),
+        _stratified_mean(average - prior),
+        _stratified_mean(own - prior),
         kl(mu, logvar).sum(1).mean().item(),
         math.log(len(mu)),
     )
@@ -170,7 +170,7 @@ def _log_average_density(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
     return torch.cat(parts) - math.log(len(mu))
 
 
-def _stratified(values: Tensor) -> Mean:
+def _stratified_mean(values: Tensor) -> Mean:
     """Mean of values of shape (samples, N), each image equally often; error from the spread within images."""
     samples, n = values.shape
     return Mean(values.mean().item(), math.sqrt(values.var(0).mean().item() / (samples * n)))

@@ -316,9 +316,8 @@ def reconstruction_error(model: VAE | Autoencoder, images: Tensor, *, batch_size
     >>> vw.metrics.reconstruction_error(vw.pretrained("digits-ae-2d"), torch.zeros(5, 1, 8, 8)).shape
     torch.Size([5])
     """
-    device = next(model.parameters()).device
-    parts = [((model(x) - x) ** 2).flatten(1).mean(1) for x in images.to(device).split(batch_size)]
-    return torch.cat(parts)
+    batches = _batches(model, images, None, batch_size)
+    return torch.cat([((model(x) - x) ** 2).flatten(1).mean(1) for _, x in batches])
 
 
 @in_eval_mode

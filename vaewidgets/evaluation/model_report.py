@@ -226,8 +226,9 @@ class ModelReport:
     def row(self, sampler: Sampler, real: Tensor | None) -> Row:
         """Measure a sampler; `real` holds the judge's features of real images, or is None."""
         decoded = decode_all(self.model, self.draw(sampler))
-        distance = nearest_distance(decoded, self._references)
-        return self._judge(sampler.name, sampler.how, decoded, distance, real)
+        return self._judge(
+            sampler.name, sampler.how, decoded, nearest_distance(decoded, self._references), real
+        )
 
     def reconstruction_row(self, real: Tensor | None) -> Row:
         """Measure the reconstructions of the held-out images as `row` measures draws."""

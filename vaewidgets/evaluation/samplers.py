@@ -116,8 +116,7 @@ def matched_gaussian(codes: Tensor) -> Sampler:
         z: Tensor = mean + epsilon @ root
         return z.float()
 
-    how = f"mean and covariance of {len(codes):,} codes"
-    return Sampler("matched Gaussian", codes.shape[1], how, sample)
+    return Sampler("matched Gaussian", codes.shape[1], f"mean and covariance of {len(codes):,} codes", sample)
 
 
 def mixture(codes: Tensor, components: int | None = None, *, seed: int = 0) -> Sampler:
@@ -154,7 +153,7 @@ def mixture(codes: Tensor, components: int | None = None, *, seed: int = 0) -> S
     mean, scale = codes.mean(0), codes.std(0)
     scale[scale == 0] = 1.0
     standard = ((codes - mean) / scale).numpy()
-    fitted = _likeliest(standard, seed) if components is None else _fit(standard, components, seed)
+    fitted = _select_components(standard, seed) if components is None else _fit(standard, components, seed)
     weights, means = torch.from_numpy(fitted.weights_), torch.from_numpy(fitted.means_)
     roots = torch.linalg.cholesky(torch.from_numpy(fitted.covariances_))
 
@@ -365,7 +364,7 @@ def _fit(codes: NDArray[np.float64], components: int, seed: int) -> Any:
     return GaussianMixture(components, random_state=seed).fit(codes)
 
 
-def _likeliest(codes: NDArray[np.float64], seed: int) -> Any:
+def _select_components(codes: NDArray[np.float64], seed: int) -> Any:
     """Fit each allowed number of components to nine tenths; return the fit that scores best on the rest."""
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed)).numpy()
     held_out, rest = codes[order[: len(codes) // 10]], codes[order[len(codes) // 10 :]]

@@ -153,14 +153,15 @@ def measure(
         ("shuffled pixels", negatives.shuffled, "of images" if images is not None else "of reconstructions"),
     ):
         rows.append(Row(source, None, how, hole_rate(confidence_of(judge, make(pixels, generator)))))
-    to_beat = {}
+    groupings = {}
     if labels is not None:
         begin("pixels and their projections")
         dimensions = sorted({f.latent_dim for f in figures})
-        to_beat = {d: baselines(pixels, labels[:draws], d, seed=seed) for d in dimensions}
+        groupings = {d: baselines(pixels, labels[:draws], d, seed=seed) for d in dimensions}
     begin("done")
-    n = None if images is None else len(pixels)
-    return Scoreboard(tuple(rows), tuple(figures), to_beat, n, draws, seed)
+    return Scoreboard(
+        tuple(rows), tuple(figures), groupings, None if images is None else len(pixels), draws, seed
+    )
 
 
 def name_models(
@@ -177,8 +178,7 @@ def name_models(
     ['VAE 2-d', 'VAE 2-d (2)', 'Autoencoder 3-d']
     """
     named = models if isinstance(models, Mapping) else _name(models)
-    seeds = {name: m if isinstance(m, (list, tuple)) else [m] for name, m in named.items()}
-    return {name: list(map(unwrap, each)) for name, each in seeds.items()}
+    return {name: list(map(unwrap, m if isinstance(m, (list, tuple)) else [m])) for name, m in named.items()}
 
 
 def _name(models: Sequence[Subjects]) -> dict[str, Subjects]:

@@ -100,8 +100,7 @@ def save(
     >>> vw.load("m.safetensors").info
     {'dataset': 'mine'}
     """
-    data = serialise(model, path, atlas=atlas, train_atlas=train_atlas, half=half, **info)
-    write({Path(path): data})
+    write({Path(path): serialise(model, path, atlas=atlas, train_atlas=train_atlas, half=half, **info)})
 
 
 @unwrap_arguments
@@ -151,10 +150,9 @@ def serialise(
 
 def _check_structure(model: Model) -> None:
     """Raise ValueError unless `load` would make the same model from its config and its weights."""
-    made = _without_weights(type(model), model.config)
     parts, expected = (
         {name: f"{type(part).__name__}({part.extra_repr()})" for name, part in each.named_modules() if name}
-        for each in (model, made)
+        for each in (model, _without_weights(type(model), model.config))
     )
     for name in (*expected, *parts):
         if parts.get(name) != expected.get(name):

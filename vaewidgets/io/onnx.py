@@ -87,8 +87,8 @@ def to_onnx(
     size = 4 * sum(tensor.numel() for tensor in model.state_dict().values())
     if size > LARGEST:
         raise ValueError(f"the weights take {size:,} bytes as float32; an ONNX file holds {LARGEST:,}.")
-    graphs = (encoder_graph(model), decoder_graph(model))
-    write(dict(zip(paths, (graph.to_bytes(model) for graph in graphs), strict=True)), overwrite)
+    graphs = zip(paths, (encoder_graph(model), decoder_graph(model)), strict=True)
+    write({path: graph.to_bytes(model) for path, graph in graphs}, overwrite)
     return paths
 
 
