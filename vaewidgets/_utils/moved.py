@@ -293,7 +293,7 @@ class _OldSubmodules:
 
 
 def find_spec(name: str) -> ModuleSpec | None:
-    """Return the spec of a module by its path in 0.1.0; None of any other."""
+    """Return the spec of a module if its name is a path of 0.1.0, else None."""
     old = name.removeprefix(f"{_PACKAGE}.")
     new = MODULES.get(old)
     if new is None and old.startswith("check."):

@@ -32,7 +32,7 @@ runpy.run_module("pip", run_name="__main__", alter_sys=True)
 
 
 def is_from_page(widget: Any) -> bool:
-    """Tell whether the change being handled came from the page, not from Python.
+    """Tell whether the change of a widget that is being handled came from the page, not from Python.
 
     ipywidgets 8.1 holds this lock exactly while it applies a message from the page, and tells observers
     nothing of where a change comes from (jupyter-widgets/ipywidgets issue 2015).
@@ -41,7 +41,7 @@ def is_from_page(widget: Any) -> bool:
 
 
 def page_knows(widget: Any, state: dict[str, Any]) -> AbstractContextManager[None]:
-    """Set traits in this block without telling the page, which knows their values already.
+    """Set traits of a widget in this block without a message to the page, which knows the state already.
 
     The public ``hold_sync`` of ipywidgets 8.1 only delays the message.
     """
@@ -71,13 +71,13 @@ def model_id_asked_for(widget: Any) -> str | None:
 
 
 def add_config(figure: Any, options: dict[str, Any]) -> None:
-    """Set the ``config`` of plotly.js, for which a FigureWidget of Plotly 6 and 7 has no public way."""
+    """Set options of plotly.js's ``config``: a figure widget of Plotly 6 and 7 has no public way to it."""
     figure._config = {**figure._config, **options}
 
 
 @contextmanager
 def missing(name: str) -> Iterator[None]:
-    """Hide an optional package from imports in this block, unless it is imported already.
+    """Hide the package of this name from imports in this block, unless it is imported already.
 
     For plotly 6 and 7, which look for nbformat. nbformat imports jsonschema, which loads a grammar of
     international addresses at import (python-jsonschema/jsonschema issue 1428).
@@ -102,5 +102,5 @@ def allow_steps_outside_graphs(optimizer: Any) -> None:
 
 
 def has_forward_hooks(module: object) -> bool:
-    """Tell whether a `torch.nn.Module` runs more than ``forward``: torch 2 lists its hooks nowhere else."""
+    """Tell whether a module of torch has forward hooks, which torch 2 lists nowhere else."""
     return any(getattr(module, name, None) for name in ("_forward_hooks", "_forward_pre_hooks"))

@@ -17,7 +17,7 @@ _UNRULY_LINE = re.compile(f"(?!\n)[{_UNRULY}]")
 
 
 def truncate(said: object) -> str:
-    """Return a text, or the message of an exception, sanitized, on one line, in at most `LONGEST` characters.
+    """Return what is said, a text or an exception, on one line, sanitized and cut to `LONGEST` characters.
 
     An exception without a message becomes the name of its class.
 
@@ -42,12 +42,18 @@ def sanitize(name: str) -> str:
 
 
 def sanitize_lines(text: str) -> str:
-    """Do what `sanitize` does, but keep line ends."""
+    """Sanitize a text as `sanitize` does, but keep line ends."""
     return _UNRULY_LINE.sub("\ufffd", text)
 
 
 def sanitize_json(value: Any) -> Any:
-    """Sanitize every string in a JSON value, including keys."""
+    """Sanitize every string in a JSON value, including keys.
+
+    Examples
+    --------
+    >>> sanitize_json({"name": ["a\\tb", 1]})
+    {'name': ['a�b', 1]}
+    """
     if isinstance(value, str):
         return sanitize(value)
     if isinstance(value, dict):

@@ -37,7 +37,7 @@ _COMPANION_NAMES = {"readme", "license", "licence", "copying", "notice", "citati
 
 
 class File(NamedTuple):
-    """An image file, the index of its class, and whether it is held out."""
+    """The `path` of an image file, its `label` (the index of its class), and whether it is `held_out`."""
 
     path: Path
     label: int
@@ -143,13 +143,13 @@ def _list(folder: Path, others: list[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether a file or folder is hidden, or left behind by a system or an archive tool."""
+    """Tell by its name whether a file is hidden, or left behind by a system or an archive tool."""
     low = name.lower()
     return low.startswith(".") or low in _DEBRIS or low.endswith(":zone.identifier")
 
 
 def is_companion(path: Path) -> bool:
-    """Tell whether a file is one of text or data, as often lies beside images."""
+    """Tell by its path whether a file holds text or data, as often lies beside images."""
     return path.suffix.lower() in _COMPANIONS or path.name.lower() in _COMPANION_NAMES
 
 

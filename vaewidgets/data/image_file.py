@@ -42,7 +42,7 @@ class Header(NamedTuple):
 
 
 def read_header(path: Path) -> Header:
-    """Read the header of an image file; raise ValueError, which names the file, if it has none."""
+    """Read the header of the image at `path`; raise ValueError, which names the file, if it has none."""
     with _open(path) as image:
         is_grey = image.mode in ("1", "L", "LA", "La") or image.mode[0] == "I"
         return Header((image.height, image.width), is_grey, getattr(image, "is_animated", False))

@@ -163,7 +163,7 @@ def load_data(
 
 
 def load_test_images(name: str | None) -> Images | None:
-    """Return the test split of a named dataset if it is on this machine, else None; never download.
+    """Return the test split of the dataset of this name if it is on this machine, else None; never download.
 
     Examples
     --------

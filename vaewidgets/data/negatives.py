@@ -74,7 +74,7 @@ def blobs(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def blends(x: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
-    """Average two images of different classes, pixel by pixel, with weights of at least 0.3.
+    """Average x with the other images, of different classes, with weights of at least 0.3.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def blends(x: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def overlays(x: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
-    """Take the brighter pixel of two images of different classes.
+    """Take the brighter pixel of x and the other images, of different classes.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def overlays(x: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def halves(x: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
-    """Join two images along a random line through the middle.
+    """Join x and the other images along a random line through the middle.
 
     Examples
     --------

@@ -73,15 +73,14 @@ def to_pixels(values: Tensor, white: float | None = None) -> tuple[Tensor, Range
 
     Parameters
     ----------
-    values : Tensor
-        Of any shape.
+    values : Tensor of any shape
     white : float, optional
         The number that is white. None: 255 for bytes, 1 for floats and bools; other kinds must state it.
 
     Returns
     -------
-    pixels : Tensor
-        float32, of the same shape. Floats outside [0, 1] stay outside if white is not stated.
+    pixels : Tensor of the same shape
+        float32. Floats outside [0, 1] stay outside if white is not stated.
     found : Range
 
     Raises
@@ -125,7 +124,7 @@ def to_pixels(values: Tensor, white: float | None = None) -> tuple[Tensor, Range
 
 
 def from_bytes(levels: Tensor) -> Tensor:
-    """Convert bytes, of which 255 is white, to float32 in [0, 1].
+    """Convert levels, bytes of any shape of which 255 is white, to float32 in [0, 1].
 
     Examples
     --------
@@ -138,7 +137,15 @@ def from_bytes(levels: Tensor) -> Tensor:
 
 
 def check_white(white) -> None:
-    """Raise unless `white` is None or a positive finite number."""
+    """Raise ValueError unless `white` is None or a positive finite number.
+
+    Examples
+    --------
+    >>> check_white(255)
+    >>> check_white(0)
+    Traceback (most recent call last):
+    ValueError: white is the number that stands for white, above 0; got 0.
+    """
     try:
         fits = white is None or (not isinstance(white, bool) and 0 < white < math.inf)
     except TypeError:
@@ -148,7 +155,12 @@ def check_white(white) -> None:
 
 
 def check_inside(low: float, high: float, white: float) -> None:
-    """Raise unless the smallest and the largest number lie between black and the stated white."""
+    """Raise ValueError unless the numbers from low to high lie between 0 and the stated white.
+
+    Examples
+    --------
+    >>> check_inside(0, 4095, white=4095)
+    """
     # NaN compares false with everything, so this refuses it too. float32 may round white up.
     if not (low >= 0 and high <= white * (1 + 1e-6)):
         raise ValueError(

@@ -81,7 +81,17 @@ def figures_of(model: Classifier, images: Images, split: str, seed: int = 0) -> 
 
 
 def as_sentence(figures: dict[str, Any]) -> str:
-    """Write the figures of `figures_of` as one line of text."""
+    """Write the figures of `figures_of` as one line of text.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> from vaewidgets.evaluation.classifier import as_sentence, figures_of
+    >>> test = vw.load_data("digits").test
+    >>> figures = figures_of(vw.pretrained("digits-classifier"), test, "test")
+    >>> as_sentence(figures).endswith("of shuffled ones")
+    True
+    """
     real, noise, shuffled = (f"{rate['share']:.1%}" for rate in figures["rejected"].values())
     return (
         f"accuracy {figures['accuracy']['share']:.2%} on {figures['images']:,} images ({figures['split']}); "

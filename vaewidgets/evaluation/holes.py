@@ -215,7 +215,7 @@ def confidence_of(judge: Judge, images: Tensor, *, batch_size: int = _BATCH) -> 
 
 @in_eval_mode
 def decode_all(model: Decoder, z: Tensor, *, batch_size: int = _BATCH) -> Tensor:
-    """Decode every point: Tensor of shape (n, C, H, W), for z of shape (n, d).
+    """Decode z of shape (n, d) by a model: Tensor of shape (n, C, H, W).
 
     `batch_size` points are decoded at one time, which bounds memory and changes no value.
 

@@ -224,14 +224,14 @@ class ModelReport:
         return hole_rate(confidence_of(self.judge, decode_all(self.model, self.draw(sampler))))
 
     def row(self, sampler: Sampler, real: Tensor | None) -> Row:
-        """Measure a sampler; `real` holds the judge's features of real images, or is None."""
+        """Measure a sampler; `real` holds the features of real images, of shape (N, features), or is None."""
         decoded = decode_all(self.model, self.draw(sampler))
         return self._judge(
             sampler.name, sampler.how, decoded, nearest_distance(decoded, self._references), real
         )
 
     def reconstruction_row(self, real: Tensor | None) -> Row:
-        """Measure the reconstructions of the held-out images as `row` measures draws."""
+        """Measure the reconstructions of the held-out images; `real`, of shape (N, features), as in `row`."""
         # If half of them are the references, only the other half has a distance to those.
         return self._judge(
             "reconstructions", "of the held-out images", self.reconstructions, self._real_distance, real

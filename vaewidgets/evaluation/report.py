@@ -24,12 +24,12 @@ _COLUMNS = 3
 
 
 def as_dict(board: Scoreboard) -> dict[str, Any]:
-    """Turn every record into a dict, and numbers that are not finite into None."""
+    """Turn every record of a board into a dict, and numbers that are not finite into None."""
     return dict(_plain(board))
 
 
 def as_table(board: Scoreboard) -> str:
-    """Format a scoreboard as text, in lines of less than 100 characters."""
+    """Format a board as text, in lines of less than 100 characters."""
     head = f"{board.draws:,} draws of each sampler; seed {board.seed}; shares in %, with 95 % intervals"
     lines = [head, "", *_samplers(board)]
     for first in range(0, len(board.models), _COLUMNS):

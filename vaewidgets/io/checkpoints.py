@@ -113,7 +113,10 @@ def serialise(
     half: bool,
     **info: Any,
 ) -> bytes:
-    """Return the bytes that `save` writes, and raise its errors; `path` only names the file in them."""
+    """Return the bytes that `save` writes. It takes the parameters of `save` and raises its errors.
+
+    `path` only names the file in messages.
+    """
     kind = next((name for name, cls in KINDS.items() if type(model) is cls), None)
     if kind is None:
         raise TypeError(f"save takes a {' or '.join(KINDS)}; got {type(model).__name__}.")
@@ -328,7 +331,7 @@ def stated_dataset(model: object) -> str | None:
 
 
 def same_classes(one: object, other: object) -> bool:
-    """Tell whether the infos of two models name the same classes or the same dataset.
+    """Tell whether the infos of two models, one and other, name the same classes or the same dataset.
 
     Examples
     --------
@@ -342,7 +345,7 @@ def same_classes(one: object, other: object) -> bool:
 
 
 def read_header(path: Path, file: BinaryIO) -> tuple[dict[str, Any], Any, bytes]:
-    """Read the header of an open safetensors file, and no weight.
+    """Read the header of an open safetensors file, and no weight; `path` only names it in messages.
 
     Returns
     -------
@@ -442,7 +445,7 @@ def _set_weights(model: nn.Module, state: dict[str, Tensor]) -> None:
 
 
 def empty_model(path: Path, header: dict[str, Any], tensors: int) -> Model:
-    """Build the model that a header describes, without memory for its weights.
+    """Build the model that a header describes, without memory for its weights; `path` names the file.
 
     Raises
     ------
@@ -468,7 +471,10 @@ def empty_model(path: Path, header: dict[str, Any], tensors: int) -> Model:
 def shape_mismatch_error(
     path: Path, what: str, found: dict[str, Any], expected: dict[str, Any]
 ) -> ValueError:
-    """Make the error about the first tensor whose shape is not the one that the file's `what` asks for."""
+    """Make the error about the first tensor of the file at `path` that has another shape than expected.
+
+    `found` and `expected` hold the shape of each tensor by its name; `what` says what expects them.
+    """
     name = next(n for n in sorted({*found, *expected}) if found.get(n) != expected.get(n))
     return ValueError(
         f"{path} does not fit its own {what}: {truncate(name)} should have shape "

@@ -100,7 +100,7 @@ def forward_of(layer: object) -> Callable[..., object] | None:
 
 
 def cannot(path: str, layer: nn.Module, why: str, refusal: str) -> UnsupportedLayerError:
-    """Make the exception about a layer that cannot be written; `why` follows the name of its class."""
+    """Make the exception about the layer at `path`; `why` and `refusal` follow the name of its class."""
     kind = f"{type(layer).__name__} {why}".strip()
     return UnsupportedLayerError(f"{path} is a {kind}, {refusal}.")
 

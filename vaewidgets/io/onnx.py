@@ -95,7 +95,7 @@ def to_onnx(
 def onnx_paths(path: str | os.PathLike[str], *, overwrite: bool = False) -> tuple[Path, Path]:
     """Return where `to_onnx` writes encoder and decoder, after all checks that need no model.
 
-    Raises the same errors as `to_onnx`.
+    It takes the parameters of `to_onnx`, without the model, and raises the same errors.
 
     Examples
     --------

@@ -31,7 +31,7 @@ _KNOWN = {
 
 
 def encoder_graph(model: VAE | Autoencoder) -> Graph:
-    """Write the encoder: from x to mu and logvar, or to z for an autoencoder.
+    """Write the encoder of a model: from x to mu and logvar, or to z for an autoencoder.
 
     Raises
     ------
@@ -55,12 +55,19 @@ def encoder_graph(model: VAE | Autoencoder) -> Graph:
 
 
 def decoder_graph(model: VAE | Autoencoder) -> Graph:
-    """Write the decoder: from z to the mean of p(x|z).
+    """Write the decoder of a model: from z to the mean of p(x|z).
 
     Raises
     ------
     ValueError
         A layer or a likelihood of another kind than those `VAE` builds.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> graph = decoder_graph(vw.VAE(2, (1, 4, 4), hidden=(8,), activation="relu"))
+    >>> [node.op_type for node in graph.nodes]
+    ['Gemm', 'Relu', 'Gemm', 'Reshape', 'Identity', 'Sigmoid']
     """
     graph = Graph("decoder", "image is the mean of p(x|z)")
     z = graph.input("z", (model.latent_dim,))
@@ -71,7 +78,7 @@ def decoder_graph(model: VAE | Autoencoder) -> Graph:
 
 
 class Graph:
-    """An ONNX graph that is being written: its nodes in order, and the constants that they use."""
+    """An ONNX graph that is being written: name, description, nodes in order and their constants."""
 
     def __init__(self, name: str, description: str) -> None:
         self.name, self.description = name, description
@@ -86,16 +93,16 @@ class Graph:
         return name
 
     def output(self, name: str, shape: tuple[int, ...]) -> None:
-        """Declare an output of this shape, without the batch axis."""
+        """Declare that a name is an output of this shape, without the batch axis."""
         self.outputs.append(_value(name, shape))
 
     def constant(self, name: str, tensor: Tensor) -> str:
-        """Add a constant; return its name."""
+        """Add a tensor of any shape as a constant; return its name."""
         self.constants[name] = numpy_helper.from_array(tensor.detach().cpu().contiguous().numpy(), name)
         return name
 
     def node(self, kind: str, *inputs: str | float, out: str | None = None, **attributes: Any) -> str:
-        """Add a node and return its output's name; a number as input becomes a constant."""
+        """Add a node of an ONNX kind and return the name of its output, `out`; numbers become constants."""
         names = [
             i if isinstance(i, str) else self.constant(repr(i), torch.tensor(i, dtype=torch.float32))
             for i in inputs
@@ -117,7 +124,7 @@ class Graph:
         return h if h == out else self.node("Identity", h, out=out), shape
 
     def layer(self, layer: Layer, h: str, out: str) -> str:
-        """Add one layer that is applied to h; return the name of its output."""
+        """Add one layer that is applied to h; return the name of its output, `out`."""
         path = layer.path
         module: Any = layer.module
         weights = [
@@ -159,7 +166,7 @@ class Graph:
         raise cannot(path, module, f"with the arguments of {module}", _REFUSAL)
 
     def mean(self, likelihood: nn.Module, h: str, out: str) -> str:
-        """Add the mean of a likelihood, as `likelihoods` computes it."""
+        """Add the mean of a likelihood with parameters h as `out`; ValueError if its kind is not known."""
         match type(likelihood):
             case likelihoods.Bernoulli:
                 return self.node("Sigmoid", h, out=out)
@@ -181,7 +188,7 @@ class Graph:
         return node("Where", small, series, exact, out=out)
 
     def to_bytes(self, model: VAE | Autoencoder) -> bytes:
-        """Return the file: the graph, and what made it as JSON under the metadata key "vaewidgets"."""
+        """Return the bytes of the file: the graph, with kind and config of the model as metadata."""
         graph = helper.make_graph(
             self.nodes,
             self.name,
