@@ -240,8 +240,7 @@ def test_what_is_not_read_beside_what_is_is_named(tmp_path, names, words, where)
     for inner in {"": [""], "cats": ["cats"], "train": ["train", "test"]}.get(
         where, ["train/cats", "test/cats"]
     ):
-        for i in range(3):
-            put(tmp_path / inner / f"{i}.png", picture(seed=i))
+        fill(tmp_path / inner, 3)
     for name in names:
         put(tmp_path / where / name, b"something")
     with pytest.warns(UserWarning, match=words) as warned:
@@ -255,8 +254,7 @@ def test_what_is_not_read_beside_what_is_is_named(tmp_path, names, words, where)
 @pytest.mark.filterwarnings("error")
 def test_debris_of_systems_and_companions_are_no_surprise_and_are_counted(tmp_path):
     for name in ("cats", "dogs"):
-        for i in range(3):
-            put(tmp_path / name / f"{i}.png", picture(seed=i))
+        fill(tmp_path / name, 3)
     debris = (
         ".DS_Store", "Thumbs.db", "desktop.ini", "cats/._0.png", "cats/0.png:Zone.Identifier",
         "__MACOSX/cats/._0.png", "@eaDir/cats/0.png", ".ipynb_checkpoints/0.png", "dogs/.cache/0.png",
@@ -813,8 +811,7 @@ def test_names_that_act_on_a_terminal_are_tame(tmp_path):
 
 
 def test_nothing_is_written(tmp_path):
-    for i in range(3):
-        put(tmp_path / "x" / f"{i}.png", picture(seed=i))
+    fill(tmp_path / "x", 3)
     before = {
         path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes()) for path in tmp_path.rglob("*")
     }

@@ -61,7 +61,7 @@ def destination(path: str | os.PathLike[str]) -> Path:
     place = Path(os.path.realpath(path))
     try:
         mode = place.lstat().st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
             raise FileNotFoundError(
                 f"{path} is a link to {place}, which is not there. Remove it, or name another file."
@@ -69,8 +69,6 @@ def destination(path: str | os.PathLike[str]) -> Path:
         if not place.parent.is_dir():
             raise FileNotFoundError(f"{path}: there is no folder {path.parent}. Make it first.") from None
         return place
-    except NotADirectoryError:
-        raise FileNotFoundError(f"{path}: there is no folder {path.parent}. Make it first.") from None
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(f"{path} is a folder; expected a file to write.")
     if stat.S_ISLNK(mode):

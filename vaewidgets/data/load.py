@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from platformdirs import user_cache_path
 
+from vaewidgets._constants import NAMED
 from vaewidgets._utils.safe_open import safe_open
 from vaewidgets._utils.text import sanitize, truncate
 
@@ -127,10 +128,10 @@ def load_data(
     check_white(white)
     # Any, because a type checker does not follow the flags below.
     given: Any = source
-    is_path, known = isinstance(given, (str, os.PathLike)), ("digits", *_TORCHVISION)
+    is_path = isinstance(given, (str, os.PathLike))
     if is_path and labels is not None:
         raise ValueError(f"labels go with an array; {os.fspath(given)!r} brings its own.")
-    is_named = is_path and given in known
+    is_named = is_path and given in NAMED
     if is_named and white is not None:
         raise ValueError(f"white goes with images of your own; {given!r} knows which number is white.")
     if is_path and not is_named:
@@ -152,7 +153,7 @@ def load_data(
         return _digits() if given == "digits" else _torchvision(given, root, download)
     elif is_path:
         raise ValueError(
-            f"Unknown dataset {given!r}: expected one of {', '.join(known)}, a folder of images that is "
+            f"Unknown dataset {given!r}: expected one of {', '.join(NAMED)}, a folder of images that is "
             "there, an .npz file, or an array."
         )
     else:
@@ -189,8 +190,7 @@ def _digits() -> Dataset:
     digits = load_digits()
     images, found = to_pixels(torch.from_numpy(digits.images).unsqueeze(1), white=16)
     whole = Images(images, torch.from_numpy(digits.target).long(), tuple("0123456789"))
-    split = "the last 360 of the file are held out"
-    report = Report(len(whole), (), (found,), split, whole.classes)
+    report = Report(len(whole), (), (found,), "the last 360 of the file are held out", whole.classes)
     return Dataset(whole.take(slice(-360)), whole.take(slice(-360, None)), whole.classes, "digits", report)
 
 

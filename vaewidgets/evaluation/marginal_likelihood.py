@@ -74,12 +74,9 @@ def log_joint(model: LikelihoodDecoder, x: Tensor, z: Tensor) -> Tensor:
     >>> vw.marginal_likelihood.log_joint(model, torch.zeros(3, 1, 2, 2), torch.zeros(5, 2)).shape
     torch.Size([3, 5])
     """
-    parts = []
-    for part in z.split(_CHUNK):
-        parameters = model.decode_parameters(part)
-        prior = -0.5 * (part**2).sum(1) - 0.5 * z.shape[1] * math.log(2 * math.pi)
-        parts.append(_log_likelihood(model.likelihood, x, parameters) + prior)
-    return torch.cat(parts, 1)
+    prior = -0.5 * (z**2).sum(1) - 0.5 * z.shape[1] * math.log(2 * math.pi)
+    parts = [_log_likelihood(model.likelihood, x, model.decode_parameters(part)) for part in z.split(_CHUNK)]
+    return torch.cat(parts, 1) + prior
 
 
 @in_eval_mode
