@@ -147,7 +147,7 @@ def test_a_scratch_file_taken_for_abandoned_before_it_is_locked_is_made_again(tm
     def late(handle, how):
         if how == atomic_write.fcntl.LOCK_EX and not taken:
             taken.extend(tmp_path.iterdir())
-            atomic_write._clear(tmp_path / "m")
+            atomic_write._remove_abandoned(tmp_path / "m")
         flock(handle, how)
 
     monkeypatch.setattr(atomic_write.fcntl, "flock", late)

@@ -84,33 +84,34 @@ def test_ipywidgets_registry_is_deprecated_where_it_is_public(slider):
     assert slider in public.values() and caught, "Widget.widgets is here to stay: use it"
 
 
-def test_ipywidgets_tells_one_listener_of_new_widgets(monkeypatch):
+@pytest.fixture
+def listeners():
+    """Whoever listens to new widgets before the test does so after it."""
     before = private_apis.construction_callback(widgets.Widget)
+    yield
+    widgets.Widget.on_widget_constructed(before)
+
+
+def test_ipywidgets_tells_one_listener_of_new_widgets(listeners):
     told = []
-    try:
-        widgets.Widget.on_widget_constructed(lambda widget: told.append("first"))
-        first = private_apis.construction_callback(widgets.Widget)
-        widgets.Widget.on_widget_constructed(lambda widget: told.append("second"))
-        assert private_apis.construction_callback(widgets.Widget) is not first
-        widgets.HTML().close()
-    finally:
-        widgets.Widget.on_widget_constructed(before)
+    widgets.Widget.on_widget_constructed(lambda widget: told.append("first"))
+    first = private_apis.construction_callback(widgets.Widget)
+    widgets.Widget.on_widget_constructed(lambda widget: told.append("second"))
+    assert private_apis.construction_callback(widgets.Widget) is not first
+    widgets.HTML().close()
     assert set(told) == {"second"}, "both are told: nobody has to pass it on"
 
 
-def test_ipywidgets_keeps_the_model_id_to_itself_until_a_widget_opens():
-    before, made = private_apis.construction_callback(widgets.Widget), []
+def test_ipywidgets_keeps_the_model_id_to_itself_until_a_widget_opens(listeners):
+    made = []
 
     def note(widget) -> None:
         made.append(private_apis.model_id_asked_for(widget))
         with pytest.raises(AttributeError):
             _ = widget.model_id  # if it has one, use that
 
-    try:
-        widgets.Widget.on_widget_constructed(note)
-        widgets.Layout(model_id="abc").close()
-    finally:
-        widgets.Widget.on_widget_constructed(before)
+    widgets.Widget.on_widget_constructed(note)
+    widgets.Layout(model_id="abc").close()
     assert made == ["abc"]
 
 

@@ -1,7 +1,5 @@
 """Labels and axes as other libraries give them: understood, or refused with what is wrong."""
 
-import warnings
-
 import numpy as np
 import pytest
 import torch
@@ -141,10 +139,9 @@ def test_a_stack_along_the_last_axis_is_doubted():
         vw.load_data(torch.rand(12, 12, 40, generator=generator()))
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     "shape", [(10, 8, 8), (5, 16, 12), (12, 12, 12), (4, 3, 3), (20, 4, 3), (10, 3, 8, 8)]
 )
 def test_stacks_of_usual_shapes_are_not_doubted(shape):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert not vw.load_data(torch.rand(shape, generator=generator())).report.doubts
+    assert not vw.load_data(torch.rand(shape, generator=generator())).report.doubts

@@ -5,6 +5,7 @@ import os
 import struct
 import sys
 from pathlib import Path
+from unittest.mock import ANY, Mock, call
 
 import numpy as np
 import pytest
@@ -228,28 +229,15 @@ def test_datasets_compare_by_identity(digits):
 
 
 def leave_half_a_file(root, train=True, download=False):
-    raw = os.path.join(root, "MNIST", "raw")
-    os.makedirs(raw)
-    with open(os.path.join(raw, "train-images-idx3-ubyte.gz"), "wb") as file:
-        file.write(b"half")
+    raw = Path(root, "MNIST", "raw")
+    raw.mkdir(parents=True)
+    (raw / "train-images-idx3-ubyte.gz").write_bytes(b"half")
     raise OSError("connection reset")
 
 
-class FakeMNIST:
-    """torchvision's class with a network that is there, or is not."""
-
-    __name__ = "MNIST"
-
-    def __init__(self, fetch):
-        self.fetch, self.calls = fetch, []
-
-    def __call__(self, root, train=True, download=False):
-        self.calls.append((train, download))
-        return self.fetch(root, train, download)
-
-
-def use_fake(monkeypatch, fetch):
-    fake = FakeMNIST(fetch)
+def use_fake(monkeypatch, fetch) -> Mock:
+    """Put a class in the place of torchvision's, with a network that is there, or is not."""
+    fake = Mock(side_effect=fetch, __name__="MNIST")
     monkeypatch.setattr(torchvision.datasets, "MNIST", fake)
     return fake
 
@@ -260,7 +248,9 @@ def test_a_failed_download_leaves_nothing_behind_and_says_what_to_do(monkeypatch
         with pytest.raises(RuntimeError, match=r"connection reset.*MNIST/raw.*\$VAEWIDGETS_DATA.*'digits'"):
             vw.load_data("mnist", root=tmp_path / "deep" / "er")
         assert list((tmp_path / "deep" / "er").iterdir()) == []
-        assert fake.calls == [(True, True)] * attempt, "what is half fetched was taken for the data"
+        assert fake.mock_calls == [call(ANY, train=True, download=True)] * attempt, (
+            "what is half fetched was taken for the data"
+        )
 
 
 def test_an_interrupted_download_leaves_nothing_behind(monkeypatch, tmp_path):
@@ -289,8 +279,8 @@ def test_a_download_arrives_whole_and_is_made_once(monkeypatch, tmp_path):
         data = vw.load_data("mnist", root=tmp_path)
         assert data.train.images.unique().tolist() == [1.0]
     assert [path.name for path in tmp_path.iterdir()] == ["MNIST"]
-    assert [download for _, download in fake.calls].count(True) == 1
-    assert {train for train, download in fake.calls if not download} == {True, False}
+    assert [made.kwargs["download"] for made in fake.mock_calls].count(True) == 1
+    assert {made.kwargs["train"] for made in fake.mock_calls if not made.kwargs["download"]} == {True, False}
 
 
 def test_without_permission_to_download_nothing_is_fetched(monkeypatch, tmp_path):
@@ -298,7 +288,7 @@ def test_without_permission_to_download_nothing_is_fetched(monkeypatch, tmp_path
     monkeypatch.setenv("VAEWIDGETS_DATA", str(tmp_path / "elsewhere"))
     with pytest.raises(RuntimeError, match=r"mnist is not in .*elsewhere.*root=.*\$VAEWIDGETS_DATA"):
         vw.load_data("mnist", download=False)
-    assert fake.calls == [] and list(tmp_path.iterdir()) == []
+    assert not fake.called and list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_folder_is_named(tmp_path):

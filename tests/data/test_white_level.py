@@ -1,7 +1,5 @@
 """Which number is white: stated or assumed, reported, and doubted where no pixel is half as bright."""
 
-import warnings
-
 import numpy as np
 import pytest
 import torch
@@ -20,6 +18,7 @@ def brightest(data) -> float:
     return max(data.train.images.max().item(), data.test.images.max().item())
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     "array, white, words",
     [
@@ -47,13 +46,12 @@ def test_numbers_that_end_far_below_white_are_doubted_and_white_may_be_stated(ar
         assert [w.filename for w in warned] == [__file__]
         assert data.report.doubts == (str(warned[0].message),)
         assert brightest(data) < 0.5
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        data = vw.load_data(array, white=white)
+    data = vw.load_data(array, white=white)
     assert brightest(data) == pytest.approx(10 / 15 if white == 15 else 1)
     assert not data.report.doubts and data.report.pixels[0].stated
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     "array",
     [
@@ -67,9 +65,7 @@ def test_numbers_that_end_far_below_white_are_doubted_and_white_may_be_stated(ar
     ],
 )
 def test_bright_or_black_images_are_not_doubted(array):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        data = vw.load_data(array)
+    data = vw.load_data(array)
     expected = float(array.max()) / (255 if array.dtype == "uint8" else 1)
     assert brightest(data) == pytest.approx(expected)
     assert not data.report.doubts and not data.report.pixels[0].stated

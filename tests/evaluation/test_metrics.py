@@ -96,16 +96,6 @@ def test_progress_counts_every_image_once(trained, digits):
     assert sum(told) == 40 and len(told) > 1
 
 
-def test_what_has_no_bound(trained, digits):
-    with pytest.raises(ValueError, match="Autoencoder has no q"):
-        held_out_iwae(vw.Autoencoder(2, (1, 8, 8), hidden=(4,)), digits.test.images[:2], 1)
-    for k in (0, -1):
-        with pytest.raises(ValueError, match=f"must be at least 1; got {k}"):
-            held_out_iwae(trained, digits.test.images[:2], k)
-    with pytest.raises(ValueError, match="zeros and ones"):
-        held_out_iwae(trained, digits.test.images[:2], 2)
-
-
 def test_the_standard_error_of_a_mean():
     """Of 1, 2, 3, 4: deviation sqrt(5/3), over sqrt(4)."""
     assert standard_error(torch.tensor([1.0, 2, 3, 4])) == pytest.approx(math.sqrt(5 / 3) / 2)
@@ -132,12 +122,6 @@ def test_active_units_of_an_encoder_with_a_dead_dimension(trained, digits):
     assert active_units(mu).count == 2
     mu[:, 1] = 0.7
     assert active_units(mu).count == 1
-
-
-@pytest.mark.parametrize("mu", [torch.zeros(3), torch.zeros(1, 2), torch.tensor([[1.0], [math.nan]])])
-def test_what_has_no_units(mu):
-    with pytest.raises(ValueError, match="at least 2 images"):
-        active_units(mu)
 
 
 # Reconstructions and features
@@ -195,14 +179,29 @@ def test_features_are_what_the_last_layer_is_fed():
     torch.testing.assert_close(judge.layers[-1](found), judge(x))
 
 
-def test_what_has_no_feature_distance():
-    good = torch.randn(5, 3)
-    for bad in (torch.randn(5, 2), torch.randn(1, 3), torch.randn(3)):
-        with pytest.raises(ValueError, match="at least 2 images each"):
-            feature_distance(good, bad)
-    with pytest.raises(ValueError, match="finite"):
-        feature_distance(good, torch.full((5, 3), math.nan))
-
-
 def test_a_mean_has_its_standard_error():
     assert Mean.of(torch.tensor([1.0, 2, 3, 4])) == (2.5, pytest.approx(math.sqrt(5 / 3) / 2))
+
+
+# What they refuse
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda _, x: held_out_iwae(vw.Autoencoder(2, (1, 8, 8), hidden=(4,)), x, 1), "Autoencoder has no q"),
+        (lambda model, x: held_out_iwae(model, x, 0), "must be at least 1; got 0"),
+        (lambda model, x: held_out_iwae(model, x, -1), "must be at least 1; got -1"),
+        (lambda model, x: held_out_iwae(model, x, 2), "zeros and ones"),
+        (lambda *_: active_units(torch.zeros(3)), "at least 2 images"),
+        (lambda *_: active_units(torch.zeros(1, 2)), "at least 2 images"),
+        (lambda *_: active_units(torch.tensor([[1.0], [math.nan]])), "at least 2 images"),
+        (lambda *_: feature_distance(torch.randn(5, 3), torch.randn(5, 2)), "at least 2 images each"),
+        (lambda *_: feature_distance(torch.randn(5, 3), torch.randn(1, 3)), "at least 2 images each"),
+        (lambda *_: feature_distance(torch.randn(5, 3), torch.randn(3)), "at least 2 images each"),
+        (lambda *_: feature_distance(torch.randn(5, 3), torch.full((5, 3), math.nan)), "finite"),
+    ],
+)
+def test_what_is_refused(trained, digits, call, words):
+    with pytest.raises(ValueError, match=words):
+        call(trained, digits.test.images[:2])

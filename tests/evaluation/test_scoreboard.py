@@ -228,18 +228,48 @@ def test_progress_rises_to_one_and_says_what_comes_next(models):
 # --- what it refuses ---------------------------------------------------------------------------------
 
 
-def test_models_and_judges_that_do_not_go_together(models):
-    digits = vw.pretrained("digits-vae-2d")
-    with pytest.raises(ValueError, match="VAE 2-d makes images of 1x8x8, but this judge takes 1x1x2"):
-        measure([models["ae"], digits], Bright())
-    with pytest.raises(ValueError, match="are of 10 classes, this judge's 2"):
-        measure([digits], Bright((1, 8, 8)))
+def of_fashion() -> Bright:
     judge = Bright((1, 8, 8), 10)
     judge.info = {"dataset": "fashion-mnist"}
-    with pytest.raises(ValueError, match="trained on digits, this judge on fashion-mnist"):
-        measure([digits], judge)
-    with pytest.raises(ValueError, match="differ by their seed only"):
-        measure({"x": [digits, vw.pretrained("digits-ae-2d")]}, Bright((1, 8, 8), 10))
+    return judge
+
+
+def few_training_codes() -> Painter:
+    model = painter("ae")
+    model.train_atlas = EncodedDataset(torch.randn(10, 2), None, None)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("models", "judge", "words"),
+    [
+        (
+            lambda digits: [painter("ae"), digits],
+            Bright(),
+            "VAE 2-d makes images of 1x8x8, but this judge takes 1x1x2",
+        ),
+        (lambda digits: [digits], Bright((1, 8, 8)), "are of 10 classes, this judge's 2"),
+        (lambda digits: [digits], of_fashion(), "trained on digits, this judge on fashion-mnist"),
+        (
+            lambda digits: {"x": [digits, vw.pretrained("digits-ae-2d")]},
+            Bright((1, 8, 8), 10),
+            "differ by their seed only",
+        ),
+        (lambda _: {"x": Painter()}, Bright(), "x has no atlas"),
+        (
+            lambda _: {"x": painter("ae", 39)},
+            Bright(),
+            "codes of 39 held-out images; measure takes at least 40",
+        ),
+        (lambda _: {"x": few_training_codes()}, Bright(), "need at least 15 codes; got 10"),
+        (lambda _: {}, Bright(), "at least one model"),
+        (lambda _: [], Bright(), "at least one model"),
+        (lambda _: {"x": []}, Bright(), "at least one model"),
+    ],
+)
+def test_models_and_judges_that_do_not_go_together(models, judge, words):
+    with pytest.raises(ValueError, match=words):
+        measure(models(vw.pretrained("digits-vae-2d")), judge)
 
 
 def test_a_conditional_model_needs_its_label_fixed():
@@ -251,17 +281,6 @@ def test_a_conditional_model_needs_its_label_fixed():
     check_judge(Bright(), model.given(0), "cvae")
     found = measure({"cvae": model.given(0).requires_grad_(False)}, Bright(), draws=100)
     assert found.models[0].grouping is None, "one class does not group"
-
-
-def test_codes_that_are_missing_or_too_few():
-    with pytest.raises(ValueError, match="x has no atlas"):
-        measure({"x": Painter()}, Bright())
-    with pytest.raises(ValueError, match="codes of 39 held-out images; measure takes at least 40"):
-        measure({"x": painter("ae", 39)}, Bright())
-    model = painter("ae")
-    model.train_atlas = EncodedDataset(torch.randn(10, 2), None, None)
-    with pytest.raises(ValueError, match="need at least 15 codes; got 10"):
-        measure({"x": model}, Bright())
 
 
 @pytest.mark.parametrize(
@@ -279,9 +298,6 @@ def test_images_and_labels_that_do_not_fit(models, images, labels, message):
         measure(models, Bright(), images, labels)
 
 
-def test_nothing_to_measure(models):
-    for none in ({}, [], {"x": []}):
-        with pytest.raises(ValueError, match="at least one model"):
-            measure(none, Bright())
+def test_few_draws_make_no_table(models):
     with pytest.raises(ValueError, match="at least 100 for a table of shares; got 99"):
         measure(models, Bright(), draws=99)

@@ -18,10 +18,6 @@ MODELS = [name for name in NAMES if name not in JUDGES]
 KINDS = {"ae": vw.Autoencoder, "cvae": vw.ConditionalVAE, "classifier": vw.Classifier}
 
 
-def of_data(name):
-    return [model for model in MODELS if model.startswith(name)]
-
-
 def test_together_they_are_small():
     files = {path.stem: path.stat().st_size for path in FOLDER.glob("*.safetensors")}
     assert {*PAIRS, *JUDGES, "mnist-cvae-10d", "mnist-conv-vae-10d"} <= files.keys()
@@ -64,8 +60,9 @@ def test_autoencoder_and_vae_differ_in_nothing_but_the_objective(pair):
     assert {name for name in ae if ae[name] != vae[name]} == {"model"}
 
 
-def check_figures(model, test):
-    """The figure in the header and the codes in the atlas, measured again on the stored weights."""
+@pytest.mark.parametrize("name", MODELS)
+def test_the_figures_in_the_header_and_the_codes_are_measured_again(name, request):
+    model, test = vw.pretrained(name), request.getfixturevalue(name.split("-")[0]).test
     told = {"labels": test.labels} if isinstance(model, vw.ConditionalVAE) else {}
     terms = held_out_elbo(model, test.images, **told)
     assert -terms.total.double().mean().item() == pytest.approx(model.info["figures"]["loss"], abs=2e-3)
@@ -73,16 +70,6 @@ def check_figures(model, test):
     # float16 has eleven bits: half a unit in the last place of the largest code.
     torch.testing.assert_close(model.atlas.mu, q.mu, rtol=6e-4, atol=1e-4)
     assert torch.equal(model.atlas.labels, test.labels)
-
-
-@pytest.mark.parametrize("name", of_data("digits"))
-def test_figures_on_digits_are_measured_again(name, digits):
-    check_figures(vw.pretrained(name), digits.test)
-
-
-@pytest.mark.parametrize("name", of_data("mnist"))
-def test_figures_on_mnist_are_measured_again(name, mnist):
-    check_figures(vw.pretrained(name), mnist.test)
 
 
 @pytest.mark.parametrize("name", [name for name in PAIRS if "digits" in name])

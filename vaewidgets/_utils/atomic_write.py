@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and never over another unless asked."""
+"""Write files whole or not at all, and replace others only when asked."""
 
 from __future__ import annotations
 
@@ -19,42 +19,49 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # a module that may be missing has no other form
 
-#: Seconds after which nobody is still writing a file, where no lock says so.
+#: Without locks, a temporary file is abandoned if it is older than so many seconds.
 _DAY = 86_400
 
 
 def check_free(path: str | os.PathLike[str], overwrite: bool) -> None:
-    """Refuse a place that cannot be written, before any work is done for it.
+    """Raise if a file cannot be written, before any work is done for it.
 
     Raises
     ------
     IsADirectoryError, FileNotFoundError
-        `path` is a folder, or lies in one that is not there.
+        `path` is a folder, or lies in one that does not exist.
     FileExistsError
-        There is a file, and `overwrite` is False.
+        The file exists, and `overwrite` is False.
+    PermissionError
+        The folder cannot be written.
     OSError
-        There is something else, a device or a FIFO, or a link that leads nowhere.
+        `path` is a device or a FIFO, or a link that leads nowhere.
+
+    Examples
+    --------
+    >>> from vaewidgets._utils.atomic_write import check_free
+    >>> check_free("new.txt", overwrite=False)
     """
     place = destination(path)
     if place.exists() and not overwrite:
-        raise _exists(path)
+        raise _exists_error(path)
     if not os.access(place.parent, os.W_OK | os.X_OK):
         raise PermissionError(f"{path}: the folder {place.parent} cannot be written. Name another one.")
 
 
 def destination(path: str | os.PathLike[str]) -> Path:
-    """Return where the bytes of `path` go: links are followed, as every program that writes does.
+    """Return the file that `path` names, after links.
 
     Raises
     ------
     OSError
-        No ordinary file lies or can lie there.
+        There is no ordinary file, and there can be none.
     """
     path = Path(path)
     place = Path(os.path.realpath(path))
     try:
         mode = place.lstat().st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
             raise FileNotFoundError(
                 f"{path} is a link to {place}, which is not there. Remove it, or name another file."
@@ -62,8 +69,6 @@ def destination(path: str | os.PathLike[str]) -> Path:
         if not place.parent.is_dir():
             raise FileNotFoundError(f"{path}: there is no folder {path.parent}. Make it first.") from None
         return place
-    except NotADirectoryError:
-        raise FileNotFoundError(f"{path}: there is no folder {path.parent}. Make it first.") from None
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(f"{path} is a folder; expected a file to write.")
     if stat.S_ISLNK(mode):
@@ -76,27 +81,37 @@ def destination(path: str | os.PathLike[str]) -> Path:
 def write(files: Mapping[Path, bytes], overwrite: bool = True) -> None:
     """Write files that belong together, each atomically.
 
-    All are complete on the disk before the first takes its name: what usually fails (a full disk, a
-    folder that is read-only, Ctrl-C) fails before any old file is gone. A file that is replaced hands its
-    permissions on; a link stays, and its file is replaced. A process that is killed leaves hidden files
-    that end in .part; the next to write the same file removes them.
+    All are complete on the disk, under temporary names, before the first one gets its name. So the usual
+    errors (a full disk, a read-only folder, Ctrl-C) come before an old file is replaced. The new file has the
+    permissions of the old one; a link stays, and its file is replaced. A process that is killed leaves hidden
+    files that end in .part, which the next writer of the same file removes.
 
     Parameters
     ----------
     files : mapping of Path to bytes
     overwrite : bool
-        False: where a file has come up in the meantime, it stays, and none is written.
+        False: if one of the files exists, it stays, and none is written.
 
     Raises
     ------
+    FileExistsError
+        A file exists, and `overwrite` is False.
     OSError
-        They cannot be written, or something that is no ordinary file lies there.
+        A file cannot be written, or is no ordinary file.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from vaewidgets._utils.atomic_write import write
+    >>> write({Path("a.txt"): b"one", Path("b.txt"): b"two"})
+    >>> Path("a.txt").read_bytes(), sorted(path.name for path in Path().iterdir())
+    (b'one', ['a.txt', 'b.txt'])
     """
     scratches, locks, made = {}, [], []
     try:
         for path, data in files.items():
             place = destination(path)
-            _clear(place)
+            _remove_abandoned(place)
             handle, scratch = _open_scratch(place)
             scratches[path] = place, scratch
             if fcntl:
@@ -106,13 +121,13 @@ def write(files: Mapping[Path, bytes], overwrite: bool = True) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            # mkstemp makes the file private; these are ordinary files.
-            os.chmod(scratch, _mode(place))
+            # mkstemp makes a file that only its owner may read.
+            os.chmod(scratch, _permissions(place))
         for path, (place, scratch) in scratches.items():
             if overwrite:
                 os.replace(scratch, place)
             else:
-                _put_new(path, place, scratch)
+                _rename_new(path, place, scratch)
                 made.append(place)
     except BaseException:
         for place in made:
@@ -127,23 +142,29 @@ def write(files: Mapping[Path, bytes], overwrite: bool = True) -> None:
 
 @contextmanager
 def claim(path: str | os.PathLike[str]):
-    """Be the only one, of all that ask, that is about to write `path`, until the block ends.
+    """Hold a lock on `path` in this block, so that no other process that asks for it writes the file.
 
-    The claim is a locked hidden file beside it, and ends with the process whatever ends that.
+    The lock is a hidden file beside it. It ends with the process, however the process ends.
 
     Raises
     ------
     FileExistsError
-        Another process has it.
+        Another process holds the lock.
     OSError
         `path` cannot be written.
+
+    Examples
+    --------
+    >>> from vaewidgets._utils.atomic_write import claim
+    >>> with claim("m.txt"):
+    ...     pass
     """
     place = destination(path)
     name = place.with_name(f".{place.name}.lock")
     taken = FileExistsError(
         f"{path} is being written by another process: wait until it is done, or name another file."
     )
-    # Windows removes the file with its last handle, and lets nobody make it again before that.
+    # Windows removes the file with its last handle, and until then nobody can create it again.
     flags = (
         os.O_RDWR
         | os.O_CREAT
@@ -168,7 +189,7 @@ def claim(path: str | os.PathLike[str]):
             raise taken from None
         except OSError:  # some network drives have no locks
             pass
-        # Before it was locked, the one before may have removed it.
+        # Before the lock was taken, its last holder may have removed the file.
         if os.fstat(handle).st_nlink:
             break
         os.close(handle)
@@ -181,55 +202,57 @@ def claim(path: str | os.PathLike[str]):
         os.close(handle)
 
 
-def _exists(path) -> FileExistsError:
+def _exists_error(path) -> FileExistsError:
     return FileExistsError(
         f"{path} exists already. Name another file, or replace it with overwrite=True "
         "(--overwrite on the command line)."
     )
 
 
-def _put_new(path: Path, place: Path, scratch: str) -> None:
-    """Give a file its name unless there is one of that name: one call of the system does both."""
+def _rename_new(path: Path, place: Path, scratch: str) -> None:
+    """Rename a temporary file unless a file of the new name exists; one system call does both."""
     try:
         os.link(scratch, place)
     except FileExistsError:
-        raise _exists(path) from None
-    except OSError:  # some drives have no hard links: an empty file takes the name until the whole one does
+        raise _exists_error(path) from None
+    except OSError:  # some drives have no hard links: an empty file reserves the name
         try:
             os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         except FileExistsError:
-            raise _exists(path) from None
+            raise _exists_error(path) from None
         os.replace(scratch, place)
     else:
         os.unlink(scratch)
 
 
-def _mode(place: Path) -> int:
-    """Return the permissions of the file that is there, or those of a new one."""
+def _permissions(place: Path) -> int:
+    """Return the permissions of the existing file, or those of a new one."""
     try:
         return stat.S_IMODE(place.stat().st_mode) & 0o777
     except FileNotFoundError:
-        return 0o666 & ~_umask()
+        mask = os.umask(0)  # the only way to read it
+        os.umask(mask)
+        return 0o666 & ~mask
 
 
 def _open_scratch(path: Path) -> tuple[int, str]:
-    """Make and lock a file beside `path`; return its handle and name."""
+    """Create and lock a temporary file beside `path`; return its handle and name."""
     while True:
         handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         if fcntl:
             with suppress(OSError):  # some network drives have no locks
                 fcntl.flock(handle, fcntl.LOCK_EX)
-        # Before it was locked, another process may have taken it for abandoned.
+        # Before it was locked, another process may have removed it as abandoned.
         if os.fstat(handle).st_nlink:
             return handle, scratch
         os.close(handle)
 
 
-def _clear(path: Path) -> None:
-    """Remove what processes that were killed have half written of `path`."""
-    # mkstemp puts eight letters there.
+def _remove_abandoned(path: Path) -> None:
+    """Remove the temporary files of `path` that killed processes have left."""
+    # mkstemp inserts eight characters.
     for left in path.parent.glob(f".{glob.escape(path.name)}.????????.part"):
-        with suppress(OSError):  # somebody is writing it, or has just removed it
+        with suppress(OSError):  # another process is writing it, or has just removed it
             if fcntl is None:
                 if time.time() - left.stat().st_mtime > _DAY:
                     left.unlink()
@@ -239,9 +262,3 @@ def _clear(path: Path) -> None:
             with left.open("r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 left.unlink()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

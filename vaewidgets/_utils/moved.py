@@ -1,7 +1,7 @@
-"""Where the modules and names of version 0.1.0 are now. They go on importing until 0.3, with a warning.
+"""Where the modules and names of version 0.1.0 are now. They can be imported until 0.3, with a warning.
 
-Loaded only when an old name is asked for: by the finder in the package's ``__init__``, and by ``__getattr__``
-of the packages that were modules in 0.1.0.
+Loaded only when an old name is asked for: by the finder in the package's ``__init__``, and by the
+``__getattr__`` that `vaewidgets._utils.old_names` makes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import ModuleType
 
 _PACKAGE = __name__.partition(".")[0]
 
-#: Module of 0.1.0 -> the module that holds what it held. Submodules of `check` follow it.
+#: Module of 0.1.0 -> the module with its content now. Submodules of `check` follow it.
 MODULES = {
     "aggregate": "evaluation.aggregate_posterior",
     "arguments": "training.validation",
@@ -128,7 +128,7 @@ MODULES = {
     "written_for": "course.written_for",
 }
 
-#: Where else to look for what stood in an old module: by the module, or the package, that has its place now.
+#: Module or package in the place of an old module -> where else to look for the names of the old module.
 ELSEWHERE = {
     "bench.report": ("_utils.text",),
     "cli": (
@@ -146,8 +146,9 @@ ELSEWHERE = {
     "cli.train_options": ("cli.train", "cli.train_common", "_constants"),
     "cli.train_vae": ("cli.train_common", "training.loop"),
     "data": ("data.dataset", "data.load", "data.arrays", "data.npz", "data.image_folder", "data.white_level"),
-    "data.image_folder": ("_utils.text",),
+    "data.image_folder": ("data.folder_layout", "data.image_file", "_utils.text"),
     "evaluation": ("cli.evaluate", "_constants"),
+    "io.onnx": ("io.onnx_graph",),
     "models": ("models.vae", "models.likelihoods", "_utils.threads"),
     "models.objectives": ("models.vae",),
     "training": (
@@ -233,7 +234,7 @@ def _warn(old: str, new: str, stacklevel: int) -> None:
     for _ in range(stacklevel):
         frame = frame and frame.f_back
     if frame and frame.f_globals.get("__name__") == _PACKAGE:
-        stacklevel += 1  # `vw.name`: who asked is one frame further out
+        stacklevel += 1  # `vw.name`: the caller is one frame further out
     warnings.warn(
         f"{old} is now {new}. The old name goes in version 0.3.", DeprecationWarning, stacklevel + 1
     )
@@ -255,21 +256,19 @@ def _lookup(module: ModuleType, name: str) -> tuple[str, object] | None:
 
 
 def old_name(module: str, name: str) -> object:
-    """Return what the module of 0.1.0 in this place called `name`: the ``__getattr__`` of such a module."""
+    """Return what the module of 0.1.0 in this place called `name`."""
     here = sys.modules[module]
-    if name.startswith("__"):
-        raise AttributeError(f"module {module!r} has no attribute {name!r}")
     paths = vars(here).get("__path__")
-    submodule = paths is not None and PathFinder.find_spec(f"{module}.{name}", paths) is not None
-    if not submodule and (found := _lookup(here, name)):
+    is_submodule = paths is not None and PathFinder.find_spec(f"{module}.{name}", paths) is not None
+    if not (is_submodule or name.startswith("__")) and (found := _lookup(here, name)):
         _warn(f"{module}.{name}", found[0], 3)
-        setattr(here, name, found[1])  # so that one warning is all
+        setattr(here, name, found[1])  # so that there is one warning
         return found[1]
     raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
 
 class _SameModule(Loader):
-    """Give a module a second path: the very object, which keeps its own name and spec."""
+    """Give a module a second path: the same object, which keeps its own name and spec."""
 
     def __init__(self, target: str):
         self.target = target
@@ -281,13 +280,13 @@ class _SameModule(Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self.spec  # the import system has put the old path's in its place
+        module.__spec__ = self.spec  # the import system has replaced it by that of the old path
         if "__getattr__" not in vars(module):
             module.__getattr__ = lambda name: old_name(module.__name__, name)  # type: ignore[method-assign]
 
 
 class _OldSubmodules:
-    """Found before the file system is looked through, which would load `check`'s modules a second time."""
+    """Finds submodules of `check` before the file system does, which would load them a second time."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
@@ -295,7 +294,7 @@ class _OldSubmodules:
 
 
 def find_spec(name: str) -> ModuleSpec | None:
-    """Return the spec of a module by its path in 0.1.0; None of any other."""
+    """Return the spec of a module if its name is a path of 0.1.0, else None."""
     old = name.removeprefix(f"{_PACKAGE}.")
     new = MODULES.get(old)
     if new is None and old.startswith("check."):

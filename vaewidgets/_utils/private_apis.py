@@ -1,7 +1,7 @@
-"""Every private name of another package that we use: which, since when, why, and what would end it.
+"""Every private name of another package that we use, with the versions, the reason and its end.
 
 No other module uses one, and `tests/_utils/test_private_apis.py` fails when one of these is no longer needed.
-Nothing is imported here that a caller does not have already: objects are handed in.
+Callers pass the objects in, so nothing is imported here.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ runpy.run_module("pip", run_name="__main__", alter_sys=True)
 
 
 def is_from_page(widget: Any) -> bool:
-    """Tell whether the change being handled came from the page, not from Python.
+    """Tell whether the change of a widget that is being handled came from the page, not from Python.
 
     ipywidgets 8.1 holds this lock exactly while it applies a message from the page, and tells observers
     nothing of where a change comes from (jupyter-widgets/ipywidgets issue 2015).
@@ -42,9 +42,9 @@ def is_from_page(widget: Any) -> bool:
 
 
 def page_knows(widget: Any, state: dict[str, Any]) -> AbstractContextManager[None]:
-    """Set traits in this block without telling the page, which knows their values already.
+    """Set traits of a widget in this block without a message to the page, which knows the state already.
 
-    ipywidgets 8.1 has ``hold_sync``, which only puts the telling off.
+    The public ``hold_sync`` of ipywidgets 8.1 only delays the message.
     """
     return widget._lock_property(**state)
 
@@ -52,16 +52,16 @@ def page_knows(widget: Any, state: dict[str, Any]) -> AbstractContextManager[Non
 def living_widgets(kind: type) -> dict[str, Any]:
     """Return the registry of widgets that are not closed, by model id; `kind` is `ipywidgets.Widget`.
 
-    It is to be asked for at import: at the end of the process, which closes panels too, modules are gone.
-    ipywidgets 8.1 warns that the public ``Widget.widgets`` is going.
+    Call it at import: at the end of the process, when panels are closed, modules no longer exist. ipywidgets
+    8.1 warns that the public ``Widget.widgets`` will be removed.
     """
     return sys.modules[kind.__module__]._instances
 
 
 def construction_callback(kind: Any) -> Callable | None:
-    """Return who is told of new widgets now; `kind` is `ipywidgets.Widget`.
+    """Return the function that is called for each new widget; `kind` is `ipywidgets.Widget`.
 
-    ipywidgets 8.1 tells one listener alone, so that a second one has to pass on to the first.
+    ipywidgets 8.1 calls only one function, so a second one has to call the first.
     """
     return kind._widget_construction_callback
 
@@ -86,20 +86,20 @@ def edits_of(figure: Any) -> list[int]:
 
 
 def add_config(figure: Any, options: dict[str, Any]) -> None:
-    """Set what plotly.js takes as ``config``: a FigureWidget of Plotly 6 and 7 has no public way to it."""
+    """Set options of plotly.js's ``config``: a figure widget of Plotly 6 and 7 has no public way to it."""
     figure._config = {**figure._config, **options}
 
 
 @contextmanager
 def missing(name: str) -> Iterator[None]:
-    """Let an optional package look as if it were not installed, unless somebody has imported it already.
+    """Hide the package of this name from imports in this block, unless it is imported already.
 
-    For plotly 6 and 7, which look for nbformat; that loads jsonschema, and this a grammar of international
-    addresses, at import (python-jsonschema/jsonschema issue 1428).
+    For plotly 6 and 7, which look for nbformat. nbformat imports jsonschema, which loads a grammar of
+    international addresses at import (python-jsonschema/jsonschema issue 1428).
     """
     hidden = name not in sys.modules
     if hidden:
-        sys.modules[name] = None  # type: ignore[assignment]  # what Python's import takes for "there is none"
+        sys.modules[name] = None  # type: ignore[assignment]  # for Python's import, "there is none"
     try:
         yield
     finally:
@@ -108,14 +108,14 @@ def missing(name: str) -> Iterator[None]:
 
 
 def allow_steps_outside_graphs(optimizer: Any) -> None:
-    """Have a capturable optimizer not warn that it steps outside a CUDA graph.
+    """Stop a capturable optimizer from warning that it steps outside a CUDA graph.
 
-    torch 2.6 to 2.14 warn at the first such step, though capturable optimizers may take them: short batches
-    and the steps before a recording do (pytorch/pytorch pull request 77862).
+    torch 2.6 to 2.14 warn at the first such step, although it is allowed: short batches and the steps before
+    a recording need it (pytorch/pytorch pull request 77862).
     """
     optimizer._warned_capturable_if_run_uncaptured = True
 
 
 def has_forward_hooks(module: object) -> bool:
-    """Tell whether a `torch.nn.Module` runs more than ``forward``: torch 2 lists its hooks nowhere else."""
+    """Tell whether a module of torch has forward hooks, which torch 2 lists nowhere else."""
     return any(getattr(module, name, None) for name in ("_forward_hooks", "_forward_pre_hooks"))

@@ -1,4 +1,4 @@
-"""Files opened to be read: ordinary ones alone, and each by one handle from its first byte to its last."""
+"""Open ordinary files only, and read each through one handle from its first byte to its last."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _KINDS = {
 def safe_open(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Open an ordinary file to read its bytes.
 
-    Whatever takes the name of the file later, the handle stays with the one that was opened. It is read,
-    never mapped into memory: a mapped file that is cut while it is used kills the process.
+    The handle stays with the file that was opened, even if another file gets its name. The file must be read
+    and not mapped into memory: if a mapped file is cut while it is used, the process is killed.
 
     Parameters
     ----------
@@ -27,11 +27,21 @@ def safe_open(path: str | os.PathLike[str]) -> io.BufferedReader:
     Raises
     ------
     OSError
-        It is not there, may not be read, or is no ordinary file: a FIFO would be waited for without end, a
-        device be read without end.
+        The file does not exist, may not be read, or is no ordinary file: a FIFO would block without end, and
+        a device would be read without end.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from vaewidgets._utils.safe_open import safe_open, size_of
+    >>> Path("a.bin").write_bytes(bytes(10))
+    10
+    >>> with safe_open("a.bin") as file:
+    ...     size_of(file)
+    10
     """
-    # To open a device can be enough to make it act, so it is asked what it is before and, as it may have
-    # been exchanged, after.
+    # Opening a device can make it act, so the kind is checked before; and after, because the file may have
+    # been replaced in between.
     _check(path, os.stat(path).st_mode)
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
@@ -48,7 +58,7 @@ def size_of(file: BinaryIO) -> int:
 
 
 def kind_of(mode: int) -> str:
-    """Say what a file of that mode is, if it is neither an ordinary file nor a folder; else nothing."""
+    """Name the kind of a file by its mode: "" for an ordinary file or a folder, else "a FIFO" and so on."""
     return "" if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else _KINDS.get(stat.S_IFMT(mode), "no file")
 
 

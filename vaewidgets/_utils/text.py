@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-#: Characters that `truncate` keeps.
+#: The number of characters that `truncate` keeps.
 LONGEST = 400
 
 # Control characters, bidirectional overrides (they reverse the text that follows), and lone surrogates, which
@@ -17,26 +17,43 @@ _UNRULY_LINE = re.compile(f"(?!\n)[{_UNRULY}]")
 
 
 def truncate(said: object) -> str:
-    """Return the message of an exception, or a text: sanitized, on one line, at most `LONGEST` characters.
+    """Return what is said, a text or an exception, on one line, sanitized and cut to `LONGEST` characters.
 
     An exception without a message becomes the name of its class.
+
+    Examples
+    --------
+    >>> truncate(ValueError("two\\nlines.")), truncate(KeyError())
+    ('two lines', 'KeyError')
     """
     text = sanitize(" ".join(str(said).split())).rstrip(".: ") or type(said).__name__
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ... ({len(text):,} characters)"
 
 
 def sanitize(name: str) -> str:
-    """Return a name with U+FFFD in place of each control or bidirectional character."""
+    """Return a name with U+FFFD in place of each control or bidirectional character.
+
+    Examples
+    --------
+    >>> sanitize("a\\x1b[2Jb")
+    'a�[2Jb'
+    """
     return _UNRULY_NAME.sub("\ufffd", name)
 
 
 def sanitize_lines(text: str) -> str:
-    """Return a text for a terminal: as `sanitize` does, but line ends stay."""
+    """Sanitize a text as `sanitize` does, but keep line ends."""
     return _UNRULY_LINE.sub("\ufffd", text)
 
 
 def sanitize_json(value: Any) -> Any:
-    """Return a JSON value with every string in it sanitized, keys too."""
+    """Sanitize every string in a JSON value, including keys.
+
+    Examples
+    --------
+    >>> sanitize_json({"name": ["a\\tb", 1]})
+    {'name': ['a�b', 1]}
+    """
     if isinstance(value, str):
         return sanitize(value)
     if isinstance(value, dict):
@@ -45,10 +62,15 @@ def sanitize_json(value: Any) -> Any:
 
 
 def natural(name: str) -> tuple[list[str | tuple[int, str]], str]:
-    """Return what sorts names in natural order: 2 before 10, in either case.
+    """Return a key that sorts names in natural order: 2 before 10, ignoring case.
 
-    By hand, as a name may come out of anybody's file: Python makes no number of thousands of digits, and
-    natsort 8.4 then compares a number with a text and raises TypeError.
+    natsort 8.4 is not used because a name from a file may hold thousands of digits, of which Python makes no
+    number; natsort then compares a number with a text and raises TypeError.
+
+    Examples
+    --------
+    >>> sorted(["b10", "B2", "a"], key=natural)
+    ['a', 'B2', 'b10']
     """
     parts = re.split("([0-9]+)", name.casefold())
     digits = [part.lstrip("0") if odd % 2 else part for odd, part in enumerate(parts)]
@@ -56,7 +78,13 @@ def natural(name: str) -> tuple[list[str | tuple[int, str]], str]:
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Set rows of words, all of one length, in columns: the first to the left, the others to the right."""
+    """Align rows of words, all of one length, in columns: the first to the left, the others to the right.
+
+    Examples
+    --------
+    >>> align([["name", "n"], ["a", "10"]])
+    ['name   n', 'a     10']
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     padded = ([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])] for first, *others in rows)
     return ["  ".join(words) for words in padded]

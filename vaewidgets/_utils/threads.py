@@ -1,4 +1,4 @@
-"""How many processors there are for this process, and no more threads than that."""
+"""The number of processors that this process may use, and a limit on threads."""
 
 from __future__ import annotations
 
@@ -10,20 +10,33 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_cpus() -> int:
-    """Count the processors that this process may keep busy, at least 1.
+    """Count the processors that this process may use, at least 1.
 
-    Not those of the machine: a container of a JupyterHub or of Kubernetes has a share of them, as a set of
-    processors (its affinity) or as time on all of them (the quota of its control group, version 2 or 1).
+    They may be fewer than the machine has: a container of a JupyterHub or of Kubernetes has a share of them,
+    as a set of processors (its affinity) or as time on all of them (the quota of its control group, version 2
+    or 1).
+
+    Examples
+    --------
+    >>> available_cpus() >= 1
+    True
     """
     own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(own, _quota())))
 
 
 def limit_threads() -> None:
-    """Let torch use no more threads than there are processors for it.
+    """Let torch use no more threads than `available_cpus`, unless ``OMP_NUM_THREADS`` is set.
 
-    It starts one for each that it sees. Where a control group grants the time of two of 64, the other 62
-    only wait for each other. What ``OMP_NUM_THREADS`` says stands.
+    torch starts a thread for each processor of the machine. If a control group grants the time of two of 64
+    processors, the other 62 threads only wait for each other.
+
+    Examples
+    --------
+    >>> import torch
+    >>> limit_threads()
+    >>> 1 <= torch.get_num_threads()
+    True
     """
     import torch
 
@@ -32,7 +45,7 @@ def limit_threads() -> None:
 
 
 def _quota() -> float:
-    """Return the processors whose time the control group grants; infinity if it sets no limit."""
+    """Return how many processors' time the control group grants; infinity if it sets no limit."""
     try:
         if (two := _CGROUP / "cpu.max").exists():
             quota, period = two.read_text().split()

@@ -1,5 +1,7 @@
 """The command line: ``vaewidgets`` and its commands."""
 
+from vaewidgets._utils import old_names
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status.
@@ -16,8 +18,4 @@ def main(argv: list[str] | None = None) -> int:
     return main(argv)
 
 
-def __getattr__(name: str) -> object:
-    """Find a name that this package had when it was a module, in version 0.1.0."""
-    from vaewidgets._utils.moved import old_name
-
-    return old_name(__name__, name)
+__getattr__ = old_names(__name__)

@@ -1,4 +1,4 @@
-"""Arrays of images and of labels, of whatever library, as tensors: what cannot be meant is refused."""
+"""Arrays of images and labels, of any library, as tensors; arrays that cannot be meant are refused."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from vaewidgets._utils.text import natural, sanitize, truncate
 
 from .white_level import Range, to_pixels
 
-#: Every class has a name: one large label would be as many of them.
+#: Every class gets a name, so one large label would make as many names.
 MOST_CLASSES = 2**16
 
-#: Axes shorter than this are too short to tell a photograph from a stack of images.
+#: A photograph is told from a stack of images only if its axes are at least this long.
 _PHOTO = 8
 
 
@@ -32,8 +32,9 @@ def as_images(source, white: float | None = None) -> tuple[Tensor, Range, tuple[
     Returns
     -------
     images : Tensor of shape (N, C, H, W)
-        float32; of floats, whether they lie in [0, 1] is not looked at.
+        float32. Floats are not checked to lie in [0, 1].
     found : Range
+        Which numbers the array holds.
     doubts : tuple of str
         What is likely a mistake.
 
@@ -41,6 +42,13 @@ def as_images(source, white: float | None = None) -> tuple[Tensor, Range, tuple[
     ------
     TypeError, ValueError
         No array of numbers, another shape, numbers that `white` does not allow.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> images, found, doubts = as_images(np.full((5, 8, 8), 255, "uint8"))
+    >>> images.shape, images.max().item(), str(found)
+    (torch.Size([5, 1, 8, 8]), 1.0, 'bytes from 255 to 255; white is 255 (assumed)')
     """
     array = _as_tensor(source)
     doubts: tuple[str, ...] = ()
@@ -63,7 +71,7 @@ def as_images(source, white: float | None = None) -> tuple[Tensor, Range, tuple[
 
 
 def as_labels(labels) -> tuple[Tensor, tuple[str, ...]]:
-    """Convert labels to class indices.
+    """Convert labels to class indices and class names.
 
     Parameters
     ----------
@@ -75,14 +83,20 @@ def as_labels(labels) -> tuple[Tensor, tuple[str, ...]]:
     indices : Tensor, int64
         Of the shape of `labels`.
     classes : tuple of str
-        The name of each; names in natural order (2 before 10).
+        The name of each class, in natural order (2 before 10).
 
     Raises
     ------
     ValueError
-        Labels that are missing, mixed, negative or no labels at all.
+        Labels that are missing, mixed, negative or of another kind.
+
+    Examples
+    --------
+    >>> indices, classes = as_labels(["dog", "cat", "dog"])
+    >>> indices.tolist(), classes
+    ([1, 0, 1], ('cat', 'dog'))
     """
-    _refuse_masked(labels, "labels")
+    _check_unmasked(labels, "labels")
     array = np.asarray(labels.detach().cpu() if isinstance(labels, Tensor) else labels)
     if isinstance(labels, (list, tuple)) and array.dtype.kind in "US":
         # numpy writes a number, or the NaN of a gap, that stands among names as one more name.
@@ -94,9 +108,9 @@ def as_labels(labels) -> tuple[Tensor, tuple[str, ...]]:
         found, indices = np.unique(array, return_inverse=True)
         if len(found) > MOST_CLASSES:
             raise ValueError(f"labels must name at most {MOST_CLASSES:,} classes; got {len(found):,}.")
-        kind = array.dtype.kind
         names = [
-            sanitize(name.decode("utf-8", "replace") if kind == "S" else name) for name in found.tolist()
+            sanitize(name.decode("utf-8", "replace") if isinstance(name, bytes) else name)
+            for name in found.tolist()
         ]
         classes = sorted(set(names), key=natural)
         index = {name: i for i, name in enumerate(classes)}
@@ -106,7 +120,7 @@ def as_labels(labels) -> tuple[Tensor, tuple[str, ...]]:
         detail = f"{array.dtype}{f' from {array.min()} up' if array.dtype.kind == 'i' else ''}"
         if array.dtype.kind == "f" and np.isnan(array).any():
             detail += f", in which label {int(np.isnan(array).argmax())} is missing (nan)"
-        raise _no_labels(detail)
+        raise _label_error(detail)
     largest = int(array.max()) if array.size else -1
     if largest >= MOST_CLASSES:
         raise ValueError(f"labels must be class indices below {MOST_CLASSES:,}; got {largest}.")
@@ -114,12 +128,25 @@ def as_labels(labels) -> tuple[Tensor, tuple[str, ...]]:
 
 
 def name_classes(labels, names: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Name each class up to the highest label: by its index where `names` do not go so far.
+    """Name each class up to the highest label; a class beyond `names` is named by its index.
+
+    Parameters
+    ----------
+    labels : Tensor of shape (N,) or None
+        int64.
+    names : tuple of str
+        Of the first classes.
 
     Raises
     ------
     ValueError
-        Labels, out of a file for example, that are no class indices.
+        Labels that are no class indices.
+
+    Examples
+    --------
+    >>> import torch
+    >>> name_classes(torch.tensor([0, 2]), ("cat", "dog"))
+    ('cat', 'dog', '2')
     """
     if labels is None or not len(labels):
         return ()
@@ -132,13 +159,13 @@ def name_classes(labels, names: tuple[str, ...] = ()) -> tuple[str, ...]:
 
 
 def _from_objects(array: np.ndarray) -> np.ndarray:
-    """Return names, or integers, that are held one by one, as an array of their kind."""
+    """Convert an array of Python objects, all names or all integers, to an array of that kind."""
     values = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in array.flat]
     kind = str if values and isinstance(values[0], str) else (int, np.integer, np.bool_)
     for i, value in enumerate(values):
         if not isinstance(value, kind):
             said = "is missing" if _is_missing(value) else f"is no {'name' if kind is str else 'integer'}"
-            raise _no_labels(f"{array.dtype}, in which label {i} {said} ({truncate(repr(value))})")
+            raise _label_error(f"{array.dtype}, in which label {i} {said} ({truncate(repr(value))})")
     try:
         return np.array(values, np.str_ if kind is str else np.int64).reshape(array.shape)
     except OverflowError as error:
@@ -148,18 +175,18 @@ def _from_objects(array: np.ndarray) -> np.ndarray:
 
 
 def _is_missing(value) -> bool:
-    """Tell a gap in a column: None, NaN, or a data frame's own mark for it."""
+    """Tell whether a value stands for a missing one: None, NaN, or the NA or NaT of a data frame."""
     return type(value).__name__ in ("NoneType", "NAType", "NaTType") or (
         isinstance(value, (float, np.floating)) and np.isnan(value)
     )
 
 
-def _no_labels(got: str) -> ValueError:
+def _label_error(got: str) -> ValueError:
     return ValueError(f"labels must be integers from 0 up, one per image, or names; got {got}.")
 
 
-def _refuse_masked(array, what: str) -> None:
-    # As a plain array it would show what lies under the mask.
+def _check_unmasked(array, what: str) -> None:
+    # A plain array would show the values under the mask.
     if np.ma.is_masked(array):
         raise ValueError(
             f"{what} holds {int(np.ma.getmaskarray(array).sum()):,} masked values, which are none: say what "
@@ -168,7 +195,7 @@ def _refuse_masked(array, what: str) -> None:
 
 
 def _as_tensor(source) -> Tensor:
-    _refuse_masked(source, "images")
+    _check_unmasked(source, "images")
     try:
         if isinstance(source, Tensor):
             return source.detach().cpu()
@@ -184,7 +211,7 @@ def _as_tensor(source) -> Tensor:
 
 
 def _misread_axes(shape: Sequence[int]) -> tuple[str, ...]:
-    """Refuse one photograph in the place of a stack of grey images (N, H, W); say what else may be none."""
+    """Refuse a single photograph in place of a stack of grey images (N, H, W); return other doubts."""
     first, second, last = shape
     if min(first, second) >= _PHOTO and last in (1, 3, 4):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Images in memory: one float tensor per split, checked once, indexed ever after."""
+"""Images in memory: one float tensor for each split, checked once when it is made."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-# torch is imported where tensors are looked at: files are read, and refused, before that.
+# torch is imported where tensors are checked: files are read, and refused, before that.
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -25,7 +25,19 @@ class Images:
     labels : Tensor of shape (N,) or None
         int64 class indices.
     classes : tuple of str
-        The name of each label, for the panels that show it; a label beyond it is named by its index.
+        The name of each label; a label beyond them is named by its index.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Images that `check_images` refuses, or another number of labels.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> images = vw.Images(torch.zeros(5, 1, 8, 8), torch.arange(5))
+    >>> len(images), len(images.take(slice(2)))
+    (5, 2)
     """
 
     images: Tensor
@@ -44,7 +56,7 @@ class Images:
         return len(self.images)
 
     def take(self, rows: slice | Tensor) -> Images:
-        """Return the images of these rows, with their labels."""
+        """Return the images of these rows (a slice or a Tensor of indices), with their labels."""
         labels = None if self.labels is None else self.labels[rows]
         return Images(self.images[rows], labels, self.classes)
 
@@ -60,7 +72,13 @@ class Dataset:
         The name of each label; empty without labels.
     name : str
     report : Report or None
-        What `load_data` read, left out and assumed; ``print(data.report)``. None if it did not make this.
+        What `load_data` read, left out and assumed; ``print(data.report)``. None if made by hand.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> vw.load_data("digits")
+    Dataset('digits', train=1437, test=360, image=1x8x8)
     """
 
     train: Images
@@ -79,7 +97,28 @@ def check_images(
     image_shape: Sequence[int] | None = None,
     support: tuple[float, float] = (0.0, 1.0),
 ) -> None:
-    """Raise unless `images` is a (N, C, H, W) float tensor inside `support`, of `image_shape` if given."""
+    """Raise unless `images` is a float tensor of shape (N, C, H, W) inside `support`.
+
+    Parameters
+    ----------
+    images : object
+    image_shape : (C, H, W), optional
+        The shape that each image must have.
+    support : (float, float)
+        The smallest and the largest value that is allowed.
+
+    Raises
+    ------
+    TypeError
+        No tensor, or not of floats.
+    ValueError
+        Another shape, no images, or values outside `support`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> check_images(torch.full((2, 1, 8, 8), 0.5), image_shape=(1, 8, 8))
+    """
     from torch import Tensor
 
     if not isinstance(images, Tensor):
@@ -96,7 +135,7 @@ def check_images(
     if not images.is_floating_point():
         raise TypeError(f"images must be floats; got {images.dtype}. vw.load_data(array) converts bytes.")
     low, high = images.min().item(), images.max().item()
-    # NaN compares false with everything, so the test is written to fail on it.
+    # NaN compares false with everything, so this refuses it too.
     if not (support[0] <= low and high <= support[1]) or math.isinf(low) or math.isinf(high):
         wrong = int((~images.isfinite()).sum())
         got = f"{wrong:,} of {images.numel():,} are not" if wrong else f"got values from {low:g} to {high:g}"

@@ -11,6 +11,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from platformdirs import user_cache_path
+
+from vaewidgets._constants import NAMED
 from vaewidgets._utils.safe_open import safe_open
 from vaewidgets._utils.text import sanitize, truncate
 
@@ -20,7 +23,7 @@ from .npz import read_npz
 from .report import Report
 from .white_level import Range, check_white, from_bytes, to_pixels
 
-# torch is imported where tensors are made: files are read, and refused, before that takes seconds and 500 MB.
+# torch takes seconds and 500 MB, so it is imported where tensors are made: files are read and refused before.
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from torch import Tensor
@@ -30,11 +33,11 @@ DATA_VARIABLE = "VAEWIDGETS_DATA"
 
 _TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
 _PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-#: Bytes of the largest of them, unpacked, and some more.
+#: No unpacked part has more bytes.
 _LARGEST_PART = 2**26
 _FASHION = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 
-#: A name, the path of a folder or of an .npz, or an array.
+#: A name, the path of a folder or of an .npz file, or an array.
 Source: TypeAlias = "str | os.PathLike[str] | Tensor | ArrayLike"
 
 
@@ -54,7 +57,7 @@ def load_data(
 ) -> Dataset:
     """Load a named dataset or a folder of images, or take arrays, as tensors in memory.
 
-    What was read, left out and assumed is `Dataset.report`; what of that is likely a mistake is a warning.
+    `Dataset.report` says what was read, left out and assumed. A likely mistake is also a warning.
 
     Parameters
     ----------
@@ -79,7 +82,7 @@ def load_data(
     download : bool
         Whether to fetch MNIST if `root` does not hold it.
     test_fraction, seed : float, int
-        What brings no split of its own (an array, an .npz, a folder without train/ and test/) is split at
+        Data without a split of its own (an array, an .npz, a folder without train/ and test/) is split at
         random, the same way for the same seed.
     name : str
         Name given to a dataset made of an array.
@@ -112,37 +115,45 @@ def load_data(
     -----
     UserWarning
         No pixel is half as bright as white; files, frames or arrays that are left out; a folder or axes that
-        seem to be taken for what they are not.
+        seem to be mistaken for something else.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import vaewidgets as vw
+    >>> data = vw.load_data(np.full((10, 8, 8), 255, "uint8"), labels=["cat", "dog"] * 5)
+    >>> data, data.classes
+    (Dataset('array', train=8, test=2, image=1x8x8), ('cat', 'dog'))
     """
     check_white(white)
-    # What it is, the flags below say, which a type checker does not follow.
+    # Any, because a type checker does not follow the flags below.
     given: Any = source
-    is_path, known = isinstance(given, (str, os.PathLike)), ("digits", *_TORCHVISION)
+    is_path = isinstance(given, (str, os.PathLike))
     if is_path and labels is not None:
         raise ValueError(f"labels go with an array; {os.fspath(given)!r} brings its own.")
-    is_named = is_path and given in known
+    is_named = is_path and given in NAMED
     if is_named and white is not None:
         raise ValueError(f"white goes with images of your own; {given!r} knows which number is white.")
     if is_path and not is_named:
         expanded = os.path.expanduser(given)
         given = Path(expanded) if isinstance(given, os.PathLike) else expanded
-    # A folder that happens to be called "digits" is still reached as a Path, or as "./digits".
+    # A folder that is called "digits" can be named as a Path, or as "./digits".
     if is_path and not is_named and os.path.isdir(given):
         found = read_folder(given, size, channels, on_error, white)
-        with _naming(given):
+        with _errors_name(given):
             return _folder(given, found, test_fraction, seed)
     if size is not None or channels is not None or on_error != "refuse":
         what = repr(os.fspath(given)) if is_path else f"a {type(given).__name__}"
         raise ValueError(f"size, channels and on_error go with a folder of images; {what} is none.")
     if isinstance(given, os.PathLike) or (is_path and given.endswith(".npz")):
         images, labels, others = read_npz(given)
-        with _naming(given):
+        with _errors_name(given):
             data = _arrays(images, labels, test_fraction, seed, sanitize(Path(given).stem), white, others)
     elif is_named:
         return _digits() if given == "digits" else _torchvision(given, root, download)
     elif is_path:
         raise ValueError(
-            f"Unknown dataset {given!r}: expected one of {', '.join(known)}, a folder of images that is "
+            f"Unknown dataset {given!r}: expected one of {', '.join(NAMED)}, a folder of images that is "
             "there, an .npz file, or an array."
         )
     else:
@@ -153,10 +164,17 @@ def load_data(
 
 
 def load_test_images(name: str | None) -> Images | None:
-    """Return the test split of a named dataset if it is on this machine, else None: never downloads."""
+    """Return the test split of the dataset of this name if it is on this machine, else None; never download.
+
+    Examples
+    --------
+    >>> from vaewidgets.data.load import load_test_images
+    >>> len(load_test_images("digits")), load_test_images("cifar")
+    (360, None)
+    """
     if name == "digits":
         return _digits().test
-    # Out of a file it may be anything.
+    # A name from a file may be of any type.
     if not isinstance(name, str) or name not in _TORCHVISION:
         return None
     folder = _root(None)
@@ -171,10 +189,8 @@ def _digits() -> Dataset:
 
     digits = load_digits()
     images, found = to_pixels(torch.from_numpy(digits.images).unsqueeze(1), white=16)
-    labels = torch.from_numpy(digits.target).long()
-    whole = Images(images, labels, tuple("0123456789"))
-    split = "the last 360 of the file are held out"
-    report = Report(len(whole), (), (found,), split, whole.classes)
+    whole = Images(images, torch.from_numpy(digits.target).long(), tuple("0123456789"))
+    report = Report(len(whole), (), (found,), "the last 360 of the file are held out", whole.classes)
     return Dataset(whole.take(slice(-360)), whole.take(slice(-360, None)), whole.classes, "digits", report)
 
 
@@ -193,7 +209,7 @@ def _torchvision(name: str, root, download: bool) -> Dataset:
     high = max(split.images.max().item() for split in (train, test))
     found = Range("bytes", 255, 255 * low, 255 * high, stated=True)
     report = Report(
-        len(train) + len(test), (), (found,), _counted("as published", train, test), train.classes
+        len(train) + len(test), (), (found,), _describe_split("as published", train, test), train.classes
     )
     return Dataset(train, test, train.classes, name, report)
 
@@ -211,7 +227,6 @@ def _torchvision_class(name: str):
 
 def _read_splits(cls, folder: Path, *training: bool) -> list[Images]:
     """Read the training split for each True, the test split for each False."""
-
     raw = folder / cls.__name__ / "raw"
     packed = any(not _part(raw, name).exists() and _part(raw, name, ".gz").exists() for name in _PARTS)
     try:
@@ -219,7 +234,7 @@ def _read_splits(cls, folder: Path, *training: bool) -> list[Images]:
             safe_open(file).close()  # torchvision would wait for a FIFO without end
         with _unpacked(raw) if packed else nullcontext(folder) as root:
             splits = [cls(root, train=train, download=False) for train in training]
-    except Exception as error:  # torchvision raises whatever its parser meets in a damaged file
+    except Exception as error:  # torchvision raises errors of every kind on a damaged file
         raise RuntimeError(
             f"{raw} is incomplete or damaged ({truncate(error)}). Move it away and load again."
         ) from error
@@ -233,7 +248,7 @@ def _part(raw: Path, name: str, ending: str = "") -> Path:
 
 @contextmanager
 def _unpacked(raw: Path):
-    """Give a torchvision root with the same files, unpacked; nothing is written beside them."""
+    """Yield a temporary torchvision root with the same files, unpacked."""
     with tempfile.TemporaryDirectory(prefix="vaewidgets-") as root:
         target = Path(root, *raw.parts[-2:])
         target.mkdir(parents=True)
@@ -248,17 +263,17 @@ def _unpacked(raw: Path):
 
 
 def _root(root) -> Path:
-    return Path(os.path.expanduser(root or os.environ.get(DATA_VARIABLE) or _cache_folder()))
+    return Path(os.path.expanduser(root or os.environ.get(DATA_VARIABLE) or user_cache_path("vaewidgets")))
 
 
 def _download(cls, name: str, folder: Path) -> None:
-    """Fetch into a scratch folder beside the target, so that what is half fetched is never found."""
+    """Download into a temporary folder beside the target, so that half a download is never found."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as scratch:
             cls(scratch, train=True, download=True)
             os.replace(Path(scratch) / cls.__name__, folder / cls.__name__)
-    except Exception as error:  # urllib, ssl, tar and disk errors alike mean: no data
+    except Exception as error:  # of urllib, ssl, tar or the disk
         raise RuntimeError(
             f"Could not download {name} to {folder} ({error}). Copy a folder that holds {cls.__name__}/raw "
             f"from another machine and pass root= or set ${DATA_VARIABLE}, or use load_data('digits'), "
@@ -266,15 +281,9 @@ def _download(cls, name: str, folder: Path) -> None:
         ) from error
 
 
-def _cache_folder() -> Path:
-    from platformdirs import user_cache_path
-
-    return user_cache_path("vaewidgets")
-
-
 @contextmanager
-def _naming(path):
-    """Let an error about what a file or a folder holds say which."""
+def _errors_name(path):
+    """Add the path of a file or folder to an error about its content."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -298,7 +307,7 @@ def _folder(folder, found: Folder, test_fraction: float, seed: int) -> Dataset:
         )
         for part in parts
     )
-    split = _counted(split, train, test)
+    split = _describe_split(split, train, test)
     report = Report(len(found.images), found.left_out, found.pixels, split, found.classes, found.doubts)
     return Dataset(train, test, found.classes, sanitize(os.path.basename(os.path.abspath(folder))), report)
 
@@ -329,11 +338,11 @@ def _arrays(
             f"Left out {names}: of an .npz one array of images is read (images, x or arr_0) and one of "
             "labels (labels, y or arr_1).",
         )
-    split = _counted(f"at random, seed {seed}", train, test)
+    split = _describe_split(f"at random, seed {seed}", train, test)
     return Dataset(train, test, classes, name, Report(len(whole), left_out, (found,), split, classes, doubts))
 
 
-def _counted(origin: str, train: Images, test: Images) -> str:
+def _describe_split(origin: str, train: Images, test: Images) -> str:
     return f"{origin}: {len(train):,} to train on, {len(test):,} held out"
 
 

@@ -1,7 +1,7 @@
-"""Pictures that belong to no class, made of ones that do: what teaches a `Classifier` to say "none of these".
+"""Images of no class, made from images of classes, which train a `Classifier` to answer "none of these".
 
-Each function takes images of shape (B, C, H, W) and draws from the generator that it is given. Nothing here
-has seen a decoder; blends, halves and faint shapes are what a bad one paints.
+Each function takes images of shape (B, C, H, W) and draws from the generator that it is given. No decoder is
+used. Blends, halves and faint shapes resemble the images of a bad decoder.
 """
 
 from __future__ import annotations
@@ -12,26 +12,60 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vaewidgets._utils import old_names
+
 
 def uniform(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw every pixel from U(0, 1): images of the shape of x."""
+    """Draw every pixel from U(0, 1): images of the shape of x.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> x, generator = torch.full((5, 1, 8, 8), 0.75), torch.Generator().manual_seed(0)
+    >>> vw.negatives.uniform(x, generator).shape
+    torch.Size([5, 1, 8, 8])
+    """
     return torch.rand(x.shape, generator=generator)
 
 
 def gaussian(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw every pixel from a normal, clipped to [0, 1], of a mean and a width that each image has anew."""
+    """Draw every pixel from a normal distribution, clipped to [0, 1]; each image has its own mean and width.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> x, generator = torch.full((5, 1, 8, 8), 0.75), torch.Generator().manual_seed(0)
+    >>> vw.negatives.gaussian(x, generator).shape
+    torch.Size([5, 1, 8, 8])
+    """
     mean, width = torch.rand(2, len(x), 1, 1, 1, generator=generator)
     return (mean + width * torch.randn(x.shape, generator=generator)).clamp(0, 1)
 
 
 def shuffled(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Put the pixels of each image into a random order of its own: the greys stay, the shape goes."""
+    """Put the pixels of each image into a random order of its own.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> x, generator = torch.full((5, 1, 8, 8), 0.75), torch.Generator().manual_seed(0)
+    >>> vw.negatives.shuffled(x, generator).unique().tolist()
+    [0.75]
+    """
     order = torch.rand(x.shape[0], *x.shape[2:], generator=generator).flatten(1).argsort(1)
     return x.flatten(2).gather(2, order[:, None].expand(-1, x.shape[1], -1)).view_as(x)
 
 
 def blobs(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw soft random shapes: noise of a quarter of the size, blown up, with a threshold of its own."""
+    """Draw soft random shapes: noise of a quarter of the size, enlarged, with a threshold for each image.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> x, generator = torch.full((5, 1, 8, 8), 0.75), torch.Generator().manual_seed(0)
+    >>> vw.negatives.blobs(x, generator).shape
+    torch.Size([5, 1, 8, 8])
+    """
     size = [max(2, n // 4) for n in x.shape[2:]]
     noise = torch.randn(len(x), x.shape[1], *size, generator=generator)
     threshold = torch.rand(len(x), 1, 1, 1, generator=generator)
@@ -40,18 +74,42 @@ def blobs(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def blends(x: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
-    """Average two images of different classes, pixel by pixel; the lesser has a weight of at least .3."""
+    """Average x with the other images, of different classes, with weights of at least 0.3.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> x, generator = torch.full((5, 1, 8, 8), 0.75), torch.Generator().manual_seed(0)
+    >>> vw.negatives.blends(x, x, generator).mean().round(decimals=2).item()
+    0.75
+    """
     weight = 0.3 + 0.4 * torch.rand(len(x), 1, 1, 1, generator=generator)
     return weight * x + (1 - weight) * other
 
 
 def overlays(x: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
-    """Lay one image over another of a different class."""
+    """Take the brighter pixel of x and the other images, of different classes.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> x, generator = torch.full((5, 1, 8, 8), 0.75), torch.Generator().manual_seed(0)
+    >>> vw.negatives.overlays(x, 1 - x, generator).unique().tolist()
+    [0.75]
+    """
     return torch.maximum(x, other)
 
 
 def halves(x: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
-    """Take one side of a line through the middle from one image, the other side from another."""
+    """Join x and the other images along a random line through the middle.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> x, generator = torch.full((5, 1, 8, 8), 0.75), torch.Generator().manual_seed(0)
+    >>> vw.negatives.halves(x, 1 - x, generator).unique().tolist()
+    [0.25, 0.75]
+    """
     angle = torch.pi * 2 * torch.rand(len(x), 1, 1, generator=generator)
     y, z = (torch.linspace(-1, 1, n) for n in x.shape[2:])
     side = (angle.cos() * y[:, None] + angle.sin() * z[None, :] > 0)[:, None]
@@ -59,16 +117,32 @@ def halves(x: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def faint(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Leave at most a third of the ink."""
+    """Multiply each image by a random factor of at most 1/3.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> x, generator = torch.full((5, 1, 8, 8), 0.75), torch.Generator().manual_seed(0)
+    >>> vw.negatives.faint(x, generator).max().item() <= 0.25
+    True
+    """
     return x * torch.rand(len(x), 1, 1, 1, generator=generator) / 3
 
 
 def inverted(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Paint dark on bright."""
+    """Exchange dark and bright.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> x, generator = torch.full((5, 1, 8, 8), 0.75), torch.Generator().manual_seed(0)
+    >>> vw.negatives.inverted(x, generator).unique().tolist()
+    [0.25]
+    """
     return 1 - x
 
 
-#: Made of one image, and of two of different classes.
+#: Made of one image.
 OF_ONE: tuple[Callable[[Tensor, torch.Generator], Tensor], ...] = (
     uniform,
     gaussian,
@@ -77,11 +151,12 @@ OF_ONE: tuple[Callable[[Tensor, torch.Generator], Tensor], ...] = (
     faint,
     inverted,
 )
+#: Made of two images of different classes.
 OF_TWO: tuple[Callable[[Tensor, Tensor, torch.Generator], Tensor], ...] = (blends, overlays, halves)
 
 
 def make_negatives(x: Tensor, labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Make `count` pictures of no class, of all kinds in equal parts; of what is left over chance decides.
+    """Make `count` images of no class, with equal parts of all kinds; the remainder is of random kinds.
 
     Parameters
     ----------
@@ -94,11 +169,18 @@ def make_negatives(x: Tensor, labels: Tensor, count: int, generator: torch.Gener
     Returns
     -------
     Tensor of shape (count, C, H, W)
-        In [0, 1]. Where no other image of a different class was drawn for a pair, there is noise instead.
+        In [0, 1]. Where both images of a pair are of the same class, there is noise instead.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> x, generator = torch.rand(5, 1, 8, 8), torch.Generator().manual_seed(0)
+    >>> vw.negatives.make_negatives(x, torch.arange(5), 20, generator).shape
+    torch.Size([20, 1, 8, 8])
     """
     kinds = len(OF_ONE) + len(OF_TWO)
     made = []
-    # A small batch has fewer of them than there are kinds.
+    # In random order, because a small batch has fewer images than there are kinds.
     for kind, place in enumerate(torch.randperm(kinds, generator=generator).tolist()):
         n = count // kinds + (place < count % kinds)
         rows, others = torch.randint(len(x), (2, n), generator=generator)
@@ -111,10 +193,4 @@ def make_negatives(x: Tensor, labels: Tensor, count: int, generator: torch.Gener
     return torch.cat(made)
 
 
-def __getattr__(name: str) -> object:
-    """Find what had another name in 0.1.0."""
-    if name not in ("make_rejects",):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from vaewidgets._utils.moved import old_name
-
-    return old_name(__name__, name)
+__getattr__ = old_names(__name__)

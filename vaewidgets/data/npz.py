@@ -1,4 +1,4 @@
-"""Images from files, hostile until checked: nothing is unpickled, no memory is taken on a promise."""
+"""Read images from .npz files. They are not trusted: nothing is unpickled, sizes are checked first."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from vaewidgets._utils.text import sanitize, truncate
 
 #: Bytes of all images together, as float32.
 LARGEST = 8 * 2**30
-#: A small file can unpack to any size: beyond so many bytes, to no more than so many times its own. Images
-#: shrink by a factor of ten or so, a quarter of it where they become float32.
+#: A small file can unpack to any size. More than the first number of bytes is allowed only up to the second
+#: times the size of the file. Images shrink by a factor of about ten, and as float32 by about forty.
 _MODEST, _RATIO = 2**24, 100
-#: Bytes that are asked of a file, or of a member, at once; the directory of an archive is one such piece.
+#: Bytes that are read at once from a file or a member; the directory of an archive is read as one piece.
 _PIECE = 2**18
-#: Characters of an array's header, as numpy limits it, and some.
+#: Characters of an array's header; numpy reads up to 10,000.
 _HEADER = 2**14
-#: Bytes for each image beside its pixels: its label, its place in the split, and copies of both.
+#: Bytes for each image besides its pixels: its label, its place in the split, and copies of both.
 _ROW = 64
 
 _IMAGES, _LABELS = ("images", "x", "arr_0"), ("labels", "y", "arr_1")
@@ -51,15 +51,23 @@ def read_npz(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray | Non
         Not an .npz, damaged, no images in it, another number of labels, arrays of pickled objects, or more
         than `LARGEST`.
     OSError
-        It is not there, may not be read, or is no ordinary file.
+        The file does not exist, may not be read, or is no ordinary file.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> np.savez("shapes.npz", images=np.zeros((4, 8, 8), "uint8"), labels=np.arange(4), extra=np.zeros(1))
+    >>> images, labels, others = read_npz("shapes.npz")
+    >>> images.shape, labels.tolist(), others
+    ((4, 8, 8), [0, 1, 2, 3], ['extra'])
     """
     path = Path(os.path.expanduser(path))
     with safe_open(path) as file:
         try:
-            return _read(_Sparing(file), max(_MODEST, _RATIO * size_of(file)))
+            return _read(_LimitedReader(file), max(_MODEST, _RATIO * size_of(file)))
         except MemoryError as error:
             raise OSError(f"{path} does not fit into memory: it has {size_of(file):,} bytes.") from error
-        # Of a damaged archive zipfile and numpy raise whatever they stumble over.
+        # What zipfile and numpy raise on a damaged archive.
         except (
             ValueError, OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile,
         ) as error:  # fmt: skip
@@ -68,17 +76,10 @@ def read_npz(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray | Non
             raise ValueError(f"{path} is damaged: {truncate(error)}.") from error
 
 
-def _members(archive: zipfile.ZipFile) -> tuple[str | None, str | None, dict[str, str]]:
-    """Return which members hold images and labels, and all members by the names of their arrays."""
-    names = {name.removesuffix(".npy"): name for name in archive.namelist()}
-    images, labels = (next((names[key] for key in keys if key in names), None) for keys in (_IMAGES, _LABELS))
-    return images, labels, names
+class _LimitedReader(io.RawIOBase):
+    """A file that refuses to read more than one piece at once, as zipfile would read a large directory.
 
-
-class _Sparing(io.RawIOBase):
-    """A file of which nobody gets more than a piece at once: zipfile reads a directory whole, however large.
-
-    It keeps hundreds of bytes for each member, so that many small ones would take more memory than the file.
+    zipfile keeps hundreds of bytes for each member: many small ones would take more memory than the file.
     """
 
     def __init__(self, file) -> None:
@@ -101,7 +102,7 @@ class _Sparing(io.RawIOBase):
 
 
 class _Header(NamedTuple):
-    """What a member says of the array in it."""
+    """The header of the array in a member."""
 
     name: str
     shape: tuple[int, ...]
@@ -118,9 +119,12 @@ class _Header(NamedTuple):
         return self.values * self.dtype.itemsize
 
 
-def _read(file: _Sparing, allowed: int) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+def _read(file: _LimitedReader, allowed: int) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     with zipfile.ZipFile(file) as archive:
-        images, labels, names = _members(archive)
+        names = {name.removesuffix(".npy"): name for name in archive.namelist()}
+        images, labels = (
+            next((names[key] for key in keys if key in names), None) for keys in (_IMAGES, _LABELS)
+        )
         if images is None:
             raise ValueError(
                 f"no array called images in it, only {truncate(', '.join(sorted(names)) or 'nothing')}"
@@ -128,7 +132,8 @@ def _read(file: _Sparing, allowed: int) -> tuple[np.ndarray, np.ndarray | None, 
         others = sorted(sanitize(name) for name, member in names.items() if member not in (images, labels))
         with _open(archive, images) as member:
             header = _read_header(archive, images, member)
-            _check_images(header)
+            if not header.values:
+                raise ValueError(f"{images} is empty, of shape {header.shape}: expected at least one image")
             if labels is None:
                 _check_total(header, 0, allowed)
                 return _read_array(member, header), None, others
@@ -144,7 +149,7 @@ def _read(file: _Sparing, allowed: int) -> tuple[np.ndarray, np.ndarray | None, 
 
 
 def _open(archive: zipfile.ZipFile, name: str):
-    # The other methods unpack all of a piece at once, whatever it grows to.
+    # The other methods unpack a piece at once, to any size.
     if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name} is compressed in another way than numpy.savez_compressed does it")
     return archive.open(name)
@@ -172,13 +177,8 @@ def _read_header(archive: zipfile.ZipFile, name: str, member) -> _Header:
     return header
 
 
-def _check_images(header: _Header) -> None:
-    if not header.values:
-        raise ValueError(f"{header.name} is empty, of shape {header.shape}: expected at least one image")
-
-
 def _check_total(images: _Header, labels: int, allowed: int) -> None:
-    """Refuse images, and so many bytes of labels, that would take more memory than is `allowed`."""
+    """Refuse images and labels (in bytes) that would take more memory than `allowed`."""
     floats = max(images.size, 4 * images.values)
     if floats > LARGEST:
         raise ValueError(
@@ -195,7 +195,7 @@ def _check_total(images: _Header, labels: int, allowed: int) -> None:
 
 def _read_array(member, header: _Header) -> np.ndarray:
     array = np.frombuffer(_read_exactly(member, header.size), header.dtype)
-    member.read(1)  # at its end zipfile compares the checksum
+    member.read(1)  # at the end zipfile compares the checksum
     return array.reshape(header.shape, order="F" if header.fortran else "C")
 
 

@@ -1,4 +1,4 @@
-"""From tensors to pixels: the only place that clamps, permutes and upscales them."""
+"""From tensors to pixels: the only module that clamps, permutes and enlarges them."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ def to_uint8(image: Tensor) -> np.ndarray:
         Another shape; pixels that are NaN or infinite.
     TypeError
         Pixels that are not floats: bytes would be clamped to black and white.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> vw.images.to_uint8(torch.tensor([[0.0, 0.5, 2.0]])).tolist()
+    [[0, 128, 255]]
     """
     image = torch.as_tensor(image).detach()
     if not image.is_floating_point():
@@ -44,7 +50,7 @@ def to_uint8(image: Tensor) -> np.ndarray:
 
 
 def tile(images: Tensor, columns: int) -> Tensor:
-    """Lay images out row by row in one picture.
+    """Arrange images row by row in one image.
 
     Parameters
     ----------
@@ -54,7 +60,18 @@ def tile(images: Tensor, columns: int) -> Tensor:
     Returns
     -------
     Tensor of shape (C, rows * H, columns * W)
-        rows = ceil(N / columns); tiles that are left over are black.
+        rows = ceil(N / columns); empty tiles are black.
+
+    Raises
+    ------
+    ValueError
+        Another shape, no images, or no columns.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> vw.images.tile(torch.ones(5, 1, 8, 8), columns=3).shape
+    torch.Size([1, 16, 24])
     """
     if images.dim() != 4 or len(images) == 0:
         raise ValueError(f"tile takes images of shape (N, C, H, W), N >= 1; got {tuple(images.shape)}.")
@@ -69,14 +86,32 @@ def tile(images: Tensor, columns: int) -> Tensor:
 
 
 def upscale(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """Repeat each pixel `factor` times along both axes, so that no viewer blurs it."""
+    """Repeat each pixel `factor` times along both axes, so that no viewer blurs it.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (H, W) or (H, W, 3)
+    factor : int
+
+    Raises
+    ------
+    ValueError
+        A factor below 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import vaewidgets as vw
+    >>> vw.images.upscale(np.array([[0, 255]]), 2).tolist()
+    [[0, 0, 255, 255], [0, 0, 255, 255]]
+    """
     if factor < 1:
         raise ValueError(f"factor must be at least 1; got {factor}.")
     return pixels.repeat(factor, 0).repeat(factor, 1)
 
 
 def to_png(image: Tensor, *, scale: int = 1) -> bytes:
-    """Encode one image, or a batch laid out in a nearly square tile, as PNG.
+    """Encode one image, or a batch arranged in nearly a square, as PNG.
 
     Parameters
     ----------
@@ -88,6 +123,19 @@ def to_png(image: Tensor, *, scale: int = 1) -> bytes:
     Returns
     -------
     bytes
+
+    Raises
+    ------
+    ValueError
+        Another shape, no images, pixels that are NaN or infinite, a scale below 1.
+    TypeError
+        Pixels that are not floats.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> vw.to_png(torch.ones(5, 1, 8, 8))[:4]
+    b'\\x89PNG'
     """
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""What was made of somebody's data, to be read before a model is trained on it."""
+"""The report on what `load_data` did with data, to be read before training."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from vaewidgets._utils.text import sanitize
 
 from .white_level import Range
 
-#: Classes named in the text of a report; of the others it says how many there are.
+#: A report names so many classes, and counts all.
 _NAMED = 10
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `load_data` read, left out and assumed; ``print(data.report)`` says it in words.
+    """What `load_data` read, left out and assumed; ``print(data.report)`` shows it as text.
 
     Attributes
     ----------
@@ -23,13 +23,23 @@ class Report:
     left_out : tuple of str
         What else was there, and why it was not read; empty if nothing was.
     pixels : tuple of Range
-        Which numbers the images were made of, and which was taken for white.
+        Which numbers the images were made of, and which number was white.
     split : str
         Where the training and the held-out images come from.
     classes : tuple of str
         The name of each label; empty without labels.
     doubts : tuple of str
-        What is likely a mistake. Each was a warning, too.
+        What is likely a mistake. Each was also a warning.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> print(vw.load_data("digits").report)
+    read: 1,797 images
+    left out: nothing
+    pixels: floats from 0 to 16; white is 16 (stated)
+    split: the last 360 of the file are held out
+    classes: 10 (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
     """
 
     read: int
@@ -50,5 +60,5 @@ class Report:
         ]
         if self.doubts:
             lines.append(f"in doubt: {len(self.doubts)}, each warned of; report.doubts has them in full")
-        # Names of files and folders come from anyone.
+        # Names of files and folders are not trusted.
         return "\n".join(map(sanitize, lines))

@@ -1,4 +1,4 @@
-"""How numbers become pixels in [0, 1]: the one place that knows which number is white."""
+"""How numbers become pixels in [0, 1]: the only module that knows which number is white."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Range:
-    """Which numbers some images were made of, and which of them was taken for white.
+    """Which numbers images were made of, and which number was white.
 
     Attributes
     ----------
@@ -21,11 +21,17 @@ class Range:
     white : float
         The number that became 1; 0 became 0.
     low, high : float
-        The smallest and the largest number there were.
+        The smallest and the largest number.
     where : str
-        The split that they are of, if each was looked at by itself.
+        The name of the split, if each split has its own range.
     stated : bool
-        Whether white was stated, and not assumed from the kind.
+        Whether white was stated, not assumed from the kind.
+
+    Examples
+    --------
+    >>> from vaewidgets.data.white_level import Range
+    >>> print(Range("bytes", 255, 0, 16))
+    bytes from 0 to 16; white is 255 (assumed)
     """
 
     kind: str
@@ -42,8 +48,8 @@ class Range:
 
     @property
     def doubt(self) -> str | None:
-        """What is likely wrong: white was assumed, and not one pixel is half as bright."""
-        # Black throughout is no sign of another white.
+        """The warning, or None: white was assumed, and no pixel is half as bright."""
+        # Images that are all black say nothing about white.
         if self.stated or not 0 < self.high < self.white / 2:
             return None
         of = f" in {self.where!r}" if self.where else ""
@@ -55,7 +61,7 @@ class Range:
 
     @property
     def _likely(self) -> float:
-        """Zeros and ones, and 17 levels of grey, end at a power of two; the bits of a camera one below it."""
+        """A guess at white: a power of two, as of zeros and ones or 17 levels of grey, or one below it."""
         if self.kind == "floats":
             return self.high
         above = 2 ** math.ceil(math.log2(self.high))
@@ -67,15 +73,14 @@ def to_pixels(values: Tensor, white: float | None = None) -> tuple[Tensor, Range
 
     Parameters
     ----------
-    values : Tensor
-        Of any shape.
+    values : Tensor of any shape
     white : float, optional
-        The number that is white. None: 255 of bytes, 1 of floats and of bools; another kind must state it.
+        The number that is white. None: 255 for bytes, 1 for floats and bools; other kinds must state it.
 
     Returns
     -------
-    pixels : Tensor
-        float32, of the same shape. Floats outside [0, 1] stay outside where white is not stated.
+    pixels : Tensor of the same shape
+        float32. Floats outside [0, 1] stay outside if white is not stated.
     found : Range
 
     Raises
@@ -84,8 +89,15 @@ def to_pixels(values: Tensor, white: float | None = None) -> tuple[Tensor, Range
         Complex numbers; integers that are no bytes, without `white`.
     ValueError
         Numbers below 0 or above the stated white.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from vaewidgets.data.white_level import to_pixels
+    >>> to_pixels(torch.tensor([0, 2048, 4096]), white=4096)[0].tolist()
+    [0.0, 0.5, 1.0]
     """
-    # Only now: files are read, and refused, before torch is imported, which takes seconds and 500 MB.
+    # torch takes seconds and 500 MB: files are read and refused before it is imported.
     import torch
 
     if values.dtype.is_complex:
@@ -106,18 +118,34 @@ def to_pixels(values: Tensor, white: float | None = None) -> tuple[Tensor, Range
         check_inside(low, high, white)
         pixels = pixels.clamp(max=white)
     if white != 1:
-        # Somebody's own array of float32 stays as it is.
+        # The caller's own array of float32 is not changed.
         pixels = pixels / white if pixels is values else pixels.div_(white)
     return pixels.contiguous(), found
 
 
 def from_bytes(levels: Tensor) -> Tensor:
-    """Convert bytes of which 255 is known to be white; no copy is made but the result."""
+    """Convert levels, bytes of any shape of which 255 is white, to float32 in [0, 1].
+
+    Examples
+    --------
+    >>> import torch
+    >>> from vaewidgets.data.white_level import from_bytes
+    >>> from_bytes(torch.tensor([0, 255], dtype=torch.uint8)).tolist()
+    [0.0, 1.0]
+    """
     return levels.float().div_(255)
 
 
 def check_white(white) -> None:
-    """Raise unless `white` is None or a positive finite number."""
+    """Raise ValueError unless `white` is None or a positive finite number.
+
+    Examples
+    --------
+    >>> check_white(255)
+    >>> check_white(0)
+    Traceback (most recent call last):
+    ValueError: white is the number that stands for white, above 0; got 0.
+    """
     try:
         fits = white is None or (not isinstance(white, bool) and 0 < white < math.inf)
     except TypeError:
@@ -127,8 +155,13 @@ def check_white(white) -> None:
 
 
 def check_inside(low: float, high: float, white: float) -> None:
-    """Raise unless the smallest and the largest number lie between black and the stated white."""
-    # NaN compares false with everything, so the test is written to fail on it. float32 may round white up.
+    """Raise ValueError unless the numbers from low to high lie between 0 and the stated white.
+
+    Examples
+    --------
+    >>> check_inside(0, 4095, white=4095)
+    """
+    # NaN compares false with everything, so this refuses it too. float32 may round white up.
     if not (low >= 0 and high <= white * (1 + 1e-6)):
         raise ValueError(
             f"white={white:g} allows pixels from 0 to {white:g}; got some from {low:g} to {high:g}."

@@ -1,4 +1,4 @@
-"""The average of all posteriors, q(z), held against the prior that the decoder is asked to sample from."""
+"""The aggregate posterior q(z), the average of all q(z|x), compared with the prior p(z)."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _PAIRS = 2**23
 
 
 class Surgery(NamedTuple):
-    """The mean KL, cut in two; nats.
+    """The mean KL as the sum of two parts, in nats.
 
     Attributes
     ----------
     information : Mean
-        I(n; z), what z tells of which image it came from; at most `ceiling`.
+        I(n; z), the mutual information of the index of an image and its z; at most `ceiling`.
     marginal_kl : Mean
         KL(q(z) || p(z)), how far the aggregate posterior is from the prior.
     total : Mean
-        Their sum, estimated.
+        Estimate of their sum.
     mean_kl : float
-        What the sum must be: the mean over images of KL(q(z|x) || p(z)), in closed form.
+        The sum in closed form: the mean over images of KL(q(z|x) || p(z)).
     ceiling : float
         ln N.
     """
@@ -44,33 +44,43 @@ class Surgery(NamedTuple):
 
 @torch.no_grad()
 def elbo_surgery(mu: Tensor, logvar: Tensor, *, samples: int = 2, seed: int = 0) -> Surgery:
-    """Cut the mean KL into index-code mutual information and marginal KL.
+    """Estimate the two parts of the mean KL: index-code mutual information and marginal KL.
 
     mean KL(q(z|x_n) || p(z)) = I(n; z) + KL(q(z) || p(z)), with q(z) the average of the N posteriors.
-    Only the second part is what makes samples from the prior differ from what the decoder was trained on.
+    Only the second part makes samples from the prior differ from the codes that the decoder was trained on.
 
     Parameters
     ----------
     mu, logvar : Tensor of shape (N, d)
         Posteriors of N images.
     samples : int
-        Draws from each. The sum of the parts is compared with the closed form and is no tautology: it is
-        an average over these draws.
+        Draws from each posterior. The sum of the parts is an average over these draws, so it can be checked
+        against the closed form.
     seed : int
+        Of the draws.
 
     Returns
     -------
     Surgery
-        The errors are those of the draws: the N images are all there is.
+        The standard errors are those of the draws, for these N images.
 
     Raises
     ------
     ValueError
-        Tables that do not go together or are not finite; fewer than 2 samples, which have no error.
+        mu and logvar differ in shape or are not finite; fewer than 2 samples, which have no standard error.
 
     References
     ----------
-    Hoffman & Johnson 2016, ELBO surgery: yet another way to carve up the variational evidence lower bound.
+    Hoffman & Johnson 2016, ELBO surgery: yet another way to carve up the variational evidence lower bound;
+    NIPS workshop on advances in approximate Bayesian inference. The two parts of the average KL to the prior.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> mu, logvar = torch.tensor([[-1.5], [-0.5], [0.5], [1.5]]), torch.full((4, 1), -2.77)
+    >>> surgery = vw.aggregate.elbo_surgery(mu, logvar, samples=1000)
+    >>> round(surgery.information.value, 1), round(surgery.marginal_kl.value, 1), round(surgery.mean_kl, 2)
+    (1.3, 0.2, 1.54)
     """
     if mu.dim() != 2 or mu.shape != logvar.shape or not len(mu):
         raise ValueError(f"mu and logvar must both be (N, d); got {tuple(mu.shape)}, {tuple(logvar.shape)}.")
@@ -79,29 +89,27 @@ def elbo_surgery(mu: Tensor, logvar: Tensor, *, samples: int = 2, seed: int = 0)
     if samples < 2:
         raise ValueError(f"samples must be at least 2 for a standard error; got {samples}.")
     mu, logvar = mu.cpu().double(), logvar.cpu().double()
-    n, d = mu.shape
     generator = torch.Generator().manual_seed(seed)
-    epsilon = torch.randn(samples, n, d, generator=generator, dtype=torch.float64)
+    epsilon = torch.randn(samples, *mu.shape, generator=generator, dtype=torch.float64)
     z = mu + (logvar / 2).exp() * epsilon
     # Without the constant d/2 ln 2 pi, which all three densities share.
     own = -0.5 * (epsilon**2 + logvar).sum(-1)
     prior = -0.5 * (z**2).sum(-1)
-    average = _log_average_density(z.flatten(0, 1), mu, logvar).view(samples, n)
+    average = _log_average_density(z.flatten(0, 1), mu, logvar).view(samples, -1)
     return Surgery(
-        _stratified(own - average),
-        _stratified(average - prior),
-        _stratified(own - prior),
+        _stratified_mean(own - average),
+        _stratified_mean(average - prior),
+        _stratified_mean(own - prior),
         kl(mu, logvar).sum(1).mean().item(),
-        math.log(n),
+        math.log(len(mu)),
     )
 
 
 def two_sample_test(a: Tensor, b: Tensor, *, seed: int = 0) -> Rate:
     """Measure how well a classifier tells draws of one distribution from those of another.
 
-    A classifier two-sample test (Lopez-Paz & Oquab 2017, arXiv 1610.06545): half of the draws train it
-    (scikit-learn's HistGradientBoostingClassifier), the others are told apart. 50 % is what chance gives,
-    and what two samples of one distribution give.
+    Half of the draws train scikit-learn's HistGradientBoostingClassifier, the other half test it. Two samples
+    of one distribution give an accuracy of about 50 %, as chance does.
 
     Parameters
     ----------
@@ -118,7 +126,19 @@ def two_sample_test(a: Tensor, b: Tensor, *, seed: int = 0) -> Rate:
     Raises
     ------
     ValueError
-        Draws that do not go together, are not finite, or are fewer than 40.
+        a and b differ in shape, are not finite, or are fewer than 40 draws each.
+
+    References
+    ----------
+    Lopez-Paz & Oquab 2017, Revisiting classifier two-sample tests (arXiv 1610.06545), section 3.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> a, b = torch.randn(2, 200, 2, generator=torch.Generator().manual_seed(0))
+    >>> rate = vw.aggregate.two_sample_test(a, b + 9)
+    >>> rate.n, rate.share > 0.9
+    (200, True)
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -150,7 +170,7 @@ def _log_average_density(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
     return torch.cat(parts) - math.log(len(mu))
 
 
-def _stratified(values: Tensor) -> Mean:
+def _stratified_mean(values: Tensor) -> Mean:
     """Mean of values of shape (samples, N), each image equally often; error from the spread within images."""
     samples, n = values.shape
     return Mean(values.mean().item(), math.sqrt(values.var(0).mean().item() / (samples * n)))

@@ -1,4 +1,4 @@
-"""How good a `Classifier` is: what it gets right, and what it rejects."""
+"""How good a `Classifier` is: its accuracy, and the share of images that it rejects."""
 
 from __future__ import annotations
 
@@ -24,20 +24,28 @@ def measure(model: Classifier, images: Images, *, tau: float = TAU, seed: int = 
     images : Images
         With labels.
     tau : float
-        An image of less `confidence` is rejected.
+        An image whose `confidence` is below it is rejected.
     seed : int
         Of the noise.
 
     Returns
     -------
     dict of str to Rate
-        "accuracy", by the best of the real classes; and the shares rejected of "real" images, of "noise", as
-        many of uniform pixels, and of "shuffled" ones, the same images with their pixels in disorder.
+        "accuracy", by the most probable of the real classes; and the shares rejected of the "real" images, of
+        as many images of "noise" (uniform pixels), and of the same images with their pixels "shuffled".
 
     Raises
     ------
     ValueError
         The images have no labels.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> from vaewidgets.evaluation.classifier import measure
+    >>> rates = measure(vw.pretrained("digits-classifier"), vw.load_data("digits").test)
+    >>> rates["accuracy"].n, rates["accuracy"].share > 0.9, rates["noise"].share > 0.9
+    (360, True, True)
     """
     if images.labels is None:
         raise ValueError("a classifier is measured on images with labels; these have none.")
@@ -49,7 +57,18 @@ def measure(model: Classifier, images: Images, *, tau: float = TAU, seed: int = 
 
 
 def figures_of(model: Classifier, images: Images, split: str, seed: int = 0) -> dict[str, Any]:
-    """Measure a classifier, as a file's header says it: counts, shares and their intervals."""
+    """Measure a classifier as `measure` does; return what the header of its file states, as plain JSON.
+
+    Parameters
+    ----------
+    model : Classifier
+    images : Images
+        With labels.
+    split : str
+        What the images are called: "test" or "validation".
+    seed : int
+        Of the noise.
+    """
     rates = {kind: rate._asdict() for kind, rate in measure(model, images, seed=seed).items()}
     return {
         "accuracy": rates.pop("accuracy"),
@@ -62,7 +81,17 @@ def figures_of(model: Classifier, images: Images, split: str, seed: int = 0) -> 
 
 
 def as_sentence(figures: dict[str, Any]) -> str:
-    """Say what `figures_of` found in one line."""
+    """Write the figures of `figures_of` as one line of text.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> from vaewidgets.evaluation.classifier import as_sentence, figures_of
+    >>> test = vw.load_data("digits").test
+    >>> figures = figures_of(vw.pretrained("digits-classifier"), test, "test")
+    >>> as_sentence(figures).endswith("of shuffled ones")
+    True
+    """
     real, noise, shuffled = (f"{rate['share']:.1%}" for rate in figures["rejected"].values())
     return (
         f"accuracy {figures['accuracy']['share']:.2%} on {figures['images']:,} images ({figures['split']}); "

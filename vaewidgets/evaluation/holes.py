@@ -1,8 +1,8 @@
-"""Holes: the points of a latent space that decode to nothing a judge knows.
+"""Holes: the points of a latent space whose decoded image belongs to no class.
 
-A hole is a decoded point whose best class probability is under tau (`hole_rate`), or one that is further
-from every training reconstruction than 95 % of the test reconstructions are (`distance_holes`). Either way
-the answer is a share of independent draws, with Wilson's interval.
+There are two definitions. By a judge, which is a classifier: the highest class probability is below tau
+(`hole_rate`). By distance: the image is further from every training reconstruction than 95 % of the test
+reconstructions are (`distance_holes`). Both give a share of independent draws with Wilson's interval.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from vaewidgets.models.vae import in_eval_mode
 if TYPE_CHECKING:
     from vaewidgets.models.protocols import Decoder, Judge
 
-#: The probability under which a judge is not sure, unless a panel or a table says another.
+#: A judge whose highest class probability is below this is not sure; the default everywhere.
 TAU = 0.9
 _BATCH = 1000
 
 
 class Interval(NamedTuple):
-    """Two ends of a confidence interval."""
+    """The two ends, `low` and `high`, of a confidence interval."""
 
     low: float
     high: float
 
 
 class Rate(NamedTuple):
-    """A share with its interval.
+    """A share with its confidence interval.
 
     Attributes
     ----------
     count, n : int
-        So many of so many.
+        Hits, and draws in all.
     share, low, high : float
         count / n, and the ends of its 95 % interval.
     """
@@ -50,7 +50,15 @@ class Rate(NamedTuple):
 
     @classmethod
     def of(cls, hits: Tensor) -> Rate:
-        """Count the true ones of a Tensor of bools, of shape (n,)."""
+        """Count the hits in a Tensor of bools, of shape (n,).
+
+        Examples
+        --------
+        >>> import torch, vaewidgets as vw
+        >>> rate = vw.holes.Rate.of(torch.tensor([True, True, False, True]))
+        >>> rate.count, rate.n, rate.share, round(rate.low, 2), round(rate.high, 2)
+        (3, 4, 0.75, 0.3, 0.95)
+        """
         count, n = int(hits.sum()), len(hits)
         return cls(count, n, count / n, *wilson(count, n))
 
@@ -61,12 +69,13 @@ class PathHoles(NamedTuple):
     Attributes
     ----------
     share, low, high : float
-        Share of the points that are holes. The points of one line are alike, so the interval is
-        Wilson's for as many draws as there are lines: never too narrow.
+        Share of the points that are holes, and its interval. The points of one line depend on each other, so
+        the interval is Wilson's for as many draws as there are lines. It may be too wide but not too narrow:
+        no variable in [0, 1] of mean p varies more than a single draw, by p (1 - p).
     crossing : Rate
         Lines with at least one hole.
     confidence : Tensor of shape (P, steps)
-        The judge's, along every line: the profile of a pair is one row.
+        Of the judge, one line in each row.
     """
 
     share: float
@@ -77,17 +86,23 @@ class PathHoles(NamedTuple):
 
 
 def wilson(count: float, n: int, level: float = 0.95) -> Interval:
-    """Compute Wilson's interval for a share of count / n.
+    """Compute Wilson's score interval for a share of count / n.
 
-    Inside [0, 1], and of a width above 0 also where count is 0 or n.
+    The ends are the two p with |count / n - p| = z sqrt(p (1 - p) / n), z the normal quantile. They lie
+    inside [0, 1], and differ also where count is 0 or n.
 
     Parameters
     ----------
-    count : number from 0 to n
+    count : float
+        Hits, from 0 to n.
     n : int
         Independent draws.
     level : float
-        How often such intervals hold the true share.
+        The share of such intervals that contain the true share.
+
+    Returns
+    -------
+    Interval
 
     Raises
     ------
@@ -100,7 +115,8 @@ def wilson(count: float, n: int, level: float = 0.95) -> Interval:
 
     Examples
     --------
-    >>> low, high = wilson(27, 100)
+    >>> import vaewidgets as vw
+    >>> low, high = vw.holes.wilson(27, 100)
     >>> round(low, 4), round(high, 4)
     (0.1927, 0.3643)
     """
@@ -122,32 +138,53 @@ def hole_rate(confidence: Tensor, tau: float = TAU) -> Rate:
     Parameters
     ----------
     confidence : Tensor of shape (n,)
-        Best probability among the real classes, as `confidence_of` gives it.
+        Highest probability among the real classes, as `confidence_of` returns it.
     tau : float
-        A draw below it is a hole; one at tau is none.
+        A draw with a confidence below it is a hole; one at tau is not.
+
+    Returns
+    -------
+    Rate
 
     Raises
     ------
     ValueError
-        No draws, or what is no probability.
+        No draws, or values that are not probabilities.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> vw.holes.hole_rate(torch.tensor([0.25, 0.95, 0.99, 0.5])).count
+    2
     """
     return Rate.of(_check_probabilities(confidence) < tau)
 
 
 def reject_threshold(confidence: Tensor, share: float = 0.05) -> float:
-    """Find the tau that rejects a share of real reconstructions.
+    """Find the tau that rejects a share of the reconstructions of real images.
 
     Parameters
     ----------
     confidence : Tensor of shape (n,)
-        The judge's, of reconstructions of real images.
+        Of the judge, for reconstructions of real images.
     share : float
-        In 0 .. 1, below 1.
+        From 0 up, below 1.
 
     Returns
     -------
     float
-        The largest tau of which `hole_rate` is at most `share`: one of the values of `confidence`.
+        The largest tau for which `hole_rate` is at most `share`: one of the values of `confidence`.
+
+    Raises
+    ------
+    ValueError
+        Another share; no draws, or values that are not probabilities.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> vw.holes.reject_threshold(torch.tensor([0.5, 1.0, 0.75, 0.875]), share=0.25)
+    0.75
     """
     if not 0 <= share < 1:
         raise ValueError(f"share must be at least 0 and below 1; got {share}.")
@@ -158,7 +195,7 @@ def reject_threshold(confidence: Tensor, share: float = 0.05) -> float:
 
 @in_eval_mode
 def confidence_of(judge: Judge, images: Tensor, *, batch_size: int = _BATCH) -> Tensor:
-    """Ask a judge how sure it is of each image: Tensor of shape (n,).
+    """Compute the highest probability of a real class for each image: Tensor of shape (n,).
 
     Parameters
     ----------
@@ -166,18 +203,33 @@ def confidence_of(judge: Judge, images: Tensor, *, batch_size: int = _BATCH) -> 
     images : Tensor of shape (n, C, H, W)
     batch_size : int
         Images at one time; bounds memory and changes no value.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> vw.holes.confidence_of(vw.pretrained("digits-classifier"), torch.zeros(3, 1, 8, 8)).shape
+    torch.Size([3])
     """
     return torch.cat([judge.confidence(x) for x in images.split(batch_size)])
 
 
 @in_eval_mode
 def decode_all(model: Decoder, z: Tensor, *, batch_size: int = _BATCH) -> Tensor:
-    """Decode every point: Tensor of shape (n, C, H, W), for z of shape (n, d)."""
+    """Decode z of shape (n, d) by a model: Tensor of shape (n, C, H, W).
+
+    `batch_size` points are decoded at one time, which bounds memory and changes no value.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> vw.holes.decode_all(vw.pretrained("digits-vae-2d"), torch.zeros(3, 2)).shape
+    torch.Size([3, 1, 8, 8])
+    """
     return torch.cat([model.decode(part) for part in z.split(batch_size)])
 
 
 def nearest_distance(images: Tensor, references: Tensor, *, batch_size: int = 2000) -> Tensor:
-    """Measure how far each image is from the nearest reference.
+    """Compute the distance of each image to the nearest reference.
 
     Parameters
     ----------
@@ -195,6 +247,12 @@ def nearest_distance(images: Tensor, references: Tensor, *, batch_size: int = 20
     ------
     ValueError
         Images of another shape than the references, or none.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> vw.holes.nearest_distance(torch.zeros(1, 1, 2, 2), torch.ones(5, 1, 2, 2)).tolist()
+    [2.0]
     """
     if images.shape[1:] != references.shape[1:] or not len(images) or not len(references):
         raise ValueError(
@@ -202,23 +260,33 @@ def nearest_distance(images: Tensor, references: Tensor, *, batch_size: int = 20
             f"{tuple(references.shape)}."
         )
     x, y = images.flatten(1), references.flatten(1)
-    # |x - y|^2 through one matrix product: the nearest only, so |x|^2 waits until the minimum is known.
+    # |x - y|^2 - |x|^2 through one matrix product: |x|^2 does not change which reference is the nearest.
     squares = (y**2).sum(1)
     nearest = torch.cat([(squares - 2 * part @ y.T).min(1).indices for part in x.split(batch_size)])
-    # The product loses digits where two images are nearly one; their difference does not.
-    distance: Tensor = (x - y[nearest]).norm(dim=1)
-    return distance
+    # The product loses digits where two images are nearly the same; their difference does not.
+    return torch.pairwise_distance(x, y[nearest], eps=0.0)
 
 
 def distance_threshold(distance: Tensor, share: float = 0.05) -> float:
-    """Find the distance to the nearest reference that all but a share of real reconstructions keep to.
+    """Find the distance that only a share of the reconstructions of real images exceeds: a quantile.
 
     Parameters
     ----------
     distance : Tensor of shape (n,)
         `nearest_distance` of reconstructions of test images to those of training images.
     share : float
-        0.05: the 95th percentile.
+        From 0 up, below 1; 0.05 gives the 95th percentile.
+
+    Raises
+    ------
+    ValueError
+        Another share.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> round(vw.holes.distance_threshold(torch.arange(101.0)), 6)
+    95.0
     """
     if not 0 <= share < 1:
         raise ValueError(f"share must be at least 0 and below 1; got {share}.")
@@ -226,25 +294,35 @@ def distance_threshold(distance: Tensor, share: float = 0.05) -> float:
 
 
 def distance_holes(distance: Tensor, threshold: float) -> Rate:
-    """Count the decoded draws that are further from every training reconstruction than real ones are.
+    """Count the decoded draws that are further from every training reconstruction than a threshold.
 
-    Needs no judge and no pixels of the data: a second opinion on `hole_rate`.
+    This needs no judge and no images, so it is independent of `hole_rate`.
 
     Parameters
     ----------
     distance : Tensor of shape (n,)
         `nearest_distance` of decoded draws to reconstructions of training images.
     threshold : float
-        As `distance_threshold` finds it.
+        As `distance_threshold` returns it. A draw at the threshold is no hole.
+
+    Returns
+    -------
+    Rate
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> vw.holes.distance_holes(torch.tensor([0.5, 3.0, 1.0, 2.0]), threshold=1.0).count
+    2
     """
     return Rate.of(distance > threshold)
 
 
 def interpolate(a: Tensor, b: Tensor, t: Tensor, kind: str = "line") -> Tensor:
-    """Go from a to b, straight or along a great circle.
+    """Interpolate between a and b, on a straight line or along a great circle.
 
-    Halfway between two draws of the prior the line has a typical length of sqrt(d / 2), where the draws
-    have sqrt(d): in many dimensions it passes where the prior has next to no mass. The circle does not.
+    The midpoint of two draws of the prior has a typical length of sqrt(d / 2), the draws themselves of
+    sqrt(d). So in many dimensions the line passes where the prior has almost no mass. The circle does not.
 
     Parameters
     ----------
@@ -252,9 +330,8 @@ def interpolate(a: Tensor, b: Tensor, t: Tensor, kind: str = "line") -> Tensor:
     t : Tensor of shape (steps,)
         0 is a, 1 is b.
     kind : "line" or "great-circle"
-        The second weighs a by sin((1 - t) w) / sin w and b by sin(t w) / sin w, w the angle between them
-        (Shoemake 1985; White 2016, arXiv 1609.04468). Where there is no one such circle - a zero, one
-        direction, or opposite ones - it is the line.
+        The second weighs a by sin((1 - t) w) / sin w and b by sin(t w) / sin w, w the angle between them.
+        Where no single such circle exists (a zero vector, equal or opposite directions) it is the line.
 
     Returns
     -------
@@ -264,6 +341,18 @@ def interpolate(a: Tensor, b: Tensor, t: Tensor, kind: str = "line") -> Tensor:
     ------
     ValueError
         Another kind, or points of different shapes.
+
+    References
+    ----------
+    Shoemake 1985, Animating rotation with quaternion curves. White 2016, Sampling generative networks (arXiv
+    1609.04468), section 2.1.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> a, b, half = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 3.0]), torch.tensor([0.5])
+    >>> [round(vw.holes.interpolate(a, b, half, kind).norm().item(), 2) for kind in ("line", "great-circle")]
+    [2.12, 3.0]
     """
     if kind not in ("line", "great-circle"):
         raise ValueError(f'kind must be "line" or "great-circle"; got {kind!r}.')
@@ -290,23 +379,37 @@ def path_holes(
     *,
     kind: str = "line",
 ) -> PathHoles:
-    """Measure how much of the way between pairs of codes is holes.
+    """Measure which share of the way between pairs of codes is holes.
 
     Parameters
     ----------
     model : VAE or Autoencoder
     judge : Classifier
     a, b : Tensor of shape (P, d)
-        The ends of P lines; for independent lines no code takes part in two.
+        The ends of P lines. The lines are independent if no code is an end of two of them.
     steps : int
-        Points of each line, both ends among them.
+        Points of each line, including both ends.
     tau : float
+        A point with a confidence below it is a hole.
     kind : "line" or "great-circle"
+        As `interpolate` takes it.
+
+    Returns
+    -------
+    PathHoles
 
     Raises
     ------
     ValueError
-        No pairs, fewer than 2 steps, or codes that do not go together.
+        No pairs, fewer than 2 steps, or codes of different shapes.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> model, judge = vw.pretrained("digits-vae-2d"), vw.pretrained("digits-classifier")
+    >>> found = vw.holes.path_holes(model, judge, model.atlas.mu[:5], model.atlas.mu[5:10])
+    >>> found.crossing.n, tuple(found.confidence.shape)
+    (5, (5, 21))
     """
     if a.dim() != 2 or not len(a):
         raise ValueError(f"a and b must be (P, d), of at least one pair; got {tuple(a.shape)}.")

@@ -1,4 +1,4 @@
-"""The exact log p(x) of a model with two latent dimensions, and the ladder of bounds that leads to it."""
+"""The exact log p(x) of a model with two latent dimensions, and the bounds below it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from vaewidgets._utils import old_names
 from vaewidgets.models.likelihoods import Bernoulli, ContinuousBernoulli
 from vaewidgets.models.objectives import elbo, iwae
 from vaewidgets.models.vae import in_eval_mode
@@ -25,8 +26,8 @@ _WIDEST = 12.0
 _STEP = 0.25
 #: Halvings at most: a step of 1e-4, where trained posteriors are near .04 wide.
 _HALVINGS = 10
-#: Nats under the best point where the next grid stops looking. The first grid may miss a narrow peak by
-#: some; after it, 1e4 points that low hold 2e-5 of the mass.
+#: A point so many nats below the best one is left out of the next grid. The first grid may miss a narrow
+#: peak by some nats; after it, 1e4 points 20 nats below hold 2e-5 of the mass.
 _DEPTHS = (60.0, 20.0)
 _CHUNK = 4096
 #: More than the cells of a row on the finest grid.
@@ -41,7 +42,7 @@ class Bound(NamedTuple):
     name : str
         "ELBO", "IWAE_5", ..., "log p(x)".
     value, error : float
-        Nats, and the standard error of the estimate; 0 for the quadrature.
+        In nats: the estimate and its standard error, which is 0 for the quadrature.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Bound(NamedTuple):
 def log_joint(model: LikelihoodDecoder, x: Tensor, z: Tensor) -> Tensor:
     """Compute log p(x, z) = log p(x|z) + log p(z) of every image at every point.
 
-    Less log p(x) it is the log-density of the true posterior: what a grid of it shows.
+    Minus log p(x) this is the log-density of the true posterior p(z|x).
 
     Parameters
     ----------
@@ -64,23 +65,28 @@ def log_joint(model: LikelihoodDecoder, x: Tensor, z: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (B, P)
-        Nats; memory is bounded but for the result.
+        Nats. Apart from the result, the memory does not grow with P.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> model = vw.VAE(2, (1, 2, 2), hidden=(4,), seed=0)
+    >>> vw.marginal_likelihood.log_joint(model, torch.zeros(3, 1, 2, 2), torch.zeros(5, 2)).shape
+    torch.Size([3, 5])
     """
-    parts = []
-    for part in z.split(_CHUNK):
-        parameters = model.decode_parameters(part)
-        prior = -0.5 * (part**2).sum(1) - 0.5 * z.shape[1] * math.log(2 * math.pi)
-        parts.append(_log_likelihood(model.likelihood, x, parameters) + prior)
-    return torch.cat(parts, 1)
+    prior = -0.5 * (z**2).sum(1) - 0.5 * z.shape[1] * math.log(2 * math.pi)
+    parts = [_log_likelihood(model.likelihood, x, model.decode_parameters(part)) for part in z.split(_CHUNK)]
+    return torch.cat(parts, 1) + prior
 
 
 @in_eval_mode
 def log_evidence(model: VariationalModel, x: Tensor, *, tolerance: float = 0.01) -> Tensor:
     """Compute log p(x) of a model with two latent dimensions by quadrature.
 
-    On a grid over [-6, 6]^2, whose step is halved, for each image where its posterior has mass, until the
-    change is under `tolerance` and, since that can be chance, the grid moved by half a step agrees. No bound
-    and no sampling: what ELBO and IWAE are held against.
+    log p(x) = log of the integral of p(x|z) p(z) over z, as a sum over a grid on [-6, 6]^2. The step is
+    halved, for each image where its posterior has mass, until the sum changes by less than `tolerance` and
+    the grid moved by half a step agrees, because one small change can be chance. The result is no bound and
+    no estimate from samples, so ELBO and IWAE can be compared with it.
 
     Parameters
     ----------
@@ -89,7 +95,7 @@ def log_evidence(model: VariationalModel, x: Tensor, *, tolerance: float = 0.01)
     x : Tensor of shape (B, C, H, W)
         Zeros and ones under the Bernoulli likelihood: its value on greys is not a density.
     tolerance : float
-        Nats; rounding in float32 leaves about .001.
+        Nats; the rounding of float32 is about 0.001.
 
     Returns
     -------
@@ -101,7 +107,17 @@ def log_evidence(model: VariationalModel, x: Tensor, *, tolerance: float = 0.01)
     ValueError
         Another latent dimension, greys under the Bernoulli likelihood, or posteriors far outside the prior.
     RuntimeError
-        A posterior so narrow that the quadrature does not settle.
+        A posterior so narrow that the quadrature does not converge.
+
+    Examples
+    --------
+    The probabilities of all images of 2 x 2 bits add up to 1:
+
+    >>> import torch, vaewidgets as vw
+    >>> model = vw.VAE(2, (1, 2, 2), hidden=(4,), seed=0)
+    >>> x = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4).view(16, 1, 2, 2)
+    >>> round(vw.marginal_likelihood.log_evidence(model, x).exp().sum().item(), 3)
+    1.0
     """
     if model.latent_dim != 2:
         raise ValueError(
@@ -116,7 +132,7 @@ def log_evidence(model: VariationalModel, x: Tensor, *, tolerance: float = 0.01)
     if not len(x):
         return x.new_zeros(0)
     furthest = model.encode(x).mu.abs().max().item()
-    # Written to fail on NaN, too.
+    # NaN compares false with everything, so this refuses it too.
     if not furthest < _WIDEST - 1:
         raise ValueError(
             f"a posterior of these images is centred {furthest:.3g} from the origin along one dimension, out "
@@ -133,7 +149,7 @@ def log_evidence(model: VariationalModel, x: Tensor, *, tolerance: float = 0.01)
 def ladder(
     model: VAE, x: Tensor, ks: tuple[int, ...] = (1, 5, 50), *, repeats: int = 200, seed: int = 0
 ) -> list[Bound]:
-    """Measure the bounds on log p(x) of one image, from the ELBO up, and log p(x) where it can be had.
+    """Estimate the bounds on log p(x) of one image, from the ELBO up, and log p(x) if latent_dim is 2.
 
     Parameters
     ----------
@@ -143,18 +159,31 @@ def ladder(
     ks : tuple of int
         Samples of each importance-weighted bound; 1 is the ELBO, with its KL in closed form.
     repeats : int
-        Independent estimates of each bound, whose mean and standard error are given.
+        Independent estimates of each bound, from which mean and standard error are computed.
     seed : int
+        Of the draws.
 
     Returns
     -------
     list of Bound
-        One for each k; with latent_dim=2 then log p(x), by quadrature.
+        One for each k; with latent_dim=2 also log p(x), by quadrature.
 
     Raises
     ------
     ValueError
         Not one image, no ks, fewer than 2 repeats, greys under the Bernoulli likelihood, an autoencoder.
+
+    References
+    ----------
+    Kingma & Welling 2014 (arXiv 1312.6114), equation 3: the ELBO. Burda et al. 2016 (arXiv 1509.00519),
+    equation 8: the importance-weighted bound L_k, and theorem 1: it rises with k.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> model = vw.VAE(2, (1, 2, 2), hidden=(4,), seed=0)
+    >>> [bound.name for bound in vw.marginal_likelihood.ladder(model, torch.ones(1, 1, 2, 2))]
+    ['ELBO', 'IWAE_5', 'IWAE_50', 'log p(x)']
     """
     if not model.has_prior:
         raise ValueError(f"an {type(model).__name__} bounds nothing: ladder takes a VAE.")
@@ -164,7 +193,7 @@ def ladder(
         raise ValueError(f"ladder takes at least one k and 2 repeats; got ks={ks}, repeats={repeats}.")
     generator = torch.Generator().manual_seed(seed)
     copies = x.expand(repeats, -1, -1, -1)
-    rungs = []
+    bounds = []
     for k in ks:
         values = (
             elbo(model, copies, generator=generator).total
@@ -172,10 +201,10 @@ def ladder(
             else iwae(model, copies, k, generator=generator)
         )
         name = "ELBO" if k == 1 else f"IWAE_{k}"
-        rungs.append(Bound(name, values.double().mean().item(), standard_error(values)))
+        bounds.append(Bound(name, values.double().mean().item(), standard_error(values)))
     if model.latent_dim == 2:
-        rungs.append(Bound("log p(x)", log_evidence(model, x).item(), 0.0))
-    return rungs
+        bounds.append(Bound("log p(x)", log_evidence(model, x).item(), 0.0))
+    return bounds
 
 
 def _log_likelihood(likelihood: Likelihood, x: Tensor, parameters: Tensor) -> Tensor:
@@ -188,7 +217,7 @@ def _log_likelihood(likelihood: Likelihood, x: Tensor, parameters: Tensor) -> Te
 
 
 def _refine(model: VariationalModel, x: Tensor, cells: Tensor, values: Tensor, tolerance: float) -> Tensor:
-    """Halve the step about the points that carry one image's mass until the sum over the grid settles."""
+    """Halve the step around the points that carry one image's mass until the sum over the grid converges."""
     step = _STEP
     total = _integral(values, step)
     around = torch.cartesian_prod(torch.arange(-1, 2), torch.arange(-1, 2))
@@ -217,10 +246,4 @@ def _integral(values: Tensor, step: float) -> Tensor:
     return torch.logsumexp(values.double(), 0) + 2 * math.log(step)
 
 
-def __getattr__(name: str) -> object:
-    """Find what had another name in 0.1.0."""
-    if name not in ("Rung",):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from vaewidgets._utils.moved import old_name
-
-    return old_name(__name__, name)
+__getattr__ = old_names(__name__)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ActiveUnits(NamedTuple):
-    """How many latent dimensions say something of the image.
+    """How many latent dimensions the encoder uses.
 
     Attributes
     ----------
@@ -35,26 +35,34 @@ class ActiveUnits(NamedTuple):
 
 
 class Mean(NamedTuple):
-    """A mean over independent values, with its standard error; nan for a single value."""
+    """A mean over independent values, `value`, and its standard error, `error`: nan for a single value."""
 
     value: float
     error: float
 
     @classmethod
     def of(cls, values: Tensor) -> Mean:
-        """Average the values, a Tensor of shape (N,)."""
+        """Average the values, a Tensor of shape (N,).
+
+        Examples
+        --------
+        >>> import torch, vaewidgets as vw
+        >>> mean = vw.metrics.Mean.of(torch.tensor([1.0, 2.0, 3.0, 4.0]))
+        >>> mean.value, round(mean.error, 4)
+        (2.5, 0.6455)
+        """
         return cls(values.double().mean().item(), standard_error(values))
 
 
 class Codes(NamedTuple):
-    """What an autoencoder answers, in the place of a `Posterior`.
+    """The codes of an autoencoder, with the attributes of a `Posterior`.
 
     Attributes
     ----------
     mu : Tensor of shape (N, d)
         The codes.
     logvar : None
-        They have no spread.
+        A code has no variance.
     """
 
     mu: Tensor
@@ -88,6 +96,17 @@ def held_out_elbo(
     -------
     Elbo
         Terms of all N images, nats per image: average them once, over images.
+
+    References
+    ----------
+    Kingma & Welling 2014 (arXiv 1312.6114), equation 7, with one sample of z.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> terms = vw.metrics.held_out_elbo(vw.VAE(2, (1, 8, 8), hidden=(8,), seed=0), torch.zeros(5, 1, 8, 8))
+    >>> terms.total.shape, terms.kl.shape
+    (torch.Size([5]), torch.Size([5, 2]))
     """
     device = next(model.parameters()).device
     batches = _batches(model, images, labels, batch_size)
@@ -116,8 +135,7 @@ def held_out_iwae(
 ) -> Tensor:
     """Estimate the importance-weighted bound L_k of every image, with fixed noise.
 
-    Burda et al. 2016 (arXiv 1509.00519), equation 8. With k = 5000 it is the usual estimate of log p(x)
-    (their table 1).
+    With k = 5000 it is the usual estimate of log p(x).
 
     Parameters
     ----------
@@ -131,7 +149,7 @@ def held_out_iwae(
     seed : int
         Of the noise: on one kind of device the same seed gives the same numbers.
     progress : callable, optional
-        Told, about once a second, how many images have been done since it was last told.
+        Called about once a second with the number of images done since the call before.
 
     Returns
     -------
@@ -141,7 +159,18 @@ def held_out_iwae(
     Raises
     ------
     ValueError
-        k < 1; greys under the Bernoulli likelihood with k > 1; an autoencoder, which bounds nothing.
+        k < 1; greys under the Bernoulli likelihood with k > 1; an autoencoder, which has no bound.
+
+    References
+    ----------
+    Burda et al. 2016, Importance weighted autoencoders (arXiv 1509.00519), equation 8; table 1 has k = 5000.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> model = vw.VAE(2, (1, 8, 8), hidden=(8,), seed=0)
+    >>> vw.metrics.held_out_iwae(model, torch.zeros(5, 1, 8, 8), k=10).shape
+    torch.Size([5])
     """
     if isinstance(model, Autoencoder):
         raise ValueError("an Autoencoder has no q(z|x) to draw from, so no bound; held_out_iwae takes a VAE.")
@@ -150,7 +179,7 @@ def held_out_iwae(
     with_labels(model, labels, len(images))
     if isinstance(model, ConditionalVAE):
         labels = model.check_labels(labels)
-        # `iwae` works in pieces of its own, so each part is of one label, with the VAE which that makes.
+        # `iwae` takes no labels, so each part has one label and the VAE that this label makes.
         parts = [
             (model.given(label), (labels == label).nonzero()[:, 0]) for label in labels.unique().tolist()
         ]
@@ -179,7 +208,23 @@ def _batches(
 
 
 def standard_error(values: Tensor) -> float:
-    """Standard error of the mean of independent values, of shape (N,): deviation / sqrt(N); nan of one."""
+    """Compute the standard error of the mean of N independent values: deviation / sqrt(N).
+
+    Parameters
+    ----------
+    values : Tensor of shape (N,)
+
+    Returns
+    -------
+    float
+        nan if N is 1.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> round(vw.metrics.standard_error(torch.tensor([1.0, 2.0, 3.0, 4.0])), 4)
+    0.6455
+    """
     if len(values) < 2:
         return math.nan
     return (values.double().std() / math.sqrt(len(values))).item()
@@ -188,8 +233,7 @@ def standard_error(values: Tensor) -> float:
 def active_units(mu: Tensor, *, threshold: float = 0.01) -> ActiveUnits:
     """Count the latent dimensions that the encoder uses: those where Cov_x(E[z|x]) > threshold.
 
-    Burda et al. 2016 (arXiv 1509.00519), section 5.2. A dimension that has collapsed to the prior has
-    one and the same mu for every image.
+    A dimension that has collapsed to the prior has the same mu for every image.
 
     Parameters
     ----------
@@ -200,7 +244,18 @@ def active_units(mu: Tensor, *, threshold: float = 0.01) -> ActiveUnits:
     Raises
     ------
     ValueError
-        mu is no table of at least two finite rows.
+        mu has another shape, fewer than two rows, or values that are not finite.
+
+    References
+    ----------
+    Burda et al. 2016, Importance weighted autoencoders (arXiv 1509.00519), section 5.2; threshold 1e-2.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> units = vw.metrics.active_units(torch.tensor([[-1.0, 0.3], [0.0, 0.3], [1.0, 0.3]]))
+    >>> units.count, units.variance.tolist()
+    (1, [1.0, 0.0])
     """
     if mu.dim() != 2 or len(mu) < 2 or not mu.isfinite().all():
         raise ValueError(f"mu must be (N, d), finite, of at least 2 images; got shape {tuple(mu.shape)}.")
@@ -214,7 +269,7 @@ def encode_all(
 ) -> Posterior | Codes:
     """Encode every image: Posterior of mu and logvar, each of shape (N, d).
 
-    Of an autoencoder mu holds the codes and logvar is None: it knows no spread.
+    For an autoencoder mu holds the codes and logvar is None.
 
     Parameters
     ----------
@@ -224,6 +279,13 @@ def encode_all(
         For a ConditionalVAE, which needs them.
     batch_size : int
         Images at one time; bounds memory.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> q = vw.metrics.encode_all(vw.VAE(2, (1, 8, 8), hidden=(8,), seed=0), torch.zeros(5, 1, 8, 8))
+    >>> q.mu.shape, q.logvar.shape
+    (torch.Size([5, 2]), torch.Size([5, 2]))
     """
     parts = [part.encode(x) for part, x in _batches(model, images, labels, batch_size)]
     codes = [part for part in parts if isinstance(part, Tensor)]
@@ -235,7 +297,7 @@ def encode_all(
 
 @in_eval_mode
 def reconstruction_error(model: VAE | Autoencoder, images: Tensor, *, batch_size: int = 1000) -> Tensor:
-    """Mean squared error per pixel of each reconstruction, from mu or the code: Tensor of shape (N,).
+    """Compute the mean squared error per pixel of each reconstruction, from mu or the code.
 
     Parameters
     ----------
@@ -243,15 +305,24 @@ def reconstruction_error(model: VAE | Autoencoder, images: Tensor, *, batch_size
     images : Tensor of shape (N, C, H, W)
     batch_size : int
         Images at one time; bounds memory.
+
+    Returns
+    -------
+    Tensor of shape (N,)
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> vw.metrics.reconstruction_error(vw.pretrained("digits-ae-2d"), torch.zeros(5, 1, 8, 8)).shape
+    torch.Size([5])
     """
-    device = next(model.parameters()).device
-    parts = [((model(x) - x) ** 2).flatten(1).mean(1) for x in images.to(device).split(batch_size)]
-    return torch.cat(parts)
+    batches = _batches(model, images, None, batch_size)
+    return torch.cat([((model(x) - x) ** 2).flatten(1).mean(1) for _, x in batches])
 
 
 @in_eval_mode
 def features_of(judge: Classifier, images: Tensor, *, batch_size: int = 1000) -> Tensor:
-    """Compute what a judge's last layer is fed: Tensor of shape (N, features).
+    """Compute the input of a classifier's last layer: Tensor of shape (N, features).
 
     Parameters
     ----------
@@ -259,16 +330,23 @@ def features_of(judge: Classifier, images: Tensor, *, batch_size: int = 1000) ->
     images : Tensor of shape (N, C, H, W)
     batch_size : int
         Images at one time; bounds memory.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> judge = vw.Classifier((1, 8, 8), hidden=(4,), seed=0)
+    >>> len(vw.metrics.features_of(judge, torch.zeros(5, 1, 8, 8)))
+    5
     """
     return torch.cat([judge.layers[:-1](x).flatten(1) for x in images.split(batch_size)])
 
 
 def feature_distance(a: Tensor, b: Tensor) -> float:
-    """Frechet distance of two Gaussians with the mean and covariance of two samples of features.
+    """Compute the squared Frechet distance of two Gaussians, fitted to two samples of features.
 
-    |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), as Heusel et al. 2017 (arXiv 1706.08500) compare
-    images; not their FID, whose features are those of another network. Comparable only under one judge and
-    at one number of images: the fewer, the larger it comes out.
+    |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), m and C the mean and covariance of a sample. FID is the
+    same formula on the features of an Inception network. Compare only values of one judge and of one number
+    of images: the fewer images, the larger the value.
 
     Parameters
     ----------
@@ -278,7 +356,19 @@ def feature_distance(a: Tensor, b: Tensor) -> float:
     Raises
     ------
     ValueError
-        Features that do not go together, are not finite, or are of fewer than 2 images.
+        a and b differ in the number of features, are not finite, or have fewer than 2 images.
+
+    References
+    ----------
+    Dowson & Landau 1982, The Frechet distance between multivariate normal distributions. Heusel et al. 2017
+    (arXiv 1706.08500), equation 6: FID.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> a = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    >>> round(vw.metrics.feature_distance(a, a + torch.tensor([3.0, 4.0])), 6)
+    25.0
     """
     for sample in (a, b):
         if sample.dim() != 2 or len(sample) < 2 or sample.shape[1] != a.shape[1]:
@@ -299,7 +389,10 @@ def feature_distance(a: Tensor, b: Tensor) -> float:
 
 
 def knn_agreement(codes: Tensor, labels: Tensor, *, k: int = 10) -> float:
-    """Measure how far similar inputs group: the share of points whose neighbours vote for their own label.
+    """Compute the leave-one-out accuracy of the k-nearest-neighbour classifier.
+
+    It is the share of points whose k neighbours have the point's own label as their most frequent one. It
+    tells whether similar inputs have codes that lie together.
 
     Parameters
     ----------
@@ -307,17 +400,28 @@ def knn_agreement(codes: Tensor, labels: Tensor, *, k: int = 10) -> float:
         Codes, mu, or pixels laid flat.
     labels : Tensor of shape (N,)
     k : int
-        Neighbours that vote; the point itself does not.
+        Neighbours, without the point itself. Of labels that are equally frequent the smallest wins.
 
     Returns
     -------
     float
-        Leave-one-out accuracy of the k-nearest-neighbour classifier, in 0 .. 1.
+        From 0 to 1.
 
     Raises
     ------
     ValueError
-        Codes and labels do not go together, or there are not more than k points.
+        Codes and labels differ in number, or there are not more than k points.
+
+    References
+    ----------
+    Cover & Hart 1967, Nearest neighbor pattern classification; IEEE Trans. Inf. Theory 13, 21-27.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> codes, labels = torch.tensor([[0.0], [1.0], [10.0], [11.0]]), torch.tensor([0, 0, 1, 1])
+    >>> vw.metrics.knn_agreement(codes, labels, k=1)
+    1.0
     """
     from sklearn.neighbors import NearestNeighbors
 

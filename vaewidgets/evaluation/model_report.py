@@ -1,4 +1,4 @@
-"""One model on the scoreboard: what its samplers draw, and how its codes lie."""
+"""The measurements of one model on the scoreboard: of its samplers and of its codes."""
 
 from __future__ import annotations
 
@@ -43,36 +43,37 @@ from .samplers import Sampler, code_spread, samplers_for
 if TYPE_CHECKING:
     from vaewidgets.models.classifier import Classifier
 
-#: Pairs of held-out codes whose connecting lines are walked.
+#: Pairs of held-out codes; holes are counted on the line between each.
 PAIRS = 500
 #: Images of which the bounds and log p(x) are computed, and samples of the importance-weighted one.
 BOUNDED_IMAGES, IWAE_SAMPLES = 100, 50
-#: Fewer held-out codes have no 95th percentile to speak of.
+#: With fewer held-out codes the 95th percentile means little.
 FEWEST_CODES = 40
 
 
 class Row(NamedTuple):
-    """What one source of images draws.
+    """The measurements of one source of images.
 
     Attributes
     ----------
     sampler : str
-        Its name; "reconstructions", "noise" and "shuffled pixels" are held beside the samplers.
+        Its name; "reconstructions", "noise" and "shuffled pixels" are shown for comparison.
     model : str or None
-        Whose decoder it feeds; None of noise and shuffled pixels.
+        The model whose decoder makes the images; None for noise and shuffled pixels.
     how : str
-        How it came about.
+        How the codes or images were made.
     holes : Rate
-        At tau = .9.
+        At tau = 0.9.
     tau : float or None
-        Which rejects 5 % of the model's own reconstructions of held-out images.
+        The tau that rejects 5 % of the model's own reconstructions of held-out images.
     holes_at_tau : Rate or None
+        At `tau`.
     distance : Rate or None
         See `holes.distance_holes`.
     feature_distance : float or None
         To real images; None without them.
     seeds : tuple of float
-        Share of holes at .9 of each model of this name, the first being that of `holes`.
+        Share of holes at 0.9 of each model of this name; the first is that of `holes`.
     """
 
     sampler: str
@@ -87,11 +88,12 @@ class Row(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """What is measured of one model; None is what it does not have, or what needs images and got none.
+    """The measurements of one model; None where it has no such quantity, or where images were needed.
 
     Attributes
     ----------
     model, kind : str
+        Its name, and the name of its class.
     latent_dim : int
     measured_on : str
         Which codes are held out, which are the references and which the densities were fitted to.
@@ -102,17 +104,17 @@ class Figures(NamedTuple):
     paths : PathHoles
         On straight lines between pairs of held-out codes.
     surgery : Surgery or None
-        Of a VAE, as the next two.
+        Of a VAE, like the next two.
     two_sample : Rate or None
-        Aggregate posterior against prior; .5 is indistinguishable.
+        Aggregate posterior against prior; a share of 0.5 means that they cannot be told apart.
     active_units : int or None
     reconstruction_error : Mean or None
-        Squared, per pixel.
+        Squared error per pixel.
     bounds : dict or None
         Of a VAE: "ELBO", "IWAE_50" and, with two latent dimensions, "log p(x)", each a `Mean` over the same
-        images; nats.
+        images, in nats.
     at_training : dict
-        The figures that the model's file states, measured when it was trained.
+        The figures in the model's file, measured when it was trained.
     """
 
     model: str
@@ -131,18 +133,33 @@ class Figures(NamedTuple):
 
 
 class ModelReport:
-    """A model under measurement: its codes, and what they decode to.
+    """The codes, samplers and reconstructions of one model, from which the scoreboard's numbers are computed.
 
     Parameters
     ----------
     name : str
     model : VAE or Autoencoder
     judge : Classifier
-    images, labels : Tensor, optional
-        Held out. Without them the model's atlas stands for them.
+    images, labels : Tensor of shape (N, C, H, W), (N,), optional
+        Held out. Without them the codes are those of the model's atlas.
     draws : int
-        Of each sampler; also the most codes of a kind that are used.
+        Of each sampler; also the largest number of codes of a kind that are used.
     seed : int
+        Of all noise.
+
+    Raises
+    ------
+    ValueError
+        Codes that are missing or too few.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> from vaewidgets.evaluation.model_report import ModelReport
+    >>> model, judge = vw.pretrained("digits-vae-2d"), vw.pretrained("digits-classifier")
+    >>> report = ModelReport("VAE", model, judge, None, None, draws=100, seed=0)
+    >>> [report.holes(sampler).n for sampler in report.samplers]
+    [100, 100, 100]
     """
 
     def __init__(
@@ -178,7 +195,7 @@ class ModelReport:
 
     @cached_property
     def reconstructions(self) -> Tensor:
-        """Of the held-out images."""
+        """Reconstructions of the held-out images: Tensor of shape (n, C, H, W)."""
         return decode_all(self.model, self.held_out.mu)
 
     @cached_property
@@ -198,23 +215,24 @@ class ModelReport:
         return reject_threshold(confidence_of(self.judge, self.reconstructions))
 
     def draw(self, sampler: Sampler) -> Tensor:
-        """Draw the same codes for the same sampler every time: Tensor of shape (draws, d)."""
+        """Draw codes, the same ones each time for the same sampler: Tensor of shape (draws, d)."""
         generator = torch.Generator().manual_seed(self.seed + self.samplers.index(sampler))
         return sampler.draw(self.draws, generator)
 
     def holes(self, sampler: Sampler) -> Rate:
-        """Count the holes of a sampler's draws at tau = .9, and measure nothing else."""
+        """Count the holes among a sampler's draws at tau = 0.9."""
         return hole_rate(confidence_of(self.judge, decode_all(self.model, self.draw(sampler))))
 
     def row(self, sampler: Sampler, real: Tensor | None) -> Row:
-        """Measure a sampler; `real` holds the judge's features of real images."""
+        """Measure a sampler; `real` holds the features of real images, of shape (N, features), or is None."""
         decoded = decode_all(self.model, self.draw(sampler))
-        distance = nearest_distance(decoded, self._references)
-        return self._judge(sampler.name, sampler.how, decoded, distance, real)
+        return self._judge(
+            sampler.name, sampler.how, decoded, nearest_distance(decoded, self._references), real
+        )
 
     def reconstruction_row(self, real: Tensor | None) -> Row:
-        """Measure the reconstructions of the held-out images like draws."""
-        # Where half of them are the references, only the other half has a distance to those.
+        """Measure the reconstructions of the held-out images; `real`, of shape (N, features), as in `row`."""
+        # If half of them are the references, only the other half has a distance to those.
         return self._judge(
             "reconstructions", "of the held-out images", self.reconstructions, self._real_distance, real
         )
@@ -235,7 +253,7 @@ class ModelReport:
         )
 
     def figures(self) -> Figures:
-        """Measure what is not of one sampler."""
+        """Measure what does not depend on a sampler."""
         mu, logvar, labels = self.held_out
         order = torch.randperm(len(mu), generator=torch.Generator().manual_seed(self.seed))
         pairs = min(PAIRS, len(mu) // 2)
@@ -267,7 +285,7 @@ class ModelReport:
         x = images[:BOUNDED_IMAGES]
         if isinstance(model.likelihood, Bernoulli):
             x = binarize(x, torch.Generator().manual_seed(self.seed))
-        # The pixels have used the noise of this seed; that of z must not be the same numbers again.
+        # `binarize` has used the random numbers of this seed: the noise of z must not be the same numbers.
         seed = self.seed + 1
         bounds = {
             "ELBO": held_out_elbo(model, x, seed=seed).total,
@@ -282,14 +300,12 @@ def _held_out(
     name: str, model: VAE | Autoencoder, images: Tensor | None, labels: Tensor | None, draws: int
 ) -> EncodedDataset:
     """Return the codes of images, or of those that the model's atlas holds."""
+    atlas: EncodedDataset | None = getattr(model, "atlas", None)
     if images is not None:
         q = encode_all(model, images)
         atlas = EncodedDataset(q.mu, q.logvar, labels)
-    else:
-        own: EncodedDataset | None = getattr(model, "atlas", None)
-        if own is None:
-            raise ValueError(f"{name} has no atlas, so no codes of held-out images: give measure images.")
-        atlas = own
+    if atlas is None:
+        raise ValueError(f"{name} has no atlas, so no codes of held-out images: give measure images.")
     atlas = _first(atlas, draws)
     if len(atlas.mu) < FEWEST_CODES:
         raise ValueError(
@@ -299,7 +315,4 @@ def _held_out(
 
 
 def _first(atlas: EncodedDataset, n: int) -> EncodedDataset:
-    mu, logvar, labels = atlas
-    return EncodedDataset(
-        mu[:n], None if logvar is None else logvar[:n], None if labels is None else labels[:n]
-    )
+    return EncodedDataset._make(None if part is None else part[:n] for part in atlas)

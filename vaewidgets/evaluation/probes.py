@@ -1,4 +1,4 @@
-"""Do similar inputs group? What labels that the training never saw say about a table of codes."""
+"""Whether the codes of one class lie together, measured with labels that the training did not use."""
 
 from __future__ import annotations
 
@@ -29,15 +29,25 @@ class Grouping(NamedTuple):
 
 
 def grouping(codes: Tensor, labels: Tensor, *, seed: int = 0) -> Grouping:
-    """Measure both on codes of shape (N, ...), with one label each."""
+    """Measure k-NN agreement and linear probe of codes of shape (N, ...), with labels of shape (N,).
+
+    `seed` is that of the probe's split.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> found = vw.probes.grouping(torch.arange(100.0)[:, None], torch.arange(100) // 50)
+    >>> found.neighbours > 0.9, found.probe.n
+    (True, 50)
+    """
     return Grouping(knn_agreement(codes, labels, k=NEIGHBOURS), linear_probe(codes, labels, seed=seed))
 
 
 def linear_probe(codes: Tensor, labels: Tensor, *, seed: int = 0) -> Rate:
-    """Measure how well a linear classifier reads the labels off the codes.
+    """Measure how well a linear classifier tells the labels from the codes.
 
-    Fitted to a random half (multinomial logistic regression on standardised codes, scikit-learn's), scored
-    on the other half: the same halves for the same number of codes and seed, whatever the codes are.
+    scikit-learn's multinomial logistic regression on standardised codes is fitted to a random half and scored
+    on the other half. The halves depend on the number of codes and the seed only.
 
     Parameters
     ----------
@@ -50,18 +60,29 @@ def linear_probe(codes: Tensor, labels: Tensor, *, seed: int = 0) -> Rate:
     Returns
     -------
     Rate
-        Accuracy on the half that was held out.
+        Accuracy on the held-out half.
 
     Raises
     ------
     ValueError
-        Codes and labels do not go together, are not finite, or a half holds a single class.
+        Codes and labels differ in number, codes are not finite, or the fitted half holds a single class.
+
+    References
+    ----------
+    Alain & Bengio 2016, Understanding intermediate layers using linear classifier probes (arXiv 1610.01644).
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> labels = torch.arange(100) % 2
+    >>> vw.probes.linear_probe(10.0 * labels[:, None], labels).share
+    1.0
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    # scikit-learn would fit in float32 what is float32: where its steps end would hang on the processor.
+    # In float32, as scikit-learn would fit float32 codes, the end of the fit depends on the processor.
     codes, labels = codes.flatten(1).cpu().double(), labels.cpu()
     if labels.shape != (len(codes),):
         raise ValueError(f"{len(codes)} codes need {len(codes)} labels; got shape {tuple(labels.shape)}.")
@@ -76,7 +97,7 @@ def linear_probe(codes: Tensor, labels: Tensor, *, seed: int = 0) -> Rate:
 
 
 def baselines(images: Tensor, labels: Tensor, d: int, *, seed: int = 0) -> dict[str, Grouping]:
-    """Measure the grouping of what needs no training: what a model has to beat.
+    """Measure the grouping of codes that need no training, for comparison with a model's.
 
     Parameters
     ----------
@@ -89,9 +110,21 @@ def baselines(images: Tensor, labels: Tensor, d: int, *, seed: int = 0) -> dict[
 
     Returns
     -------
-    dict
+    dict of str to Grouping
         "pixels", "PCA" (the first d principal components) and "random projection" (onto d Gaussian
-        directions), each a `Grouping`.
+        directions).
+
+    Raises
+    ------
+    ValueError
+        d is less than 1 or more than the pixels of an image.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> images = torch.rand(100, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    >>> list(vw.probes.baselines(images, torch.arange(100) % 2, d=2))
+    ['pixels', 'PCA', 'random projection']
     """
     pixels = images.flatten(1).cpu()
     if not 1 <= d <= pixels.shape[1]:
@@ -109,6 +142,13 @@ def baselines(images: Tensor, labels: Tensor, d: int, *, seed: int = 0) -> dict[
 
 
 def halves(n: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Split n rows into two random halves, each a Tensor of row numbers; the first has n // 2."""
+    """Split n rows into two random halves, each a Tensor of row numbers; the first has n // 2.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> [len(half) for half in vw.probes.halves(5, seed=0)]
+    [2, 3]
+    """
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     return order[: n // 2], order[n // 2 :]

@@ -1,7 +1,8 @@
-"""A `Scoreboard` as text and as what JSON can hold."""
+"""A `Scoreboard` as text and as plain JSON."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from .holes import TAU, PathHoles, Rate
 
 if TYPE_CHECKING:
     from .metrics import Mean
-    from .model_report import Figures, Row
+    from .model_report import Figures
     from .probes import Grouping
     from .scoreboard import Scoreboard
 
@@ -23,13 +24,12 @@ _COLUMNS = 3
 
 
 def as_dict(board: Scoreboard) -> dict[str, Any]:
-    """Turn every record into a dict, and what is no finite number into None."""
-    plain: dict[str, Any] = _plain(board)
-    return plain
+    """Turn every record of a board into a dict, and numbers that are not finite into None."""
+    return dict(_plain(board))
 
 
 def as_table(board: Scoreboard) -> str:
-    """Lay a scoreboard out for reading, in lines of less than 100 characters."""
+    """Format a board as text, in lines of less than 100 characters."""
     head = f"{board.draws:,} draws of each sampler; seed {board.seed}; shares in %, with 95 % intervals"
     lines = [head, "", *_samplers(board)]
     for first in range(0, len(board.models), _COLUMNS):
@@ -42,24 +42,22 @@ def as_table(board: Scoreboard) -> str:
 
 
 def _samplers(board: Scoreboard) -> list[str]:
-    """One block of samplers a model, since the name of a model may be long."""
+    """Format the samplers, one block for each model because the name of a model may be long."""
     has_features = any(row.feature_distance is not None for row in board.rows)
     has_seeds = any(len(row.seeds) > 1 for row in board.rows)
     head = ["", f"holes, tau = {TAU:g}", "holes, 5 % tau", "too far"]
     head += ["over seeds"] * has_seeds + ["features"] * has_features
     table: list[list[str] | str] = [head]
-    groups: dict[str | None, list[Row]] = {}
-    for row in board.rows:
-        groups.setdefault(row.model, []).append(row)
-    for model, rows in groups.items():
+    for model, group in itertools.groupby(board.rows, lambda row: row.model):
+        rows = list(group)
         if model is not None:
             table.append(f"{model} (5 % tau {rows[0].tau:.3f})")
         for row in rows:
             cells = [f"{'  ' * (model is not None)}{row.sampler}"]
             cells += [_rate(row.holes), _rate(row.holes_at_tau), _rate(row.distance)]
             if has_seeds:
-                spread = f"{100 * min(row.seeds):.1f}-{100 * max(row.seeds):.1f}" if row.seeds else "-"
-                cells.append(spread if len(row.seeds) > 1 else "-")
+                several = len(row.seeds) > 1
+                cells.append(f"{100 * min(row.seeds):.1f}-{100 * max(row.seeds):.1f}" if several else "-")
             if has_features:
                 cells.append("-" if row.feature_distance is None else f"{row.feature_distance:.1f}")
             table.append(cells)
@@ -67,9 +65,11 @@ def _samplers(board: Scoreboard) -> list[str]:
 
 
 def _figures(models: Sequence[Figures]) -> list[str]:
-    table: list[list[str] | str] = [["", *(_short(f.model) for f in models)]]
-    table.append(["kind, latent dimension", *(f"{f.kind}, {f.latent_dim}" for f in models)])
-    table.append(["codes' deviation", *(_range(f.code_spread) for f in models)])
+    table: list[list[str] | str] = [
+        ["", *(_short(f.model) for f in models)],
+        ["kind, latent dimension", *(f"{f.kind}, {f.latent_dim}" for f in models)],
+        ["codes' deviation", *(_range(f.code_spread) for f in models)],
+    ]
     lines: Iterable[tuple[str, Callable[[Figures], object]]] = (
         ("k-NN agreement", lambda f: f.grouping and f"{f.grouping.neighbours:.1%}"),
         ("linear probe", lambda f: f.grouping and _rate(f.grouping.probe)),
@@ -89,13 +89,12 @@ def _figures(models: Sequence[Figures]) -> list[str]:
         cells = [str(cell(figures) or "-") for figures in models]
         if any(text != "-" for text in cells):
             table.append([label, *cells])
-    known = dict.fromkeys(name for f in models for name, value in f.at_training.items() if _is_number(value))
-    # A seed measures nothing.
-    known.pop("seed", None)
-    if known:
+    # The seed is a number, but no measurement.
+    numbers = [n for f in models for n, value in f.at_training.items() if _is_number(value) and n != "seed"]
+    if numbers:
         table.append("measured at training")
-        for name in known:
-            table.append([f"  {name}"[:22], *(_stated(f.at_training.get(name)) for f in models)])
+    for name in dict.fromkeys(numbers):
+        table.append([f"  {name}"[:22], *(_stated(f.at_training.get(name)) for f in models)])
     return _aligned(table)
 
 
@@ -116,7 +115,7 @@ def _baselines(baselines: dict[int, dict[str, Grouping]]) -> list[str]:
 
 
 def _notes(board: Scoreboard) -> Iterator[str]:
-    """Say what a reader of the table must know, each as one paragraph."""
+    """Yield the notes under the table, one paragraph each."""
     yield (
         f"A hole: the judge gives no class a probability of {TAU:g}, or of the tau that rejects 5 % of the "
         "model's own reconstructions. Too far: further from every training reconstruction than 95 % of the "

@@ -1,4 +1,4 @@
-"""Where new codes come from: the prior, or a density fitted afterwards to the codes of real images."""
+"""Samplers of new codes: the prior, or a density fitted after training to the codes of real images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Numbers of components that `mixture` tries.
 COMPONENTS = (1, 5, 10, 20, 40, 80)
-#: A Gaussian in d dimensions is fitted on at least so many times d + 1 codes.
+#: A Gaussian in d dimensions is fitted to at least so many times d + 1 codes.
 _CODES_PER_PARAMETER = 5
 
 
@@ -33,9 +33,16 @@ class Sampler:
     name : str
     latent_dim : int
     how : str
-        How it came about, for a reader of a table.
+        How it was made, in words for a table.
     sample : callable
-        From n and a generator to a Tensor of shape (n, latent_dim).
+        Takes n and a generator, returns a Tensor of shape (n, latent_dim).
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> box = vw.samplers.Sampler("box", 2, "U(0, 1)", lambda n, g: torch.rand(n, 2, generator=g))
+    >>> box, tuple(box.draw(3).shape)
+    (Sampler('box', latent_dim=2), (3, 2))
     """
 
     name: str
@@ -60,15 +67,21 @@ class Sampler:
 
 
 def prior(d: int, name: str = "prior") -> Sampler:
-    """Draw from N(0, I) in d dimensions: a VAE's prior, and of an autoencoder nothing in particular.
+    """Make a sampler of N(0, I) in d dimensions: the prior of a VAE. An autoencoder has no prior.
 
-    `name` is what the sampler is called where several are compared.
+    `name` is the name of the sampler where several are compared.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> vw.samplers.prior(2).draw(5, torch.Generator().manual_seed(0)).shape
+    torch.Size([5, 2])
     """
     return Sampler(name, d, "N(0, I)", lambda n, generator: torch.randn(n, d, generator=generator))
 
 
 def matched_gaussian(codes: Tensor) -> Sampler:
-    """Draw from the one Gaussian that has the mean and the covariance of some codes.
+    """Make a sampler of the Gaussian that has the mean and the covariance of some codes.
 
     Parameters
     ----------
@@ -77,13 +90,25 @@ def matched_gaussian(codes: Tensor) -> Sampler:
     Raises
     ------
     ValueError
-        Codes that are no table, not finite, or too few: fewer than 5 (d + 1).
+        Codes of another shape, not finite, or fewer than 5 (d + 1).
+
+    References
+    ----------
+    Ghosh et al. 2020, From variational to deterministic autoencoders (arXiv 1903.12436), section 4: a density
+    fitted to the codes after training.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> codes = 7 + torch.arange(30.0)[:, None]
+    >>> vw.samplers.matched_gaussian(codes).how
+    'mean and covariance of 30 codes'
     """
     codes = check_codes(codes)
     mean = codes.mean(0)
     # Through eigenvalues: a dimension in which all codes are equal has no Cholesky factor.
     values, vectors = torch.linalg.eigh(torch.atleast_2d(codes.T.cov()))
-    # The symmetric root: the sign of an eigenvector is the processor's choice, and would be the draws' too.
+    # The symmetric root does not depend on the signs of the eigenvectors, which differ between processors.
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
 
     def sample(n: int, generator: torch.Generator | None) -> Tensor:
@@ -91,33 +116,44 @@ def matched_gaussian(codes: Tensor) -> Sampler:
         z: Tensor = mean + epsilon @ root
         return z.float()
 
-    how = f"mean and covariance of {len(codes):,} codes"
-    return Sampler("matched Gaussian", codes.shape[1], how, sample)
+    return Sampler("matched Gaussian", codes.shape[1], f"mean and covariance of {len(codes):,} codes", sample)
 
 
 def mixture(codes: Tensor, components: int | None = None, *, seed: int = 0) -> Sampler:
-    """Draw from a mixture of Gaussians fitted to some codes (scikit-learn's GaussianMixture).
+    """Make a sampler of a mixture of Gaussians fitted to some codes (scikit-learn's GaussianMixture).
 
     Parameters
     ----------
     codes : Tensor of shape (N, d)
     components : int, optional
-        Gaussians with a full covariance each. None: of `COMPONENTS` the number under which a tenth of the
-        codes is most likely, after a fit to the other nine tenths.
+        Gaussians with a full covariance each. None: the number in `COMPONENTS` with the highest likelihood of
+        a held-out tenth of the codes, after a fit to the other nine tenths.
     seed : int
-        Of that tenth and of where the fit begins.
+        Of the choice of that tenth and of the start of the fit.
 
     Raises
     ------
     ValueError
-        Codes that are no table, not finite, or too few: fewer than 5 (d + 1) for each component.
+        Codes of another shape, not finite, or fewer than 5 (d + 1) for each component.
+
+    References
+    ----------
+    Ghosh et al. 2020, From variational to deterministic autoencoders (arXiv 1903.12436), section 4: a mixture
+    of Gaussians fitted to the codes after training.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> codes = torch.cat([torch.arange(30.0), torch.arange(100.0, 130.0)])[:, None]
+    >>> vw.samplers.mixture(codes, components=2).how
+    '2 Gaussians on 60 codes'
     """
     codes = check_codes(codes, 1 if components is None else components)
-    # The scale of an autoencoder's codes is arbitrary, scikit-learn's floor under a covariance is not.
+    # scikit-learn adds a constant to each covariance, but the scale of an autoencoder's codes is arbitrary.
     mean, scale = codes.mean(0), codes.std(0)
     scale[scale == 0] = 1.0
     standard = ((codes - mean) / scale).numpy()
-    fitted = _likeliest(standard, seed) if components is None else _fit(standard, components, seed)
+    fitted = _select_components(standard, seed) if components is None else _fit(standard, components, seed)
     weights, means = torch.from_numpy(fitted.weights_), torch.from_numpy(fitted.means_)
     roots = torch.linalg.cholesky(torch.from_numpy(fitted.covariances_))
 
@@ -136,16 +172,30 @@ def mixture(codes: Tensor, components: int | None = None, *, seed: int = 0) -> S
 
 
 def aggregate_posterior(mu: Tensor, logvar: Tensor) -> Sampler:
-    """Draw an image and then z ~ q(z|x): the average of all posteriors, which the decoder was trained on.
+    """Make a sampler of q(z), the average of all posteriors: it draws an image, then z ~ q(z|x).
+
+    The decoder was trained on draws from q(z).
 
     Parameters
     ----------
     mu, logvar : Tensor of shape (N, d)
+        Posteriors of N images.
 
     Raises
     ------
     ValueError
-        They are not of one such shape, empty, or not finite.
+        mu and logvar differ in shape, are empty, or are not finite.
+
+    References
+    ----------
+    Makhzani et al. 2015, Adversarial autoencoders (arXiv 1511.05644), equation 1: the aggregated posterior.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> sampler = vw.samplers.aggregate_posterior(torch.zeros(10, 2), torch.zeros(10, 2))
+    >>> sampler.how, sampler.draw(5).shape
+    ('q(z|x) of 10 images', torch.Size([5, 2]))
     """
     if mu.dim() != 2 or mu.shape != logvar.shape or not len(mu):
         raise ValueError(
@@ -165,7 +215,7 @@ def aggregate_posterior(mu: Tensor, logvar: Tensor) -> Sampler:
 
 @unwrap_arguments
 def samplers_for(model: Decoder, atlas: EncodedDataset | None = None, *, seed: int = 0) -> list[Sampler]:
-    """Build the samplers that a table compares for one model.
+    """Make the samplers that the scoreboard compares for one model.
 
     Parameters
     ----------
@@ -179,13 +229,19 @@ def samplers_for(model: Decoder, atlas: EncodedDataset | None = None, *, seed: i
     Returns
     -------
     list of Sampler
-        Of an autoencoder N(0, I), the matched Gaussian and the mixture; of a VAE the prior, the mixture and
+        For an autoencoder N(0, I), the matched Gaussian and the mixture; for a VAE the prior, the mixture and
         the aggregate posterior.
 
     Raises
     ------
     ValueError
         The model has no codes, or too few to fit a density to.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> [sampler.name for sampler in vw.samplers.samplers_for(vw.pretrained("digits-vae-2d"))]
+    ['prior', 'mixture', 'aggregate posterior']
     """
     atlas = fitted_atlas(model) if atlas is None else atlas
     if atlas.logvar is None:
@@ -203,12 +259,24 @@ def samplers_for(model: Decoder, atlas: EncodedDataset | None = None, *, seed: i
 
 @unwrap_arguments
 def fitted_atlas(model: Decoder) -> EncodedDataset:
-    """Return the atlas whose codes densities are fitted to: of training images if the model has it.
+    """Return the atlas to whose codes densities are fitted: of training images if the model has one.
+
+    Parameters
+    ----------
+    model : VAE or Autoencoder
+        With a ``train_atlas`` or an ``atlas``.
 
     Raises
     ------
     ValueError
         The model has neither, or codes of another dimension.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> model = vw.pretrained("digits-vae-2d")
+    >>> vw.samplers.fitted_atlas(model) is model.train_atlas
+    True
     """
     atlas: EncodedDataset | None = getattr(model, "train_atlas", None) or getattr(model, "atlas", None)
     if atlas is None:
@@ -225,9 +293,9 @@ def fitted_atlas(model: Decoder) -> EncodedDataset:
 
 
 def code_spread(codes: Tensor) -> Tensor:
-    """Standard deviation of some codes, per dimension: Tensor of shape (d,).
+    """Compute the standard deviation of codes in each dimension: Tensor of shape (d,).
 
-    About 1 under a VAE's prior; of an autoencoder arbitrary, and often tens.
+    It is about 1 for a VAE. For an autoencoder it is arbitrary, and often several tens.
 
     Parameters
     ----------
@@ -236,7 +304,13 @@ def code_spread(codes: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        Fewer than two codes, or no table of them.
+        Fewer than two codes, or another shape.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> vw.samplers.code_spread(torch.tensor([[0.0, 5.0], [2.0, 5.0], [4.0, 5.0]])).tolist()
+    [2.0, 0.0]
     """
     if codes.dim() != 2 or len(codes) < 2:
         raise ValueError(f"codes must be (N, d), of at least 2 images; got {tuple(codes.shape)}.")
@@ -244,18 +318,24 @@ def code_spread(codes: Tensor) -> Tensor:
 
 
 def check_codes(codes: Tensor, components: int = 1) -> Tensor:
-    """Return codes in float64 on the processor; refuse those that no density can be fitted to.
+    """Check that Gaussians can be fitted to codes; return the codes in float64 on the CPU.
 
     Parameters
     ----------
     codes : Tensor of shape (N, d)
     components : int
-        Gaussians that are to be fitted: each needs codes of its own.
+        Gaussians that are to be fitted; each needs 5 (d + 1) codes.
 
     Raises
     ------
     ValueError
-        No such table, too few codes, or codes that are not finite.
+        Another shape, too few codes, or codes that are not finite.
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> vw.samplers.check_codes(torch.zeros(15, 2)).dtype
+    torch.float64
     """
     if codes.dim() != 2 or not codes.shape[1]:
         raise ValueError(f"codes must be a table (N, d); got shape {tuple(codes.shape)}.")
@@ -284,8 +364,8 @@ def _fit(codes: NDArray[np.float64], components: int, seed: int) -> Any:
     return GaussianMixture(components, random_state=seed).fit(codes)
 
 
-def _likeliest(codes: NDArray[np.float64], seed: int) -> Any:
-    """Fit each allowed number of components to nine tenths; return the fit that likes the rest best."""
+def _select_components(codes: NDArray[np.float64], seed: int) -> Any:
+    """Fit each allowed number of components to nine tenths; return the fit that scores best on the rest."""
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed)).numpy()
     held_out, rest = codes[order[: len(codes) // 10]], codes[order[len(codes) // 10 :]]
     allowed = [k for k in COMPONENTS if k == 1 or k * _needed(codes.shape[1]) <= len(rest)]

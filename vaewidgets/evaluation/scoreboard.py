@@ -1,7 +1,8 @@
-"""The scoreboard: autoencoders and VAEs in one table, by one judge."""
+"""The scoreboard: autoencoders and VAEs in one table, measured with one judge."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -22,25 +23,26 @@ if TYPE_CHECKING:
     from vaewidgets.models.classifier import Classifier
     from vaewidgets.models.vae import VAE, Autoencoder
 
-#: A model, or one recipe from several seeds.
+#: A model, or several that differ by their seed.
 Subjects: TypeAlias = "VAE | Autoencoder | Sequence[VAE | Autoencoder]"
 
 FEWEST_DRAWS = 100
 
 
 class Scoreboard(NamedTuple):
-    """Everything that `measure` found.
+    """The result of `measure`.
 
     Attributes
     ----------
     rows : tuple of Row
-        Each model's samplers and its reconstructions, then noise and shuffled pixels.
+        For each model its samplers and its reconstructions, then noise and shuffled pixels.
     models : tuple of Figures
     baselines : dict
-        Latent dimension to the `Grouping` of pixels and of their projections; empty without images.
+        From latent dimension to the `Grouping` of pixels and of their projections; empty without images.
     images : int or None
-        How many real images took part.
+        The number of real images; None without them.
     draws, seed : int
+        As `measure` took them.
     """
 
     rows: tuple[Row, ...]
@@ -51,13 +53,13 @@ class Scoreboard(NamedTuple):
     seed: int
 
     def as_table(self) -> str:
-        """Lay it out for reading, in lines of less than 100 characters."""
+        """Format it as text, in lines of less than 100 characters."""
         from .report import as_table
 
         return as_table(self)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as what JSON can hold."""
+        """Return it as plain JSON: dicts, lists, numbers, text and None."""
         from .report import as_dict
 
         return as_dict(self)
@@ -74,23 +76,23 @@ def measure(
     seed: int = 0,
     progress: Callable[[float, str], object] | None = None,
 ) -> Scoreboard:
-    """Measure models beside each other.
+    """Measure several models with the same judge, images and seed.
 
     Parameters
     ----------
     models : dict of str to model, or a sequence of models
-        A sequence is named by kind and latent dimension. In place of a model a list: one recipe from several
-        seeds, of which the first is measured and the others show how far its holes vary.
+        The models of a sequence are named by kind and latent dimension. A list in place of a model holds
+        models that differ by their seed: the first is measured, the others show how far its holes vary.
     judge : Classifier
         Of the same images and classes.
     images, labels : Tensor of shape (N, C, H, W), (N,), optional
-        Held out. Without them each model's atlas stands for them, and what needs pixels is None.
+        Held out. Without them the codes are those of each model's atlas, and what needs pixels is None.
     draws : int
-        Of each sampler; also the most images and codes of a kind that are used.
+        Of each sampler; also the largest number of images and of codes of a kind that are used.
     seed : int
         Of all noise.
     progress : callable, optional
-        Told the share of the work that is done, from 0 to 1, and what comes next.
+        Called with the share of the work that is done, from 0 to 1, and a text of what comes next.
 
     Returns
     -------
@@ -113,74 +115,70 @@ def measure(
     named = name_models(models)
     _check(named, judge, images, labels, draws)
     # Of each model its codes, 3 samplers, reconstructions and figures, or of another seed codes and samplers.
-    meter = _Meter(progress, sum(2 + 4 * len(seeds) for seeds in named.values()) + 1 + (images is not None))
-    real = None if images is None else features_of(judge, images[:draws])
-    pictures = [] if images is None else [images[:draws]]
+    tasks = sum(2 + 4 * len(seeds) for seeds in named.values()) + 1 + (images is not None)
+    done = itertools.count()
+
+    def begin(task: str) -> None:
+        if progress is not None:
+            progress(next(done) / tasks, task)
+
+    pixels = None if images is None else images[:draws]
+    real = None if pixels is None else features_of(judge, pixels)
     rows, figures = [], []
     for name, (model, *others) in named.items():
-        meter.next(f"{name}: its codes")
+        begin(f"{name}: its codes")
         subject = ModelReport(name, model, judge, images, labels, draws, seed)
         found = []
         for sampler in subject.samplers:
-            meter.next(f"{name}: {sampler.name}")
+            begin(f"{name}: {sampler.name}")
             found.append(subject.row(sampler, real))
-        meter.next(f"{name}: reconstructions")
+        begin(f"{name}: reconstructions")
         found.append(subject.reconstruction_row(real))
-        meter.next(f"{name}: figures")
+        begin(f"{name}: figures")
         figures.append(subject.figures())
-        if not pictures:
-            pictures.append(subject.reconstructions)
+        if pixels is None:
+            pixels = subject.reconstructions
         for other in others:
-            meter.next(f"{name}, another seed: its codes")
+            begin(f"{name}, another seed: its codes")
             twin = ModelReport(name, other, judge, images, labels, draws, seed)
             for i, sampler in enumerate(twin.samplers):
-                meter.next(f"{name}, another seed: {sampler.name}")
+                begin(f"{name}, another seed: {sampler.name}")
                 found[i] = found[i]._replace(seeds=(*found[i].seeds, twin.holes(sampler).share))
         rows += found
-    meter.next("noise")
-    (pixels,) = pictures
+    begin("noise")
+    assert pixels is not None  # there is at least one model
     generator = torch.Generator().manual_seed(seed)
     for source, make, how in (
         ("noise", negatives.uniform, "each pixel uniform"),
         ("shuffled pixels", negatives.shuffled, "of images" if images is not None else "of reconstructions"),
     ):
         rows.append(Row(source, None, how, hole_rate(confidence_of(judge, make(pixels, generator)))))
-    held_against = {}
+    groupings = {}
     if labels is not None:
-        meter.next("pixels and their projections")
+        begin("pixels and their projections")
         dimensions = sorted({f.latent_dim for f in figures})
-        held_against = {d: baselines(pixels, labels[:draws], d, seed=seed) for d in dimensions}
-    meter.end()
-    n = None if images is None else len(pixels)
-    return Scoreboard(tuple(rows), tuple(figures), held_against, n, draws, seed)
-
-
-class _Meter:
-    """Tell how far the work is."""
-
-    def __init__(self, progress: Callable[[float, str], object] | None, tasks: int) -> None:
-        self._progress, self._tasks, self._done = progress, tasks, 0
-
-    def next(self, what: str) -> None:
-        if self._progress is not None:
-            self._progress(self._done / self._tasks, what)
-        self._done += 1
-
-    def end(self) -> None:
-        if self._progress is not None:
-            self._progress(1.0, "done")
+        groupings = {d: baselines(pixels, labels[:draws], d, seed=seed) for d in dimensions}
+    begin("done")
+    return Scoreboard(
+        tuple(rows), tuple(figures), groupings, None if images is None else len(pixels), draws, seed
+    )
 
 
 def name_models(
     models: Mapping[str, Subjects] | Sequence[Subjects],
 ) -> dict[str, list[VAE | Autoencoder]]:
-    """Name models as `measure` does, each a list with one model a seed.
+    """Name models as `measure` does: a dict from each name to a list with one model for each seed.
 
-    Those without a name are called by kind and latent dimension; the second of a name gets a number.
+    Models without a name are called by kind and latent dimension; the second of a name gets a number.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> list(vw.scoreboard.name_models([vw.VAE(2), vw.VAE(2), vw.Autoencoder(3)]))
+    ['VAE 2-d', 'VAE 2-d (2)', 'Autoencoder 3-d']
     """
     named = models if isinstance(models, Mapping) else _name(models)
-    seeds = {name: m if isinstance(m, (list, tuple)) else [m] for name, m in named.items()}
-    return {name: list(map(unwrap, each)) for name, each in seeds.items()}
+    return {name: list(map(unwrap, m if isinstance(m, (list, tuple)) else [m])) for name, m in named.items()}
 
 
 def _name(models: Sequence[Subjects]) -> dict[str, Subjects]:
@@ -201,7 +199,7 @@ def _check(
     labels: Tensor | None,
     draws: int,
 ) -> None:
-    """Refuse what cannot stand in one table."""
+    """Raise unless all models can be measured in one table."""
     if draws < FEWEST_DRAWS:
         raise ValueError(f"draws must be at least {FEWEST_DRAWS} for a table of shares; got {draws}.")
     if not named or not all(named.values()):
@@ -221,14 +219,26 @@ def _check(
 
 
 def check_judge(judge: Classifier, model: VAE | Autoencoder, name: str) -> None:
-    """Raise unless a judge's verdict on this model's images means something.
+    """Raise unless a judge can classify this model's images.
+
+    Parameters
+    ----------
+    judge : Classifier
+    model : VAE or Autoencoder
+    name : str
+        Of the model, for the message.
 
     Raises
     ------
     TypeError
-        It is no judge.
+        The judge is no classifier.
     ValueError
-        It is one of other images, or of other classes.
+        It takes images of another shape, or knows other classes.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> vw.scoreboard.check_judge(vw.pretrained("digits-classifier"), vw.pretrained("digits-vae-2d"), "VAE")
     """
     if not all(callable(getattr(judge, name, None)) for name in ("probabilities", "confidence")):
         raise TypeError(f"judge must be a Classifier; got {type(judge).__name__}.")

@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors with a JSON header. Nothing is unpickled, nothing allocated unchecked."""
+"""Checkpoints: safetensors with a JSON header. Nothing is unpickled; sizes are checked before allocation."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from vaewidgets._utils import old_names
 from vaewidgets._utils.atomic_write import write
 from vaewidgets._utils.safe_open import safe_open, size_of
 from vaewidgets._utils.text import sanitize, truncate
@@ -35,15 +36,22 @@ _DTYPES = {"F16", "BF16", "F32", "F64"}
 
 
 class EncodedDataset(NamedTuple):
-    """Where a model put a set of images: what the map shows when the images are not at hand.
+    """The codes of a set of images, which the map shows without the images.
 
-    ``model.atlas`` is of images that were held out, ``model.train_atlas`` of those it was trained on.
+    ``model.atlas`` is of held-out images, ``model.train_atlas`` of training images.
 
     Attributes
     ----------
     mu, logvar : Tensor of shape (N, d)
-        Of an autoencoder mu holds the codes and logvar is None.
+        For an autoencoder mu holds the codes and logvar is None.
     labels : Tensor of shape (N,), int64, or None
+
+    Examples
+    --------
+    >>> import torch, vaewidgets as vw
+    >>> model = vw.VAE(2, (1, 8, 8), hidden=(4,), seed=0)
+    >>> q = model.encode(torch.zeros(5, 1, 8, 8))
+    >>> model.atlas = vw.checkpoints.EncodedDataset(q.mu.detach(), q.logvar.detach(), torch.arange(5))
     """
 
     mu: Tensor
@@ -65,26 +73,34 @@ def save(
     Parameters
     ----------
     model : VAE, Autoencoder, ConditionalVAE or Classifier
-        Its atlases and info, if it has them, are written too.
+        Its atlases and info are written too, if it has them.
     path : path
     atlas, train_atlas : EncodedDataset, optional
         In place of the model's own.
     half : bool
         Store weights and atlases as float16: half the size, about three significant digits.
     **info
-        Anything JSON can hold (dataset, recipe, figures, command): added to ``model.info``. Panels show
+        Anything that JSON can hold (dataset, recipe, figures, command), added to ``model.info``. Panels show
         the names in ``classes``, a list of str, for the labels of the atlas.
 
     Raises
     ------
+    TypeError
+        A model of another kind.
     ValueError
-        info is not JSON, or too large; an atlas that does not fit the model; layers in the model that its
-        config does not speak of, which `load` could not make.
+        info is not JSON, or too large; an atlas that does not fit the model; layers that the model's config
+        does not describe, so that `load` could not make them.
     OSError
         The file cannot be written.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> vw.save(vw.VAE(2, (1, 8, 8), hidden=(4,), seed=0), "m.safetensors", dataset="mine")
+    >>> vw.load("m.safetensors").info
+    {'dataset': 'mine'}
     """
-    data = serialise(model, path, atlas=atlas, train_atlas=train_atlas, half=half, **info)
-    write({Path(path): data})
+    write({Path(path): serialise(model, path, atlas=atlas, train_atlas=train_atlas, half=half, **info)})
 
 
 @unwrap_arguments
@@ -97,7 +113,10 @@ def serialise(
     half: bool,
     **info: Any,
 ) -> bytes:
-    """Make the bytes that `save` writes; `path` only names them in errors, which are those of `save`."""
+    """Return the bytes that `save` writes. It takes the parameters of `save` and raises its errors.
+
+    `path` only names the file in messages.
+    """
     kind = next((name for name, cls in KINDS.items() if type(model) is cls), None)
     if kind is None:
         raise TypeError(f"save takes a {' or '.join(KINDS)}; got {type(model).__name__}.")
@@ -115,7 +134,7 @@ def serialise(
             tensors |= {prefix + name: tensor for name, tensor in own._asdict().items() if tensor is not None}
     _check_atlases(path, {name: {"shape": list(t.shape)} for name, t in tensors.items()}, model)
     dtype = torch.float16 if half else None
-    # Copies, since safetensors takes no two tensors that are one.
+    # Copies, because safetensors refuses two tensors that share memory.
     tensors = {
         name: t.detach().to("cpu", dtype if t.is_floating_point() else None, copy=True).contiguous()
         for name, t in tensors.items()
@@ -133,11 +152,10 @@ def serialise(
 
 
 def _check_structure(model: Model) -> None:
-    """Raise ValueError unless `load` would make this very model of its config and its weights."""
-    made = _without_weights(type(model), model.config)
+    """Raise ValueError unless `load` would make the same model from its config and its weights."""
     parts, expected = (
         {name: f"{type(part).__name__}({part.extra_repr()})" for name, part in each.named_modules() if name}
-        for each in (model, made)
+        for each in (model, _without_weights(type(model), model.config))
     )
     for name in (*expected, *parts):
         if parts.get(name) != expected.get(name):
@@ -162,42 +180,42 @@ def load(path: str | os.PathLike[str]) -> Model:
         Not a checkpoint of ours, damaged, of a future version, or weights that do not fit its own
         description. Nothing in the file is executed, and sizes are checked before memory is taken.
     OSError
-        It is not there, may not be read, or is no ordinary file.
+        The file does not exist, may not be read, or is no ordinary file.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> vw.save(vw.Autoencoder(2, (1, 8, 8), hidden=(4,), seed=0), "ae.safetensors")
+    >>> vw.load("ae.safetensors").config["image_shape"]
+    [1, 8, 8]
     """
     path = Path(path)
     with safe_open(path) as file:
-        return _load(path, file)
-
-
-def _load(path: Path, file: BinaryIO) -> Model:
-    tensors, header, text = read_header(path, file)
-    if not isinstance(header, dict) or type(header.get("format")) is not int or header["format"] < 1:
-        raise ValueError(
-            f"{path} is a safetensors file but no vaewidgets checkpoint: it has no header of ours."
-        )
-    if header["format"] > FORMAT:
-        raise ValueError(
-            f"{path} has checkpoint format {truncate(header['format'])}; this vaewidgets reads up to "
-            f"{FORMAT}: update it."
-        )
-    model = empty_model(path, header, len(tensors))
-    expected = {_WEIGHTS + name: list(t.shape) for name, t in model.state_dict().items()}
-    atlases = tuple(_ATLASES.values())
-    found = {name: t["shape"] for name, t in tensors.items() if not name.startswith(atlases)}
-    if found != expected:
-        raise shape_mismatch_error(path, "description", found, expected)
-    parts = _check_atlases(path, tensors, model)
-    read = read_tensors(path, file, tensors, text)
+        tensors, header, text = read_header(path, file)
+        if not isinstance(header, dict) or type(header.get("format")) is not int or header["format"] < 1:
+            raise ValueError(
+                f"{path} is a safetensors file but no vaewidgets checkpoint: it has no header of ours."
+            )
+        if header["format"] > FORMAT:
+            raise ValueError(
+                f"{path} has checkpoint format {truncate(header['format'])}; this vaewidgets reads up to "
+                f"{FORMAT}: update it."
+            )
+        model = empty_model(path, header, len(tensors))
+        expected = {_WEIGHTS + name: list(t.shape) for name, t in model.state_dict().items()}
+        of_atlases = tuple(_ATLASES.values())
+        found = {name: t["shape"] for name, t in tensors.items() if not name.startswith(of_atlases)}
+        if found != expected:
+            raise shape_mismatch_error(path, "description", found, expected)
+        parts = _check_atlases(path, tensors, model)
+        read = read_tensors(path, file, tensors, text)
     _set_weights(model, {name.removeprefix(_WEIGHTS): read[name].to(torch.float32) for name in expected})
-    read_atlases = {
-        attribute: {
+    model.info = header["info"]
+    for attribute, prefix in _ATLASES.items():
+        atlas = {
             name: read[prefix + name].to(torch.int64 if name == "labels" else torch.float32)
             for name in parts[attribute]
         }
-        for attribute, prefix in _ATLASES.items()
-    }
-    model.info = header["info"]
-    for attribute, atlas in read_atlases.items():
         if atlas:
             setattr(model, attribute, EncodedDataset(atlas["mu"], atlas.get("logvar"), atlas.get("labels")))
     return model
@@ -211,15 +229,23 @@ def pretrained(name: str) -> Model:
     Parameters
     ----------
     name : str
-        "mnist-vae-2d" and "mnist-ae-2d", "-10d": 28 x 28, an atlas of the 10,000 MNIST test images and one of
-        10,000 training images. "digits-vae-2d" and so on: 8 x 8, of the 360 test digits and of those trained
-        on. "mnist-cvae-10d" is told the label, "mnist-conv-vae-10d" is convolutional. "mnist-classifier" and
-        "digits-classifier" judge what the others decode. A name that is none gets a list of all.
+        "mnist-vae-2d", "mnist-ae-2d", "mnist-vae-10d" and "mnist-ae-10d": 28 x 28, with an atlas of the
+        10,000 MNIST test images and one of 10,000 training images. "digits-vae-2d" and so on: 8 x 8, with
+        atlases of the 360 test digits and of the training digits. "mnist-cvae-10d" is conditional on the
+        label, "mnist-conv-vae-10d" is convolutional. "mnist-classifier" and "digits-classifier" classify what
+        the others decode.
 
     Raises
     ------
     ValueError
-        There is no such model.
+        There is no such model; the message lists all.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> model = vw.pretrained("digits-vae-2d")
+    >>> model.info["dataset"], model.atlas.mu.shape
+    ('digits', torch.Size([360, 2]))
     """
     folder = resources.files("vaewidgets") / "pretrained"
     names = sorted(
@@ -236,12 +262,23 @@ def pretrained(name: str) -> Model:
 def load_named(name: str) -> Model:
     """Load the model in a .safetensors file, or the one that ships under a name.
 
+    Parameters
+    ----------
+    name : str
+        The path of a file if it ends in .safetensors, else a name that `pretrained` takes.
+
     Raises
     ------
     ValueError
-        There is no such model; the file holds none.
+        There is no such model, or the file holds no model.
     OSError
-        The file is not there, or may not be read.
+        The file does not exist, or may not be read.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> vw.checkpoints.load_named("digits-vae-2d").latent_dim
+    2
     """
     if name.endswith(".safetensors"):
         return load(name)
@@ -252,12 +289,28 @@ def load_named(name: str) -> Model:
 
 
 def get_info(model: object) -> dict[str, Any]:
-    """Return what is known of how a model was made: {} if nothing."""
+    """Return a copy of a model's info, which says how it was made: {} if it has none.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> vw.checkpoints.get_info(vw.VAE(2, (1, 8, 8)))
+    {}
+    """
     return dict(getattr(model, "info", {}))
 
 
 def stated_classes(model: object) -> tuple[str, ...]:
-    """Return the names of the classes that a model's info states; () if it states none."""
+    """Return the names of the classes in a model's info; () if there are none.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> model = vw.VAE(2, (1, 8, 8))
+    >>> model.info = {"classes": ["cat", "dog"]}
+    >>> vw.checkpoints.stated_classes(model)
+    ('cat', 'dog')
+    """
     names = get_info(model).get("classes")
     if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
         return tuple(map(sanitize, names))
@@ -265,20 +318,43 @@ def stated_classes(model: object) -> tuple[str, ...]:
 
 
 def stated_dataset(model: object) -> str | None:
-    """Return the name of the dataset that a model's info states; None if it states none."""
+    """Return the name of the dataset in a model's info; None if there is none.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> vw.checkpoints.stated_dataset(vw.pretrained("digits-vae-2d"))
+    'digits'
+    """
     name = get_info(model).get("dataset")
     return sanitize(name) if isinstance(name, str) else None
 
 
 def same_classes(one: object, other: object) -> bool:
-    """Tell whether the infos of two models say that both were trained on the same classes."""
+    """Tell whether the infos of two models, one and other, name the same classes or the same dataset.
+
+    Examples
+    --------
+    >>> import vaewidgets as vw
+    >>> vw.checkpoints.same_classes(vw.pretrained("digits-vae-2d"), vw.pretrained("digits-classifier"))
+    True
+    """
     known, dataset = stated_classes(one), stated_dataset(one)
     named = bool(known) and known == stated_classes(other)
     return named or (dataset is not None and dataset == stated_dataset(other))
 
 
 def read_header(path: Path, file: BinaryIO) -> tuple[dict[str, Any], Any, bytes]:
-    """Return the tensors' descriptions, our JSON, and the bytes of both; no weight is read.
+    """Read the header of an open safetensors file, and no weight; `path` only names it in messages.
+
+    Returns
+    -------
+    entries : dict
+        Dtype, shape and place of each tensor, by its name.
+    own : Any
+        Our JSON; None without it.
+    header : bytes
+        The bytes that were read.
 
     Raises
     ------
@@ -328,14 +404,14 @@ def read_tensors(path: Path, file: BinaryIO, entries: dict[str, Any], header: by
         raise ValueError(f"{path} is damaged or cut short: {truncate(error)}.") from error
     except MemoryError as error:
         raise OSError(f"{path} does not fit into memory: it has {size_of(file):,} bytes.") from error
-    # Of a name that is there twice, each parser may have taken another one.
+    # If a name is there twice, the two parsers may have taken different entries.
     if {name: list(t.shape) for name, t in tensors.items()} != {n: e["shape"] for n, e in entries.items()}:
         raise ValueError(f"{path} is damaged: it describes a tensor twice.")
     return tensors
 
 
 class _WithoutInit(TorchFunctionMode):
-    """Leaves new weights as they are: drawing those of a meta tensor takes longer than all the rest."""
+    """Skip the initialisation of weights: for meta tensors it takes longer than all the rest."""
 
     def __torch_function__(
         self,
@@ -357,7 +433,7 @@ def _without_weights(kind: type[Model], config: dict[str, Any]) -> Model:
 
 
 def _set_weights(model: nn.Module, state: dict[str, Tensor]) -> None:
-    """Do what ``load_state_dict(state, assign=True)`` does, whose time grows with the square of the depth."""
+    """Do what ``load_state_dict(state, assign=True)`` does, in time linear in the depth, not quadratic."""
     modules = dict(model.named_modules())
     for name, tensor in state.items():
         owner, _, own = name.rpartition(".")
@@ -369,12 +445,12 @@ def _set_weights(model: nn.Module, state: dict[str, Tensor]) -> None:
 
 
 def empty_model(path: Path, header: dict[str, Any], tensors: int) -> Model:
-    """Build the model the header describes without memory for its weights.
+    """Build the model that a header describes, without memory for its weights; `path` names the file.
 
     Raises
     ------
     ValueError
-        It describes none that is known, or that could have only so many `tensors`.
+        The header describes no known model, or one that needs more than so many `tensors`.
     """
     kind, config = header.get("kind"), header.get("config")
     known = KINDS.get(kind) if isinstance(kind, str) else None
@@ -395,7 +471,10 @@ def empty_model(path: Path, header: dict[str, Any], tensors: int) -> Model:
 def shape_mismatch_error(
     path: Path, what: str, found: dict[str, Any], expected: dict[str, Any]
 ) -> ValueError:
-    """Make the error that names the first tensor whose shape the file's own `what` does not ask for."""
+    """Make the error about the first tensor of the file at `path` that has another shape than expected.
+
+    `found` and `expected` hold the shape of each tensor by its name; `what` says what expects them.
+    """
     name = next(n for n in sorted({*found, *expected}) if found.get(n) != expected.get(n))
     return ValueError(
         f"{path} does not fit its own {what}: {truncate(name)} should have shape "
@@ -406,37 +485,28 @@ def shape_mismatch_error(
 def _check_atlases(
     path: str | os.PathLike[str], tensors: dict[str, Any], model: Model
 ) -> dict[str, list[str]]:
-    """Return the names of each atlas's tensors, none where there is no atlas."""
-    return {name: _check_atlas(path, tensors, model, prefix) for name, prefix in _ATLASES.items()}
-
-
-def _check_atlas(
-    path: str | os.PathLike[str], tensors: dict[str, Any], model: Model, prefix: str
-) -> list[str]:
-    shapes = {n.removeprefix(prefix): t["shape"] for n, t in tensors.items() if n.startswith(prefix)}
-    if shapes and isinstance(model, Classifier):
-        raise ValueError(
-            f"{path} has an atlas that does not fit: {prefix.rstrip('.')}; a Classifier has no codes."
-        )
-    if shapes:
-        n = (shapes.get("mu") or [None])[0]
-        wanted = {"mu": [n, model.latent_dim], "logvar": [n, model.latent_dim], "labels": [n]}
-        if isinstance(model, Autoencoder):
-            del wanted["logvar"]
-        if "labels" not in shapes:
-            del wanted["labels"]
-        if shapes != wanted:
+    """Return the names of each atlas's tensors, an empty list where there is no atlas."""
+    found = {}
+    for attribute, prefix in _ATLASES.items():
+        shapes = {n.removeprefix(prefix): t["shape"] for n, t in tensors.items() if n.startswith(prefix)}
+        if shapes and isinstance(model, Classifier):
             raise ValueError(
-                f"{path} has an atlas that does not fit: {prefix.rstrip('.')} {truncate(shapes)}; "
-                f"expected {truncate(wanted)}."
+                f"{path} has an atlas that does not fit: {attribute}; a Classifier has no codes."
             )
-    return list(shapes)
+        if shapes:
+            n = (shapes.get("mu") or [None])[0]
+            wanted = {"mu": [n, model.latent_dim], "logvar": [n, model.latent_dim], "labels": [n]}
+            if isinstance(model, Autoencoder):
+                del wanted["logvar"]
+            if "labels" not in shapes:
+                del wanted["labels"]
+            if shapes != wanted:
+                raise ValueError(
+                    f"{path} has an atlas that does not fit: {attribute} {truncate(shapes)}; "
+                    f"expected {truncate(wanted)}."
+                )
+        found[attribute] = list(shapes)
+    return found
 
 
-def __getattr__(name: str) -> object:
-    """Find what had another name in 0.1.0."""
-    if name not in ("Atlas", "misfit"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from vaewidgets._utils.moved import old_name
-
-    return old_name(__name__, name)
+__getattr__ = old_names(__name__)

@@ -1,4 +1,4 @@
-"""The layers of a network in the order in which they run: one walk for every format that writes them down."""
+"""The layers of a network in the order in which they run, for every format that writes them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Layer(NamedTuple):
         Its name in ``model.state_dict()``, without that of the weight.
     module : torch.nn.Module
     before, after : torch.Size
-        Shape of what it takes and of what it makes, without the batch axis.
+        Shapes of its input and its output, without the batch axis.
     """
 
     path: str
@@ -41,7 +41,7 @@ def walk(
     known: Container[Callable[..., object] | None],
     refusal: str,
 ) -> Iterator[Layer]:
-    """Run the layers of `module` once on zeros: shapes are those that torch itself gives.
+    """Yield the layers of `module` in order, with the shapes that they take and return for zeros.
 
     Parameters
     ----------
@@ -50,12 +50,12 @@ def walk(
     path : str
         Its name in the model.
     shape : tuple of int
-        Of what it takes, without the batch axis.
+        Of its input, without the batch axis.
     known : container of functions
-        The ``forward`` of each layer that can be written. Not its class: a subclass with a ``forward`` of its
-        own is another layer.
+        The ``forward`` of each layer that can be written. The class would not do: a subclass with a
+        ``forward`` of its own is another layer.
     refusal : str
-        What is said of a layer that is not known: "which the page cannot run".
+        The end of the message about a layer that is not known: "which the page cannot run".
 
     Yields
     ------
@@ -64,10 +64,18 @@ def walk(
     Raises
     ------
     UnsupportedLayerError
-        A layer that is not known, that does not take this shape, or that has hooks, which nobody else runs.
+        A layer that is not known, that does not take this shape, or that has hooks, which only torch runs.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Linear(3, 5), nn.ReLU())
+    >>> layers = walk(network, "net", (3,), {nn.Linear.forward, nn.ReLU.forward}, "which is not known")
+    >>> [(layer.path, tuple(layer.after)) for layer in layers]
+    [('net.0', (5,)), ('net.1', (5,))]
     """
     like = next(module.parameters(), torch.empty(0))
-    # Two rows: a layer that takes the batch for an axis of the image then shows.
+    # Two rows, so that a layer that changes the batch axis is found.
     x = torch.zeros(2, *shape, device=like.device, dtype=like.dtype)
     for place, layer in _leaves(module, path, refusal):
         kind = type(layer).__name__
@@ -87,12 +95,12 @@ def walk(
 
 
 def forward_of(layer: object) -> Callable[..., object] | None:
-    """Return the function that a layer runs; None of what is no layer, or of one patched by hand."""
+    """Return the function that a layer runs; None if it is no layer, or its ``forward`` is no method."""
     return getattr(getattr(layer, "forward", None), "__func__", None)
 
 
 def cannot(path: str, layer: nn.Module, why: str, refusal: str) -> UnsupportedLayerError:
-    """Make the exception that names a layer; `why` follows its kind."""
+    """Make the exception about the layer at `path`; `why` and `refusal` follow the name of its class."""
     kind = f"{type(layer).__name__} {why}".strip()
     return UnsupportedLayerError(f"{path} is a {kind}, {refusal}.")
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vaewidgets._utils import old_names
 from vaewidgets.data.dataset import check_images
 from vaewidgets.data.negatives import make_negatives
 from vaewidgets.models.classifier import Classifier
@@ -171,10 +172,4 @@ def augment(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(torch.rand(count, 1, 1, 1, generator=generator) < BLURRED, blurred, moved)
 
 
-def __getattr__(name: str) -> object:
-    """Find what stood here in 0.1.0 and is elsewhere now, or has another name."""
-    if name not in ("measure", "vary"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from vaewidgets._utils.moved import old_name
-
-    return old_name(__name__, name)
+__getattr__ = old_names(__name__)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from vaewidgets._utils import old_names
 from vaewidgets.models.objectives import Elbo
 
 
@@ -273,10 +274,4 @@ def throttle(steps: ClosableSteps, seconds: float = 0.5) -> Generator[Step, None
         steps.close()
 
 
-def __getattr__(name: str) -> object:
-    """Find what had another name in 0.1.0."""
-    if name not in ("Terms", "paced"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from vaewidgets._utils.moved import old_name
-
-    return old_name(__name__, name)
+__getattr__ = old_names(__name__)

@@ -1,8 +1,5 @@
 """What passes through the latent space."""
 
+from vaewidgets._utils import old_names
 
-def __getattr__(name: str) -> object:
-    """Find what stood here when this package was a module, in 0.1.0."""
-    from vaewidgets._utils.moved import old_name
-
-    return old_name(__name__, name)
+__getattr__ = old_names(__name__)
