@@ -194,6 +194,7 @@ EXPECTED = {
     "pixels": ("images", "bytes", "texts", "ends"),
     "decoder": ("decoder",),
     "kernel": (),
+    "worker": ("worker",),
 }  # fmt: skip
 
 
@@ -386,14 +387,18 @@ def expect_decoder():
         *expect_layers(),
         expect_model("weights in half precision", half.half().float(), encoder=False, description=in_half),
     ]
-    small = describe(vw.VAE(2, (1, 4, 4), hidden=(4,), seed=0), encoder=True)
     halves = every_half()
     return {
         "models": models,
         "maps": [{"layer": layer, **expect_map(function)} for layer, function in MAPS],
-        "small": {"spec": small.spec, "weights": pack(small.weights)},
+        "small": expect_worker(),
         "halves": {"bits": pack(halves.tobytes()), "values": pack(halves)},
     }
+
+
+def expect_worker():
+    small = describe(vw.VAE(2, (1, 4, 4), hidden=(4,), seed=0), encoder=True)
+    return {"spec": small.spec, "weights": pack(small.weights)}
 
 
 def every_half() -> np.ndarray:

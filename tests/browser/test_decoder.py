@@ -87,3 +87,27 @@ def test_it_runs_in_a_worker_of_a_page_without_origin(page):
     )
     with torch.no_grad():
         torch.testing.assert_close(torch.tensor(image), model.decode(torch.tensor([[0.5, -1.0]])).flatten())
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_worker_decodes_or_the_page_where_its_policy_forbids_it(launch_browser, allowed):
+    model = vw.VAE(2, (1, 4, 4), hidden=(4,), seed=0)
+    description = describe(model)
+    workers = "blob:" if allowed else "'none'"
+    policy = f"default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval'; worker-src {workers}"
+    script = f"""const {{makeWorkerNetwork}} = {bundle_value("_core/decode_worker.js")};
+        const weights = Uint8Array.from(atob("{pack(description.weights)}"), c => c.charCodeAt(0));
+        const network = makeWorkerNetwork({json.dumps(description.spec)}, weights);
+        network.decode([0.5, -1]).then(image => {{ window.image = [network.where, Array.from(image)]; }});
+    """
+    page = launch_browser().new_page()
+    page.set_content(
+        f'<!doctype html><meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f'<script type="module">{script}</script>'
+    )
+    page.wait_for_function("() => window.image")
+    where, image = page.evaluate("image")
+    page.close()
+    assert where == ("worker" if allowed else "page")
+    with torch.no_grad():
+        torch.testing.assert_close(torch.tensor(image), model.decode(torch.tensor([[0.5, -1.0]])).flatten())
