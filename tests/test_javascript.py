@@ -207,6 +207,39 @@ def test_modules_compute_what_python_does(run, tmp_path, file):
     run("node", "--import", hooks, f"javascript/{file}.test.mjs", VAEWIDGETS_EXPECTED=str(path))
 
 
+def speed_networks():
+    """Decoders of 70 million multiply-adds and more: with each activation, and of another build."""
+    large = dict(latent_dim=2, image_shape=(3, 64, 64), trunk="conv", hidden=(96, 192, 256))
+    resized = vw.VAE(2, (3, 64, 64), hidden=(3,), seed=0)
+    resized.decoder = nn.Sequential(
+        nn.Linear(2, 2048), nn.Unflatten(1, (128, 4, 4)),
+        *(part for wide, thin in ((128, 96), (96, 64), (64, 32), (32, 32)) for part in (
+            nn.Upsample(scale_factor=2), nn.Conv2d(wide, thin, 3, padding=1), nn.BatchNorm2d(thin), nn.ELU(),
+        )),
+        nn.Conv2d(32, 3, 3, padding=1),
+    )  # fmt: skip
+    models = {activation: vw.VAE(**large, activation=activation, seed=0) for activation in ACTIVATIONS}
+    return {**models, "resized": resized}
+
+
+@pytest.mark.extended
+def test_a_decoder_of_70_million_multiply_adds_keeps_30_pictures_a_second(run, tmp_path):
+    networks = []
+    for name, model in speed_networks().items():
+        description = describe(model)
+        networks.append({"name": name, "spec": description.spec, "weights": pack(description.weights)})
+    path = tmp_path / "networks.json"
+    path.write_text(json.dumps({"networks": networks}))
+    variables = {"VAEWIDGETS_EXPECTED": str(path)}
+    lines = run("node", "--import", "./javascript/es_modules.mjs", "javascript/speed.mjs", **variables)
+    rows = [json.loads(line) for line in lines.splitlines()]
+    print(lines)
+    assert len(rows) == len(networks)
+    for row in rows:
+        assert row["wasm"] < row["plain"] / 4, row
+        assert row["macs"] > 70e6 and row["wasm"] < 1000 / 30, row
+
+
 def pack(array) -> str:
     data = array if isinstance(array, bytes) else np.ascontiguousarray(array, "<f4").tobytes()
     return base64.b64encode(data).decode()
