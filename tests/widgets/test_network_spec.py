@@ -123,6 +123,7 @@ def test_other_floating_types_become_float32():
         (nn.Sequential(nn.Tanh(), nn.BatchNorm1d(4, track_running_stats=False)),
          r"decoder\.1\.1 is a BatchNorm1d without running"),
         (nn.InstanceNorm1d(4), r"decoder\.1 is a InstanceNorm1d on shape \(4,\)"),
+        (nn.LayerNorm(4, eps=0), r"decoder\.1 is a LayerNorm with eps=0"),
         (nn.LayerNorm((2, 4)), r"decoder\.1 is a LayerNorm on shape \(4,\)"),
         (nn.Hardtanh(-1, math.inf), r"decoder\.1 is a Hardtanh with \{'low': -1\.0, 'high': inf\}"),
         (nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.Conv2d(1, 2, 1, groups=1, padding_mode="circular")),
@@ -187,6 +188,17 @@ def test_a_batch_norm_elsewhere_is_a_layer():
     assert kinds(describe(model).spec["decoder"]) == [
         "affine", "linear", "relu", "affine", "linear", "affine", "linear", "sigmoid",
     ]  # fmt: skip
+
+
+def test_an_option_that_changed_is_seen():
+    pool = nn.AvgPool2d(2, stride=1)
+    model = make(nn.Linear(2, 25), nn.Unflatten(1, (1, 5, 5)), pool)
+    before = values(describe(model))[-40:].reshape(2, 4, 5)
+    assert np.array_equal(before.sum(2), [[1] * 4, [1] * 4])
+    assert np.array_equal(values(describe(model))[-40:], before.ravel())
+    pool.divisor_override = 2
+    after = values(describe(model))[-40:].reshape(2, 4, 5)
+    assert np.array_equal(after[0].sum(1)[:, None] * after[1].sum(1), np.full((4, 4), 2))
 
 
 def test_layers_that_do_nothing_are_left_out():

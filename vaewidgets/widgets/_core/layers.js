@@ -482,7 +482,7 @@ export function buildLayers() {
     normalize: {
       inPlace: true,
       fault: (l, n) =>
-        (l.out !== undefined ? "out" : !isCount(l.count) || n % l.count ? "count" : Number.isFinite(l.eps) ? null : "eps"),
+        (l.out !== undefined ? "out" : !isCount(l.count) || n % l.count ? "count" : l.eps > 0 && l.eps < Infinity ? null : "eps"),
       make(l, kernel, n) {
         const size = n / l.count;
         return {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import types
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -261,26 +262,38 @@ def _check_image(layer, path, before) -> None:
         raise _option(path, layer, f"on shape {tuple(before)}")
 
 
+#: What `_separable` found of layers that are still in use, by their options and shapes: it asks for each row.
+_AXES: weakref.WeakKeyDictionary[nn.Module, dict] = weakref.WeakKeyDictionary()
+
+
 def _separable(layer, path, before, after, writer) -> list[dict]:
     """Write a layer that makes R X C' of each channel X, whatever its options: torch is asked for R and C."""
     _check_image(layer, path, before)
-    _, height, width = before
-    try:
-        with eval_mode(layer):
-            whole = layer(torch.ones(1, 1, height, width))[0, 0]
-            row, column = divmod(int(whole.abs().argmax()), whole.shape[1])
-            rows = [layer(x.view(1, 1, -1, 1).expand(1, 1, height, width)) for x in torch.eye(height)]
-            cols = [layer(x.expand(1, 1, height, width)) for x in torch.eye(width)]
-            left = torch.stack([y[0, 0, :, column] for y in rows], 1) / whole[row, column]
-            right = torch.stack([y[0, 0, row] for y in cols], 1)
-            x = torch.rand(1, *before, generator=torch.Generator().manual_seed(0))
-            exact = torch.allclose(left @ x @ right.T, layer(x), atol=1e-5)
-    except RuntimeError as error:
-        raise _option(path, layer, f"from {tuple(before)} to {tuple(after)}") from error
+    found, key = _AXES.setdefault(layer, {}), (repr(vars(layer)), before)
+    if key not in found:
+        try:
+            with eval_mode(layer):
+                found[key] = _axes(layer, *before)
+        except RuntimeError as error:
+            raise _option(path, layer, f"from {tuple(before)} to {tuple(after)}") from error
+    rows, cols, exact = found[key]
     if not exact:
         raise _option(path, layer, "which does not treat rows and columns apart")
-    places = {"rows": writer.put(left, f"{path}'s rows"), "cols": writer.put(right, f"{path}'s columns")}
+    places = {"rows": writer.put(rows, f"{path}'s rows"), "cols": writer.put(cols, f"{path}'s columns")}
     return [{"kind": "separable", "in": list(before), "out": list(after), **places}]
+
+
+def _axes(layer, channels: int, height: int, width: int) -> tuple[Tensor, Tensor, bool]:
+    """Return R, C, and whether R X C' is what the layer makes of any X."""
+    whole = layer(torch.ones(1, 1, height, width))[0, 0]
+    row, column = divmod(int(whole.abs().argmax()), whole.shape[1])
+    # Images of which one row, or one column, is 1. A few at a time: all would take the third power of a side.
+    tall = [x[None, :, :, None].expand(-1, -1, -1, width) for x in torch.eye(height).split(16)]
+    wide = [x[None, :, None, :].expand(-1, -1, height, -1) for x in torch.eye(width).split(16)]
+    rows = torch.cat([layer(x)[0, :, :, column] for x in tall]).T / whole[row, column]
+    cols = torch.cat([layer(x)[0, :, row] for x in wide]).T
+    x = torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(0))
+    return rows, cols, torch.allclose(rows @ x @ cols.T, layer(x), atol=1e-5)
 
 
 def _max_pool(layer, path, before, after, writer) -> list[dict]:
@@ -349,6 +362,8 @@ def _norm(layer, path, before, after, writer) -> list[dict]:
         if layer.running_mean is not None:
             return _batch_norm(layer, path, before, after, writer)
         count = before[0]
+    if not layer.eps > 0:
+        raise _option(path, layer, f"with eps={layer.eps}")
     return [
         {"kind": "normalize", "count": count, "eps": layer.eps},
         *_affine(layer.weight, layer.bias, inner, path, writer),
