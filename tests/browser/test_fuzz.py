@@ -79,8 +79,9 @@ def other_layers():
     model = vw.VAE(2, (1, 4, 4), hidden=(3,), seed=0)
     model.decoder = nn.Sequential(
         nn.BatchNorm1d(2), nn.Linear(2, 16), nn.GroupNorm(4, 16), nn.Unflatten(1, (4, 2, 2)),
-        nn.PixelShuffle(2), nn.PReLU(), nn.Upsample(scale_factor=1.5, mode="bilinear"), nn.Conv2d(1, 4, 3, padding=1),
-        nn.BatchNorm2d(4), nn.CELU(), nn.MaxPool2d(2, 1), nn.Hardtanh(), nn.Conv2d(4, 2, 3, groups=2),
+        nn.PixelShuffle(2), nn.PReLU(), nn.Upsample(scale_factor=1.5, mode="bilinear"),
+        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.CELU(), nn.MaxPool2d(2, 1), nn.Hardtanh(),
+        nn.Conv2d(4, 2, 3, groups=2),
         nn.ConvTranspose2d(2, 2, 2, stride=2, padding=1, groups=2), nn.Conv2d(2, 1, 1),
     )  # fmt: skip
     return model
