@@ -122,7 +122,7 @@ def test_other_floating_types_become_float32():
          r"decoder\.1 is a BatchNorm1d without running statistics"),
         (nn.Sequential(nn.Tanh(), nn.BatchNorm1d(4, track_running_stats=False)),
          r"decoder\.1\.1 is a BatchNorm1d without running"),
-        (nn.InstanceNorm1d(4), r"decoder\.1 is a InstanceNorm1d on shape \(4,\)"),
+        (nn.InstanceNorm1d(2), r"decoder\.1 is a InstanceNorm1d on shape \(4,\)"),
         (nn.LayerNorm(4, eps=0), r"decoder\.1 is a LayerNorm with eps=0"),
         (nn.LayerNorm((2, 4)), r"decoder\.1 is a LayerNorm on shape \(4,\)"),
         (nn.Hardtanh(-1, math.inf), r"decoder\.1 is a Hardtanh with \{'low': -1\.0, 'high': inf\}"),
