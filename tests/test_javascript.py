@@ -1,6 +1,7 @@
 """The page's modules: their types, their style, and their mathematics against Python, under node."""
 
 import base64
+import copy
 import itertools
 import json
 import math
@@ -66,6 +67,67 @@ CONVOLUTIONS = {
         nn.Upsample(size=None, scale_factor=1), nn.Conv2d(1, 1, 2),
     ]),
 }  # fmt: skip
+#: Layers that trained decoders have, alone: the shape that each takes, and what is made of it.
+LAYERS = [
+    *(((c, h, w), [layer]) for c, h, w, layer in [
+        (3, 5, 4, nn.Conv2d(3, 7, (2, 3), stride=(1, 2), padding=(1, 0), dilation=(2, 1))),
+        (4, 7, 9, nn.Conv2d(4, 6, 3, stride=3, padding=2, groups=2)),
+        (6, 8, 8, nn.Conv2d(6, 6, 3, padding=1, groups=6)),
+        (5, 6, 3, nn.Conv2d(5, 2, 1)),
+        (9, 9, 13, nn.Conv2d(9, 11, (4, 2), padding="same")),
+        (3, 8, 6, nn.Conv2d(3, 5, 2, stride=4)),
+        (4, 3, 5, nn.ConvTranspose2d(4, 6, (3, 2), (2, 3), padding=(1, 0), output_padding=(1, 2), groups=2)),
+        (3, 4, 4, nn.ConvTranspose2d(3, 3, 4, stride=2, padding=1)),
+        (2, 5, 3, nn.ConvTranspose2d(2, 5, 3, stride=2, padding=3, dilation=(2, 3), output_padding=1)),
+        (2, 3, 4, nn.ConvTranspose2d(2, 3, (1, 2), stride=3, bias=False)),
+        (2, 3, 3, nn.ConvTranspose2d(2, 1, 2, stride=(4, 5), output_padding=(3, 4))),
+        (8, 4, 4, nn.ConvTranspose2d(8, 8, 3, stride=2, padding=1, output_padding=1, groups=8)),
+        (4, 3, 5, nn.BatchNorm2d(4)),
+        (4, 3, 5, nn.BatchNorm2d(4, affine=False, eps=0.1)),
+        (6, 3, 5, nn.GroupNorm(3, 6)),
+        (6, 3, 5, nn.GroupNorm(1, 6, affine=False)),
+        (6, 3, 5, nn.InstanceNorm2d(6)),
+        (6, 3, 5, nn.InstanceNorm2d(6, affine=True)),
+        (6, 3, 5, nn.InstanceNorm2d(6, affine=True, track_running_stats=True)),
+        (6, 3, 5, nn.LayerNorm((6, 3, 5))),
+        (6, 3, 5, nn.LayerNorm(5, elementwise_affine=False)),
+        (6, 3, 5, nn.LayerNorm((3, 5), bias=False)),
+        (4, 2, 3, nn.PReLU(4)),
+        (4, 2, 3, nn.PReLU()),
+        (4, 2, 3, nn.SELU()),
+        (4, 2, 3, nn.ReLU6()),
+        (12, 2, 3, nn.PixelShuffle(2)),
+        (2, 6, 9, nn.PixelUnshuffle(3)),
+        (2, 7, 9, nn.AvgPool2d(3, 2, 1)),
+        (2, 7, 9, nn.AvgPool2d((2, 3), (3, 2), padding=1, ceil_mode=True, count_include_pad=False)),
+        (2, 7, 9, nn.AvgPool2d(2, divisor_override=3)),
+        (2, 7, 9, nn.AdaptiveAvgPool2d((3, 4))),
+        (2, 7, 9, nn.AdaptiveAvgPool2d((None, 1))),
+        (2, 7, 9, nn.MaxPool2d(2)),
+        (2, 7, 9, nn.MaxPool2d((3, 2), stride=(2, 1), padding=1, dilation=(1, 2), ceil_mode=True)),
+        (2, 5, 3, nn.Upsample(scale_factor=2)),
+        (2, 5, 3, nn.Upsample(scale_factor=(2.2, 1.5))),
+        (2, 5, 3, nn.Upsample(size=(3, 7), mode="nearest-exact")),
+        (2, 5, 3, nn.Upsample(scale_factor=2, mode="bilinear")),
+        (2, 5, 3, nn.Upsample(scale_factor=(1.7, 3), mode="bilinear", align_corners=True)),
+        (2, 5, 3, nn.Upsample(size=(9, 8), mode="bicubic")),
+        (2, 5, 3, nn.UpsamplingBilinear2d(scale_factor=2)),
+        (2, 5, 3, nn.ZeroPad2d((1, 2, 0, 3))),
+        (2, 5, 3, nn.ZeroPad2d((-1, 2, -2, 0))),
+        (2, 5, 3, nn.ReflectionPad2d((2, 1, 0, 4))),
+        (2, 5, 3, nn.ReplicationPad2d((1, 2, 3, 4))),
+        (2, 5, 3, nn.CircularPad2d((1, 2, 3, 4))),
+    ]),
+    ((12,), [nn.BatchNorm1d(12)]),
+    ((12,), [nn.LayerNorm(12), nn.Linear(12, 5)]),
+    ((12,), [nn.GroupNorm(4, 12), nn.PReLU(12)]),
+    ((12,), [nn.Unflatten(1, (3, 4)), nn.BatchNorm1d(3), nn.InstanceNorm1d(3)]),
+    ((4, 3, 3), [nn.Conv2d(4, 6, 3, padding=1, groups=2), nn.BatchNorm2d(6), nn.ReLU(),
+                 nn.ConvTranspose2d(6, 4, 4, 2, 1, groups=2, bias=False), nn.BatchNorm2d(4), nn.Dropout2d(),
+                 nn.Mish()]),
+    ((8, 4, 4), [nn.Conv2d(8, 12, 3, padding=1), nn.GroupNorm(4, 12), nn.SiLU(), nn.PixelShuffle(2),
+                 nn.ReflectionPad2d(1), nn.Conv2d(3, 3, 3)]),
+]  # fmt: skip
 MAPS = [
     ({"kind": "relu"}, nn.ReLU()),
     ({"kind": "leaky_relu", "slope": 0.1}, nn.LeakyReLU(0.1)),
@@ -78,6 +140,14 @@ MAPS = [
     ({"kind": "sigmoid"}, nn.Sigmoid()),
     ({"kind": "continuous_bernoulli_mean"}, ContinuousBernoulli().mean),
     ({"kind": "bound", "bound": 10}, lambda x: 10 * torch.tanh(x / 10)),
+    ({"kind": "log_sigmoid"}, nn.LogSigmoid()),
+    ({"kind": "elu", "alpha": 1.3, "beta": 1, "scale": 1}, nn.ELU(1.3)),
+    ({"kind": "elu", "alpha": 0.7, "beta": 1 / 0.7, "scale": 1}, nn.CELU(0.7)),
+    ({"kind": "mish"}, nn.Mish()),
+    ({"kind": "hardsigmoid"}, nn.Hardsigmoid()),
+    ({"kind": "hardswish"}, nn.Hardswish()),
+    ({"kind": "clip", "low": -0.5, "high": 2}, nn.Hardtanh(-0.5, 2)),
+    ({"kind": "softsign"}, nn.Softsign()),
 ]
 
 
@@ -126,6 +196,8 @@ EXPECTED = {
     ),
     "pixels": ("images", "bytes", "texts", "ends"),
     "decoder": ("decoder",),
+    "kernel": (),
+    "worker": ("worker",),
 }  # fmt: skip
 
 
@@ -136,6 +208,39 @@ def test_modules_compute_what_python_does(run, tmp_path, file):
     path.write_text(json.dumps(expected, allow_nan=False))
     hooks = "./javascript/es_modules.mjs"
     run("node", "--import", hooks, f"javascript/{file}.test.mjs", VAEWIDGETS_EXPECTED=str(path))
+
+
+def speed_networks():
+    """Decoders of 70 million multiply-adds and more: with each activation, and of another build."""
+    large = dict(latent_dim=2, image_shape=(3, 64, 64), trunk="conv", hidden=(96, 192, 256))
+    resized = vw.VAE(2, (3, 64, 64), hidden=(3,), seed=0)
+    resized.decoder = nn.Sequential(
+        nn.Linear(2, 2048), nn.Unflatten(1, (128, 4, 4)),
+        *(part for wide, thin in ((128, 96), (96, 64), (64, 32), (32, 32)) for part in (
+            nn.Upsample(scale_factor=2), nn.Conv2d(wide, thin, 3, padding=1), nn.BatchNorm2d(thin), nn.ELU(),
+        )),
+        nn.Conv2d(32, 3, 3, padding=1),
+    )  # fmt: skip
+    models = {activation: vw.VAE(**large, activation=activation, seed=0) for activation in ACTIVATIONS}
+    return {**models, "resized": resized}
+
+
+@pytest.mark.extended
+def test_a_decoder_of_70_million_multiply_adds_keeps_30_pictures_a_second(run, tmp_path):
+    networks = []
+    for name, model in speed_networks().items():
+        description = describe(model)
+        networks.append({"name": name, "spec": description.spec, "weights": pack(description.weights)})
+    path = tmp_path / "networks.json"
+    path.write_text(json.dumps({"networks": networks}))
+    variables = {"VAEWIDGETS_EXPECTED": str(path)}
+    lines = run("node", "--import", "./javascript/es_modules.mjs", "javascript/speed.mjs", **variables)
+    rows = [json.loads(line) for line in lines.splitlines()]
+    print(lines)
+    assert len(rows) == len(networks)
+    for row in rows:
+        assert row["wasm"] < row["plain"] / 4, row
+        assert row["macs"] > 70e6 and row["wasm"] < 1000 / 30, row
 
 
 def pack(array) -> str:
@@ -311,19 +416,24 @@ def expect_ends():
 def expect_decoder():
     half = wake(vw.VAE(2, (1, 7, 7), trunk="conv", hidden=(5, 6), seed=0)).half().float()
     models = [
-        *(expect_model(name, vw.pretrained(name), 100) for name in PRETRAINED),
+        *(expect_model(name, vw.pretrained(name), 1000) for name in PRETRAINED),
         *(expect_model(*case) for case in every_kind()),
         *(expect_model(name, own_decoder(*own), encoder=False) for name, own in CONVOLUTIONS.items()),
+        *expect_layers(),
         expect_model("weights in half precision", half, encoder=False),
     ]
-    small = describe(vw.VAE(2, (1, 4, 4), hidden=(4,), seed=0), encoder=True)
     halves = every_half()
     return {
         "models": models,
         "maps": [{"layer": layer, **expect_map(function)} for layer, function in MAPS],
-        "small": {"spec": small.spec, "weights": pack(small.weights)},
+        "small": expect_worker(),
         "halves": {"bits": pack(halves.tobytes()), "values": pack(halves)},
     }
+
+
+def expect_worker():
+    small = describe(vw.VAE(2, (1, 4, 4), hidden=(4,), seed=0), encoder=True)
+    return {"spec": small.spec, "weights": pack(small.weights)}
 
 
 def every_half() -> np.ndarray:
@@ -351,8 +461,29 @@ def every_kind():
         yield f"{trunk}, {activation}, {likelihood}", wake(kind(next(dims), next(shapes), **options))
 
 
-def own_decoder(shape, layers):
-    model = vw.VAE(2, shape, hidden=(3,), seed=0)
+def expect_layers():
+    for dtype, (before, layers) in [(torch.float32, case) for case in LAYERS] + [
+        (dtype, LAYERS[i]) for dtype in (torch.float64, torch.float16, torch.bfloat16) for i in (0, 6, 14, -2)
+    ]:
+        layers = copy.deepcopy(layers)
+        decoder = nn.Sequential(nn.Linear(2, math.prod(before)), nn.Unflatten(1, before), *layers)
+        shape = decoder.eval()(torch.zeros(2, 2)).shape[1:]
+        shape = shape if len(shape) == 3 else (1, 1, math.prod(shape))
+        model = own_decoder(shape, decoder, likelihood="gaussian")
+        for name, tensor in model.decoder.state_dict().items():
+            if "running" in name:
+                tensor.uniform_(0.5, 2, generator=generator(2))
+            elif tensor.dim() == 4:
+                # The same values in another order in memory.
+                tensor.data = tensor.data.to(memory_format=torch.channels_last)
+        model = model.to(dtype).float()
+        names = ", ".join(str(layer) for layer in layers)
+        description = describe(copy.deepcopy(model).to(dtype))
+        yield expect_model(f"{names} on {before} in {dtype}", model, encoder=False, description=description)
+
+
+def own_decoder(shape, layers, **options):
+    model = vw.VAE(2, shape, hidden=(3,), seed=0, **options)
     model.decoder = nn.Sequential(*layers)
     torch.manual_seed(0)
     return wake(model)
@@ -385,4 +516,5 @@ def expect_map(function):
     # Fine near 0 and at the seam of the continuous Bernoulli's series, and far out, where exp overflows.
     far = torch.tensor([-1e4, -800.0, -100.0, -20.1, 20.1, 100.0, 800.0, 1e4])
     x = torch.cat([torch.linspace(-8, 8, 2001), torch.linspace(-0.31, 0.31, 501), far]).double()
+    assert torch.equal(x.float().double(), x)
     return {"x": x.tolist(), "y": function(x).tolist()}

@@ -6,6 +6,7 @@ import random
 
 import fuzz
 import pytest
+from torch import nn
 
 import vaewidgets as vw
 from vaewidgets.widgets._core.network_spec import describe, describe_classifier
@@ -73,6 +74,19 @@ def spoiled(seed: int, bases) -> tuple[int, str, str]:
     return seed, text, base64.b64encode(weights).decode()
 
 
+def other_layers():
+    """A model of layers that are none of ours."""
+    model = vw.VAE(2, (1, 4, 4), hidden=(3,), seed=0)
+    model.decoder = nn.Sequential(
+        nn.BatchNorm1d(2), nn.Linear(2, 16), nn.GroupNorm(4, 16), nn.Unflatten(1, (4, 2, 2)),
+        nn.PixelShuffle(2), nn.PReLU(), nn.Upsample(scale_factor=1.5, mode="bilinear"),
+        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.CELU(), nn.MaxPool2d(2, 1), nn.Hardtanh(),
+        nn.Conv2d(4, 2, 3, groups=2),
+        nn.ConvTranspose2d(2, 2, 2, stride=2, padding=1, groups=2), nn.Conv2d(2, 1, 1),
+    )  # fmt: skip
+    return model
+
+
 @pytest.fixture
 def bases():
     small = dict(hidden=(3,), seed=0)
@@ -85,6 +99,7 @@ def bases():
             vw.VAE(2, (1, 4, 4), trunk="linear", activation="softplus", seed=0), encoder=True, half=True
         ),
         describe_classifier(vw.Classifier((1, 4, 4), 3, **small)),
+        describe(other_layers()),
     ]
 
 

@@ -284,8 +284,9 @@ def test_other_data_that_fit_are_taken(show, small):
 #: From the two numbers of z to a picture of millions of pixels, without a weight.
 LARGE = [
     {"kind": "reshape", "out": [1, 2, 1]},
-    {"kind": "upsample_nearest", "in": [1, 2, 1], "out": [1, 2400, 2000]},
-]
+    {"kind": "max_pool2d", "in": [1, 2, 1], "out": [1, 2400, 2000], "kernel": [1, 1], "stride": [1, 1],
+     "padding": [0, 0], "dilation": [1, 1]},
+]  # fmt: skip
 MISFITS = {
     "mu-short": ({"mu": half(0, 0, 0)}, "mu has 3 values, which is no multiple of 2"),
     "mu-odd": ({"mu": base64.b64encode(b"abc").decode()}, "mu has 3 bytes, which is no multiple of 2"),

@@ -125,22 +125,26 @@ def test_other_floating_types_become_float32():
 @pytest.mark.parametrize(
     ("layer", "why"),
     [
-        (nn.BatchNorm1d(4), r"decoder\.1 is a BatchNorm1d, which the page cannot run"),
-        (nn.Dropout(), r"decoder\.1 is a Dropout, which"),
-        (nn.Sequential(nn.Tanh(), nn.ELU()), r"decoder\.1\.1 is a ELU"),
+        (nn.Softmax(1), r"decoder\.1 is a Softmax, which the page cannot run"),
+        (nn.Sequential(nn.Tanh(), nn.Threshold(0.1, 2)), r"decoder\.1\.1 is a Threshold"),
+        (nn.BatchNorm1d(4, track_running_stats=False),
+         r"decoder\.1 is a BatchNorm1d without running statistics"),
+        (nn.Sequential(nn.Tanh(), nn.BatchNorm1d(4, track_running_stats=False)),
+         r"decoder\.1\.1 is a BatchNorm1d without running"),
+        (nn.InstanceNorm1d(2), r"decoder\.1 is a InstanceNorm1d on shape \(4,\)"),
+        (nn.LayerNorm(4, eps=0), r"decoder\.1 is a LayerNorm with eps=0"),
+        (nn.LayerNorm((2, 4)), r"decoder\.1 is a LayerNorm on shape \(4,\)"),
+        (nn.Hardtanh(-1, math.inf), r"decoder\.1 is a Hardtanh with \{'low': -1\.0, 'high': inf\}"),
         (nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.Conv2d(1, 2, 1, groups=1, padding_mode="circular")),
          r"decoder\.1\.1 is a Conv2d with padding_mode='circular'"),
-        (nn.Sequential(nn.Unflatten(1, (2, 2, 1)), nn.ConvTranspose2d(2, 2, 1, groups=2)),
-         r"decoder\.1\.1 is a ConvTranspose2d with groups=2"),
         (nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.Linear(2, 2)),
          r"decoder\.1\.1 is a Linear on shape \(1, 2, 2\)"),
-        (nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.Upsample(scale_factor=2, mode="bilinear")),
-         r"decoder\.1\.1 is a Upsample with mode='bilinear'"),
-        (nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.Upsample(scale_factor=1.5)),
-         r"decoder\.1\.1 is a Upsample .* whole factors"),
-        # 4.4 of 2 is cut to 4, twice 2; but torch still reads the pixels in steps of 1 / 2.2.
-        (nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.Upsample(scale_factor=2.2)), r"whole factors"),
-        (nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Upsample(scale_factor=2)), r"in the plane"),
+        (nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.ConstantPad2d(1, 0.5)),
+         r"decoder\.1\.1 is a ConstantPad2d which does not treat rows and columns apart"),
+        (nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Upsample(scale_factor=2)),
+         r"decoder\.1\.1 is a Upsample on shape \(2, 2\)"),
+        (nn.Sequential(nn.Unflatten(1, (2, 2)), nn.AvgPool2d(2)), r"decoder\.1\.1 is a AvgPool2d on shape"),
+        (nn.Sequential(nn.Unflatten(1, (2, 2)), nn.MaxPool2d(2)), r"decoder\.1\.1 is a MaxPool2d on shape"),
         (nn.Linear(3, 4), r"decoder\.1, a Linear, does not take shape \(4,\)"),
         (nn.Flatten(0), r"decoder\.1, a Flatten, changes the batch axis"),
         (nn.Linear(4, 15), r"decoder gives shape \(15,\) where 16 values are needed"),
@@ -149,6 +153,66 @@ def test_other_floating_types_become_float32():
 def test_a_layer_the_page_cannot_run_is_named(layer, why):
     with pytest.raises(UnsupportedLayerError, match=why):
         describe(make(nn.Linear(2, 4), layer))
+
+
+def norm(layer, seed=0):
+    """Give a norm statistics, weights and biases as training leaves them."""
+    made = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in layer.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.uniform_(0.5 if "var" in name else -1, 2, generator=made)
+    return layer
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("affine", [True, False])
+def test_a_batch_norm_is_folded_into_the_layer_before_it(affine, bias):
+    layers = [
+        nn.Linear(2, 32, bias=bias), norm(nn.BatchNorm1d(32, affine=affine)), nn.Unflatten(1, (2, 4, 4)),
+        nn.Conv2d(2, 6, 3, padding=1, groups=2, bias=bias), norm(nn.BatchNorm2d(6, eps=0.1, affine=affine)),
+        nn.ConvTranspose2d(6, 4, 3, padding=1, groups=2, bias=bias), norm(nn.BatchNorm2d(4, affine=affine)),
+        nn.ReLU(), nn.Conv2d(4, 1, 1),
+    ]  # fmt: skip
+    model = make(*layers).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    description = describe(model)
+    assert kinds(description.spec["decoder"]) == [
+        "linear", "reshape", "conv2d", "conv_transpose2d", "relu", "conv2d", "sigmoid",
+    ]  # fmt: skip
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    flat, first = values(description), description.spec["decoder"][0]
+    z = torch.tensor([[0.3, -2.0]])
+    with torch.no_grad():
+        wanted = model.decoder[:2].eval().double()(z.double())[0].numpy()
+    weight, shift = flat[first["weight"] :][:64].reshape(32, 2), flat[first["bias"] :][:32]
+    assert np.abs(weight @ z[0].numpy() + shift - wanted).max() < 1e-6 * np.abs(wanted).max()
+
+
+def test_a_batch_norm_elsewhere_is_a_layer():
+    twice = norm(nn.BatchNorm1d(4))
+    model = make(
+        nn.BatchNorm1d(2), nn.Linear(2, 4), nn.ReLU(), twice, nn.Linear(4, 4), twice, twice, nn.Linear(4, 16)
+    )
+    assert kinds(describe(model).spec["decoder"]) == [
+        "affine", "linear", "relu", "affine", "linear", "affine", "linear", "sigmoid",
+    ]  # fmt: skip
+
+
+def test_an_option_that_changed_is_seen():
+    pool = nn.AvgPool2d(2, stride=1)
+    model = make(nn.Linear(2, 25), nn.Unflatten(1, (1, 5, 5)), pool)
+    before = values(describe(model))[-40:].reshape(2, 4, 5)
+    assert np.array_equal(before.sum(2), [[1] * 4, [1] * 4])
+    assert np.array_equal(values(describe(model))[-40:], before.ravel())
+    pool.divisor_override = 2
+    after = values(describe(model))[-40:].reshape(2, 4, 5)
+    assert np.array_equal(after[0].sum(1)[:, None] * after[1].sum(1), np.full((4, 4), 2))
+
+
+def test_layers_that_do_nothing_are_left_out():
+    layers = [nn.Dropout(), nn.Dropout1d(), nn.AlphaDropout(), nn.FeatureAlphaDropout(), nn.Identity()]
+    assert kinds(describe(make(nn.Linear(2, 16), *layers)).spec["decoder"]) == ["linear", "sigmoid"]
 
 
 def test_subclasses_count_by_the_forward_they_run():

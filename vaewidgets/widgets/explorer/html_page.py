@@ -254,7 +254,7 @@ def _join(title: str, data: dict, weights: bytes) -> str:
     script = bundle("explorer/html_page.js")
     policy = (
         "default-src 'none'; "
-        f"script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+        f"script-src '{_digest(script)}' 'wasm-unsafe-eval'; style-src '{_digest(style)}'; "
         "img-src data: blob:; worker-src blob:; connect-src 'none'; base-uri 'none'; form-action 'none'"
     )
     # A "<" in a JSON string could end the script or open a comment in it; escaped it is the same string.

@@ -44,7 +44,7 @@ export function makeEngine(model) {
     network = null;
     const described = model.get("networks").model;
     if (!described) return;
-    // A copy: of a label's values it has its own.
+    // A copy, into which the values of a label are written.
     weights = floatsOf(described.weights);
     labelAt = model.get("label_at");
     labelValues = floatsOf(model.get("label_values"));
@@ -61,6 +61,7 @@ export function makeEngine(model) {
       if (!network) return null;
       if (label >= 0 && label !== told) {
         weights.set(labelValues.subarray(label * width, (label + 1) * width), labelAt);
+        network.load(weights);
         told = label;
       }
       return network.decode(z);
