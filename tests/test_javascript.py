@@ -490,10 +490,10 @@ def own_decoder(shape, layers, **options):
 
 
 @torch.no_grad()
-def expect_model(name, model, count=20, *, encoder=True):
+def expect_model(name, model, count=20, *, encoder=True, description=None):
     if isinstance(model, vw.ConditionalVAE):
         model = model.given(3)
-    description = describe(model, encoder=encoder)
+    description = description or describe(model, encoder=encoder)
     z = (torch.rand(count, model.latent_dim, generator=generator(7)) * 2 - 1) * 4
     images = model.decode(z)
     assert images.std() > 0.02

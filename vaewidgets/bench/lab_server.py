@@ -29,6 +29,8 @@ class LabServer:
     ----------
     home : Path
         An empty folder.
+    package : Path, optional
+        A checkout whose package server and kernels import, in place of this one.
 
     Attributes
     ----------
@@ -40,8 +42,8 @@ class LabServer:
         How to reach it; `url` is empty before `start`.
     """
 
-    def __init__(self, home: Path):
-        self.home = home
+    def __init__(self, home: Path, package: Path | None = None):
+        self.home, self.package = home, package
         self.root = home / "root"
         self.log = home / "server.log"
         self.token = secrets.token_hex(16)
@@ -131,6 +133,7 @@ class LabServer:
             "JUPYTER_TOKEN": self.token,
             # Two torch threads that fight for busy cores are up to 100 times slower than one.
             "OMP_NUM_THREADS": "1",
+            **({"PYTHONPATH": str(self.package)} if self.package else {}),
         }
 
     def _write_settings(self) -> None:

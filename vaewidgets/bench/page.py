@@ -16,7 +16,7 @@ _PACKAGES = (
 
 
 @contextmanager
-def opened(*needed: str, webgl: bool = True) -> Iterator[tuple]:
+def opened(*needed: str, webgl: bool = True, package: Path | None = None) -> Iterator[tuple]:
     """Open a JupyterLab server and a Chromium, and print their versions.
 
     Parameters
@@ -25,6 +25,8 @@ def opened(*needed: str, webgl: bool = True) -> Iterator[tuple]:
         Packages of the extra [bench] that the measurement needs, besides playwright.
     webgl : bool
         Whether the browser has WebGL.
+    package : Path, optional
+        A checkout whose package server and kernels import, in place of this one.
 
     Yields
     ------
@@ -53,7 +55,7 @@ def opened(*needed: str, webgl: bool = True) -> Iterator[tuple]:
         print(f"Chromium {where['chromium']}, WebGL: {where['webgl'] or 'none'}")
         busy = "" if where["load"] is None else f", {where['load']:.1f} processes waiting for them"
         print(f"{where['cpus']} CPUs{busy}; browser, server and kernel share them", flush=True)
-        server = LabServer(Path(home))
+        server = LabServer(Path(home), package)
         expect.set_options(timeout=TIMEOUT_MS)
         try:
             server.start()

@@ -14,6 +14,7 @@ from vaewidgets._utils.text import sanitize_lines
 from vaewidgets._version import __version__
 from vaewidgets.bench import cockpit as bench_cockpit
 from vaewidgets.bench import drag as bench_drag
+from vaewidgets.bench import page_cost as bench_page
 from vaewidgets.bench import room as bench_room
 from vaewidgets.bench import train as bench_train
 from vaewidgets.course import doctor, offline_bundle
@@ -113,6 +114,12 @@ def _parser() -> argparse.ArgumentParser:
             "drag", bench_drag, "how soon and how often a picture follows a slider",
             "Drag a slider in JupyterLab and headless Chromium, of the explorer and of others, and print how "
             "soon and how often the picture followed. Needs the extra [bench].",
+        ),
+        (
+            "page", bench_page, "what a page is sent, how soon it is there, and how quick its map is",
+            "Run notebook 00 and maps of many points in JupyterLab and headless Chromium, and print the "
+            "bytes that came, and times. With --beside DIR, another state of the package in turns with this "
+            "one. Needs the extra [bench].",
         ),
         (
             "train", bench_train, "how fast a VAE trains, beside what people usually run",

@@ -11,6 +11,9 @@ import traitlets
 from .network_spec import Description, UnsupportedLayerError, describe
 from .page_module import Asset, PageModule
 
+#: Bytes of weights that a page is sent: what a slow network takes a minute for is decoded in the kernel.
+LARGEST = 64_000_000
+
 
 class PageNetworks(PageModule):
     """A widget whose page runs networks.
@@ -78,7 +81,13 @@ class PageNetwork(PageNetworks):
             return
         self._sent, self.reason = now, ""
         try:
-            self.give("model", describe(self._model, encoder=self._encoder))
+            description = describe(self._model, encoder=self._encoder)
+            size = sum(part.nbytes for part in description.parts)
+            if size > LARGEST:
+                raise UnsupportedLayerError(
+                    f"its weights are {size / 1e6:,.0f} MB; a page is sent {LARGEST / 1e6:.0f} MB at most."
+                )
+            self.give("model", description)
         except UnsupportedLayerError as error:
             self.give("model", None)
             self.reason = str(error)

@@ -18,10 +18,13 @@ function render({ model, el }) {
     if (!key) return;
     const latent = latentOf(key);
     const decode = () => {
-      if (!latent.network) return;
-      paint(canvas, toRGBA(latent.network.decode(latent.z), latent.network.imageShape));
-      canvas.setAttribute("aria-label", `decoded picture of z = ${formatPoint(latent.z)}`);
-      size();
+      const { network, z } = latent;
+      if (!network) return;
+      latent.decode(z, (pixels) => {
+        paint(canvas, toRGBA(pixels, network.imageShape));
+        canvas.setAttribute("aria-label", `decoded picture of z = ${formatPoint(z)}`);
+        size();
+      });
     };
     latent.listeners.add(decode);
     leave = () => { latent.listeners.delete(decode); };

@@ -1,16 +1,18 @@
 // The latent point of a panel, as the page holds it: sliders and cursors move it, pictures follow.
 
-import { makeNetwork } from "./network.js";
+import { makeWorkerNetwork } from "./decode_worker.js";
+import { decodeMs, makeNetwork } from "./network.js";
 import { change, listen } from "./model.js";
 import { forgetLatent, latentOf } from "./shared.js";
 
+/** @import { Description, Network, Weights } from "./network.js" */
 /** @import { Loaded } from "./weights.js" */
 /** @import { Context, Model } from "./model.js" */
 /** @import { Latent, Plane } from "./shared.js" */
 /**
  * @typedef {{
  *   key: string, z: number[], moved: number[], sliders: string[], dimensions: number[], walk: string, ends: number[][],
- *   serial: number, heard: number, networks: { model?: Loaded }, plane: Plane,
+ *   serial: number, heard: number, networks: { model?: Loaded }, plane: Plane, page_ms: number,
  * }} Traits
  */
 /**
@@ -25,6 +27,8 @@ import { forgetLatent, latentOf } from "./shared.js";
 // While a slider waits for the echo of what it said, it leaves out what the kernel says. So some time after
 // the kernel has moved z, a slider that did not follow is taken there.
 const SETTLE_MS = 100;
+// What fits between two frames, and multiply-adds of a decoder that surely does, or surely does not.
+const FRAME_MS = 16, QUICK = 2e6, HEAVY = 3e8;
 
 /** @type {(context: Context<Traits>) => () => void} */
 function initialize({ model }) {
@@ -48,7 +52,28 @@ function initialize({ model }) {
 async function attach(model, latent) {
   const setWeights = () => {
     const { spec, weights } = model.get("networks").model ?? {};
-    Object.assign(latent, { spec, weights, network: spec && weights ? makeNetwork(spec, weights) : null });
+    latent.worker?.close();
+    Object.assign(latent, { spec, weights, worker: null, network: null });
+    if (spec && weights) {
+      latent.network = makeNetwork(spec, weights);
+      cost ??= measure(latent.network, spec, weights);
+      if (slow) latent.worker = makeWorkerNetwork(spec, weights);
+    }
+    latent.move(latent.z);
+  };
+  // How long a picture takes here, which the kernel weighs against its own. Found out once: the layers stay.
+  /** @type {Promise<void> | undefined} */
+  let cost;
+  let slow = false;
+  /** @type {(network: Network, spec: Description, weights: Weights) => Promise<void>} */
+  const measure = async (network, spec, weights) => {
+    if (network.macs < QUICK) return;
+    slow = network.macs > HEAVY || decodeMs(network) > FRAME_MS;
+    if (!slow) return;
+    const worker = latent.worker = makeWorkerNetwork(spec, weights);
+    // The first one is slower than all that follow.
+    for (let k = 0; k < 3; k++) await worker.decode(new Float32Array(network.latentDim));
+    if (Number.isFinite(worker.ms)) change(model, { page_ms: worker.ms });
     latent.move(latent.z);
   };
   const turn = () => {
@@ -123,6 +148,7 @@ async function attach(model, latent) {
   hear();
   return () => {
     clearTimeout(settling);
+    latent.worker?.close();
     sliders.forEach((slider, i) => slider.off("change:value", handlers[i]));
     walk.off("change:value", step);
     deafen();

@@ -34,6 +34,8 @@ class PageLatent(PageNetwork):
         The number of the point that Python gave last, and of the one that the page has.
     moved : list of d floats
         Where a cursor took it in the page.
+    page_ms : float
+        How long a picture takes the page, where that is longer than a frame.
     reason : str
         Why the kernel must decode; empty where the page can.
     """
@@ -49,6 +51,7 @@ class PageLatent(PageNetwork):
     walk = traitlets.Unicode().tag(sync=True)
     ends: traitlets.List[Any] = traitlets.List().tag(sync=True)
     plane = traitlets.Dict().tag(sync=True)
+    page_ms = traitlets.Float(0.0).tag(sync=True)
 
     def __init__(self, model, sliders, dimensions, walk, z) -> None:
         names = [f"IPY_MODEL_{slider.model_id}" for slider in sliders]

@@ -1,41 +1,47 @@
 // What the parts of one panel share in the page: the latent point, the plane that the map shows, and the
-// network that decodes. The parts are separate modules, so they meet under the panel's key.
+// network that decodes. The parts are separate widgets, so they meet under the panel's key.
 
+/** @import { WorkerNetwork } from "./decode_worker.js" */
 /** @import { Description, Network, Weights } from "./network.js" */
 /** @typedef {{ basis: number[][], origin: number[] }} Plane */
 /**
  * @typedef {{
  *   z: number[], plane: Plane | null, network: Network | null,
- *   spec?: Description, weights?: Weights,
+ *   spec?: Description, weights?: Weights, worker: WorkerNetwork | null,
  *   listeners: Set<() => void>,
  *   tell(z: number[]): void,
  *   move(z: number[], byHand?: boolean): void,
+ *   decode(z: number[], show: (pixels: Float32Array) => void): void,
  * }} Latent
  */
 
-// One for the page: each part of a panel has a copy of this module.
-const page = /** @type {{ vaewidgetsLatents?: Map<string, Latent> }} */ (globalThis);
-const latents = () => (page.vaewidgetsLatents ??= new Map());
+/** @type {Map<string, Latent>} */
+const latents = new Map();
 
 /** @type {(key: string) => Latent} */
 export function latentOf(key) {
-  const known = latents().get(key);
+  const known = latents.get(key);
   if (known) return known;
   /** @type {Latent} */
   const latent = {
-    z: [], plane: null, network: null, listeners: new Set(), tell: () => {},
+    z: [], plane: null, network: null, worker: null, listeners: new Set(), tell: () => {},
     // A hand moves z here first; the kernel hears of it through the ordinary sync.
     move(z, byHand = false) {
       this.z = z;
       for (const listener of this.listeners) listener();
       if (byHand) this.tell(z);
     },
+    // At once, or, where that would hold up the page, when the worker has it and no newer one is asked for.
+    decode(z, show) {
+      if (this.worker) this.worker.decode(z).then((pixels) => { if (pixels) show(pixels); });
+      else if (this.network) show(this.network.decode(z));
+    },
   };
-  latents().set(key, latent);
+  latents.set(key, latent);
   return latent;
 }
 /** @type {(key: string) => void} */
-export const forgetLatent = (key) => { latents().delete(key); };
+export const forgetLatent = (key) => { latents.delete(key); };
 
 // As Plane.project and Plane.lift have them.
 /** @type {(plane: Plane, z: number[]) => number[]} */

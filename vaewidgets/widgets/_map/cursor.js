@@ -107,8 +107,8 @@ function render({ model, el }) {
       lens.hidden = true;
       return;
     }
-    const here = over.locate(event);
-    paint(lens, toRGBA(network.decode(lift(plane, here, latent.z)), network.imageShape));
+    const here = lift(plane, over.locate(event), latent.z);
+    latent.decode(here, (pixels) => paint(lens, toRGBA(pixels, network.imageShape)));
     // Beside the pointer, on the side where there is room.
     const [x, y] = over.at(event), { offsetWidth, offsetHeight } = over.layer;
     lens.style.transform = `translate(${x > offsetWidth / 2 ? x - 100 : x + 16}px, ${
