@@ -3,11 +3,13 @@
 The fixtures are in ``conftest.py``.
 """
 
+import json
 import os
 import re
 import secrets
 import shutil
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,6 +81,16 @@ class LabServer(lab_server.LabServer):
         shutil.copyfile(source, self.root / name)
         return name
 
+    def end_kernels(self) -> None:
+        """End every kernel: those of pages that tell nobody when they close."""
+        headers = {"Authorization": f"token {self.token}"}
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(urllib.request.Request(f"{self.url}/api/kernels", headers=headers)) as answer:
+            kernels = json.load(answer)
+        for kernel in kernels:
+            address = f"{self.url}/api/kernels/{kernel['id']}"
+            opener.open(urllib.request.Request(address, headers=headers, method="DELETE")).close()
+
 
 class Notebook(browser.Notebook):
     """A notebook in full JupyterLab, as a student opens it and as a test needs it."""
@@ -99,10 +111,8 @@ class Notebook(browser.Notebook):
         errors = super().console_errors
         if not any(GAVE_UP in error for error in errors):
             return errors
-        panels = self.page.locator(".vw-panel:has(> .vw-gone)")
-        expect(self.page.locator(".vw-panel:has(> .vw-gone[data-vw-hears=true])")).to_have_count(
-            panels.count()
-        )
+        deaf = ".vw-panel:has(> .vw-gone):not(:has(> .vw-gone[data-vw-hears=true]))"
+        self.page.wait_for_function(f"() => !document.querySelector('{deaf}')")
         return [error for error in errors if GAVE_UP not in error]
 
     def slow_down(self, rate: int) -> None:
