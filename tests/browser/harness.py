@@ -3,13 +3,11 @@
 The fixtures are in ``conftest.py``.
 """
 
-import json
 import os
 import re
 import secrets
 import shutil
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,16 +78,6 @@ class LabServer(lab_server.LabServer):
         name = name or source.name
         shutil.copyfile(source, self.root / name)
         return name
-
-    def end_kernels(self) -> None:
-        """End every kernel: those of pages that tell nobody when they close."""
-        headers = {"Authorization": f"token {self.token}"}
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(urllib.request.Request(f"{self.url}/api/kernels", headers=headers)) as answer:
-            kernels = json.load(answer)
-        for kernel in kernels:
-            address = f"{self.url}/api/kernels/{kernel['id']}"
-            opener.open(urllib.request.Request(address, headers=headers, method="DELETE")).close()
 
 
 class Notebook(browser.Notebook):
