@@ -41,7 +41,7 @@ def _missing(what: str):
 
 @pytest.fixture(scope="session")
 def chromium_path() -> str:
-    """Where Chromium is; every fixture of this file depends on it, so nothing starts in vain."""
+    """Where Chromium is."""
     if sync_playwright is None:
         _missing("playwright is not installed (pip install -e '.[test]')")
     path = shutil.which("chromium")
@@ -51,7 +51,7 @@ def chromium_path() -> str:
 
 
 @pytest.fixture(scope="session")
-def lab(chromium_path, tmp_path_factory):
+def lab(tmp_path_factory):
     """One JupyterLab server for the session, in a temporary directory, with nobody's settings."""
     server = LabServer(tmp_path_factory.mktemp("jupyterlab"))
     try:
@@ -96,7 +96,7 @@ def shots(tmp_path) -> Path:
 
 
 @pytest.fixture
-def open_notebook(request, lab, launch_browser, shots):
+def open_notebook(request, launch_browser, lab, shots):
     """A function ``open_notebook(path, args=CHROMIUM_ARGS, sidebar=True, viewport=...) -> Notebook``.
 
     Each notebook gets a browser context (cookies, storage) of its own, and is closed with its

@@ -99,10 +99,8 @@ class Notebook(browser.Notebook):
         errors = super().console_errors
         if not any(GAVE_UP in error for error in errors):
             return errors
-        panels = self.page.locator(".vw-panel:has(> .vw-gone)")
-        expect(self.page.locator(".vw-panel:has(> .vw-gone[data-vw-hears=true])")).to_have_count(
-            panels.count()
-        )
+        deaf = ".vw-panel:has(> .vw-gone):not(:has(> .vw-gone[data-vw-hears=true]))"
+        self.page.wait_for_function(f"() => !document.querySelector('{deaf}')")
         return [error for error in errors if GAVE_UP not in error]
 
     def slow_down(self, rate: int) -> None:

@@ -8,6 +8,11 @@ import pytest
 from .harness import CHROMIUM_ARGS, Notebook, expect, frames, wait_for_more
 
 PANEL = ".vw-panel"
+LONELY = """
+import numpy as np
+_d = np.linalg.norm(explorer.mu[:, None] - explorer.mu[None], axis=2) + 9 * np.eye(len(explorer.mu))
+_near = np.where(np.abs(explorer.mu).max(1) < 3, _d.min(1), 0)
+print(int(_near.argmax()), *explorer.mu[_near.argmax()])"""
 
 
 @pytest.fixture(scope="module")
@@ -122,12 +127,7 @@ def test_a_slider_that_did_not_hear_of_z_is_taken_there(notebook, panel):
 
 def test_a_click_on_a_point_goes_to_its_mu(notebook, panel):
     # A point with no neighbour nearby, so that there is no doubt which one was meant.
-    lonely = """
-import numpy as np
-_d = np.linalg.norm(explorer.mu[:, None] - explorer.mu[None], axis=2) + 9 * np.eye(len(explorer.mu))
-_near = np.where(np.abs(explorer.mu).max(1) < 3, _d.min(1), 0)
-print(int(_near.argmax()), *explorer.mu[_near.argmax()])"""
-    row, x, y = notebook.evaluate(lonely).split()
+    row, x, y = notebook.evaluate(LONELY).split()
     notebook.show(panel.locator(".js-plotly-plot"))
     shapes = panel.locator(".shapelayer path")
     at = on_the_plane(panel, float(x), float(y))

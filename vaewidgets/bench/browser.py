@@ -10,7 +10,7 @@ import secrets
 from pathlib import Path
 from urllib.parse import quote
 
-from .chromium import TIMEOUT_MS, Locator, Page, PlaywrightError, expect
+from .chromium import TIMEOUT_MS, Locator, Page, PlaywrightError
 from .lab_server import LabServer
 
 # Messages on the kernel's stderr that are not from this package.
@@ -116,7 +116,7 @@ class Notebook(Page):
         """Return the cell's element, scrolled into view, since the notebook keeps no cell far off screen."""
         self._await("async index => { await window.vwPanel.content.scrollToItem(index, 'start', 0); }", index)
         cell = self.page.locator(f'.jp-Notebook .jp-Cell[data-windowed-list-index="{index}"]')
-        expect(cell).to_be_visible()
+        cell.wait_for()
         return cell
 
     # --- kernel
@@ -178,7 +178,7 @@ class Notebook(Page):
 
     def _wait_for_splash(self) -> None:
         """Wait for the end of the splash screen, which covers the window and fades slowly."""
-        expect(self.page.locator("#jupyterlab-splash")).to_have_count(0)
+        self.page.wait_for_function("() => !document.querySelector('#jupyterlab-splash')")
 
     def _outputs(self, index: int) -> list[dict]:
         return self.page.evaluate(
