@@ -123,7 +123,7 @@ def test_two_students(capsys):
     assert figures["moves"] == 2 * 2 * 5 and figures["failures"] == []
     assert 0 < figures["p50_ms"] <= figures["p95_ms"]
     # A kernel with torch and a map in it, and the page's share of Plotly: the order of size is known.
-    assert 100 < figures["student_mb"] < 2000 and 4 < figures["sent_mb"] < 20
+    assert 100 < figures["student_mb"] < 2000 and 1.5 < figures["sent_mb"] < 5
     # Processor time comes in hundredths of a second, and the server's in these two may be less than one.
     assert figures["alone_s"] > 0.5 and figures["student_cpu"] > 0 and figures["server_cpu"] >= 0
     assert all(line.split()[-1] for line in room.table(figures)) and f"{figures['p95_ms']:.0f} ms" in out

@@ -96,7 +96,8 @@ def bases():
             vw.VAE(3, (3, 5, 4), trunk="conv", likelihood="continuous-bernoulli", **small), encoder=True
         ),
         describe(
-            vw.VAE(2, (1, 4, 4), trunk="linear", activation="softplus", seed=0), encoder=True, half=True
+            vw.VAE(2, (1, 4, 4), trunk="linear", activation="softplus", seed=0).half().float(),
+            encoder=True,
         ),
         describe_classifier(vw.Classifier((1, 4, 4), 3, **small)),
         describe(other_layers()),

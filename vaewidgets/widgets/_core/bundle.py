@@ -52,6 +52,11 @@ def bundle(entry: str) -> str:
     return f"export default {value};\n" if has_default else f"{value};\n"
 
 
+def bundle_value(entry: str) -> str:
+    """Return an expression whose value has what a module exports, for scripts that are written by a program."""
+    return _join([entry], "{0}")
+
+
 def bundle_all(entries: Sequence[str], first: str) -> str:
     """Join modules to one that exports, as default, what `first` exports, and ``modules`` by path."""
     modules = ", ".join(f"{json.dumps(entry)}: {{{i + 1}}}.default" for i, entry in enumerate(entries))
