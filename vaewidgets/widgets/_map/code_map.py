@@ -70,6 +70,7 @@ class CodeMap(widgets.VBox):
                 widgets.HBox([self.hover, *choices]).add_class("vw-row"),
             ]
         )
+        self.add_class("vw-code-map")
 
     @property
     def points(self) -> np.ndarray:

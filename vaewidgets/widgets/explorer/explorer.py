@@ -414,8 +414,8 @@ class LatentExplorer(Panel):
         text += f": {'mu' if self._has_prior else 'z'} = {format_point(self.mu[row])}"
         if self.logvar is not None:
             q = Posterior(torch.from_numpy(self.mu[row]), torch.from_numpy(self.logvar[row]))
-            sigma, nats = q.sigma.tolist(), q.kl().sum().item()
-            text += f", sigma = ({', '.join(f'{s:.3f}' for s in sigma)}), KL = {nats:.2f} nats"
+            sigma = format_point(q.sigma.tolist(), 3)
+            text += f", sigma = {sigma}, KL = {q.kl().sum().item():.2f} nats"
         if not at_hand:
             text += ". Its own picture is not on this machine: the reconstruction is shown."
         return text
