@@ -572,7 +572,7 @@ def test_a_linked_explorer_decodes_with_new_weights_at_most_twice_a_second():
     explorer = vw.LatentExplorer(model, data.test)
     cockpit = make(model, threaded=True, epochs=1_000_000)
     times = []
-    explorer.latent.observe(lambda _: times.append(time.monotonic()), "weights")
+    explorer.latent.observe(lambda _: times.append(time.monotonic()), "networks")
     cockpit.start()
     until(lambda: len(times) >= 4)
     cockpit.pause()

@@ -16,8 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-import vaewidgets
-
 from .page import opened, wait_for_rest
 from .report import check_at_least_one, ruled
 
@@ -92,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args) -> int:
     """Measure and print; return the exit status."""
     check_at_least_one(args, "rounds")
-    states = {"this state": Path(vaewidgets.__file__).parents[1]}
+    states = {"this state": Path(__file__).parents[2]}
     if args.beside is not None:
         states["beside"] = Path(args.beside).resolve()
     for folder in states.values():

@@ -35,7 +35,8 @@ def to_html(
     """Write the explorer of a model, with the atlas it carries, as one HTML file.
 
     The file holds all it needs: sliders, the map with its draggable cursor, the manifold grid, a pad to draw
-    a digit on, and the model itself, in half precision. Its Content-Security-Policy forbids it the network.
+    a digit on, and the model itself, in float16 where that holds its weights exactly, else in float32. Its
+    Content-Security-Policy forbids it the network.
 
     Parameters
     ----------
