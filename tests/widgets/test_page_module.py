@@ -63,7 +63,7 @@ def test_the_state_of_a_widget_names_its_module_and_itself(wire):
             state = states[widget.model_id]
             assert state["page_id"] == widget.model_id and state["runtime"] == runtime().hash
             assert state["module"] in default_modules()
-            assert len(state["_esm"]) < 4500 and "_css" not in state
+            assert len(state["_esm"]) < 5000 and "_css" not in state
 
 
 def test_weights_are_given_while_they_are_those_of_the_model(wire):
