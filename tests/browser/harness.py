@@ -30,6 +30,7 @@ from vaewidgets.widgets._core.bundle import WIDGETS
 
 __all__ = [
     "CHROMIUM_ARGS", "NO_WEBGL_ARGS", "TIMEOUT_MS", "Drag", "KernelError", "LabServer", "Locator", "Notebook",
+    "PAINTED_COLOURS",
     "Sweep", "expect", "frames", "import_module", "sync_playwright", "wait_for_more",
 ]  # fmt: skip
 
@@ -38,6 +39,24 @@ IMPATIENT = """
     const timeout = AbortSignal.timeout.bind(AbortSignal);
     AbortSignal.timeout = ms => timeout(ms === 2000 ? 0 : ms);
 """
+#: How many colours of a figure's traces stand on the canvas of its points, where none but its own cover one.
+PAINTED_COLOURS = """panel => {
+    const plot = panel.querySelector('.js-plotly-plot'), canvas = plot.querySelector('.vw-points');
+    const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    const found = new Set();
+    for (const [{trace}] of plot.calcdata) {
+        if (trace.mode !== 'markers') continue;
+        const rgb = [1, 3, 5].map(k => parseInt(trace.marker.color.slice(k, k + 2), 16));
+        const alpha = 255 * trace.marker.opacity;
+        for (let i = 0; i < data.length; i += 4) {
+            if (data[i + 3] < alpha - 2) continue;
+            if (rgb.some((part, c) => Math.abs(part - data[i + c]) > 2)) continue;
+            found.add(trace.marker.color);
+            break;
+        }
+    }
+    return found.size;
+}"""
 GAVE_UP = "[anywidget] Failed to initialize model"
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -28,7 +28,7 @@ NAMES = ("Grün", "数", '<i>"ß"')
 
 def page_of(folder, **options):
     """Write the page of a small model, and return its text."""
-    model = vw.VAE(2, (1, 6, 5), hidden=(8,), seed=0)
+    model = vw.VAE(2, (1, 6, 5), hidden=(8,), seed=0).half().float()
     generator = torch.Generator().manual_seed(0)
     options = {
         "mu": torch.randn(6, 2, generator=generator), "logvar": torch.zeros(6, 2), "classes": NAMES,
@@ -321,7 +321,7 @@ MISFITS = {
     "prior": ({"prior": 1}, "prior is neither true nor false"),
     "spec-null": ({"spec": None}, "there is no description of a model"),
     "spec-format": ({"spec.format": 9}, "The description has format 9"),
-    "spec-dtype": ({"spec.dtype": "float32"}, "not said to be float16"),
+    "spec-dtype": ({"spec.dtype": "float64"}, "said to be neither float16 nor float32"),
     "spec-size": ({"spec.size": 10}, "The description is of 10 weights"),
     "spec-latent": ({"spec.latentDim": 3}, "The description cannot be run"),
     "spec-image": ({"spec.imageShape": [1, 6, 6]}, "The description cannot be run"),

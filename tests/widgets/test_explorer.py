@@ -669,3 +669,4 @@ def test_an_explorer_of_many_dimensions_is_as_few_widgets_as_one_of_eleven():
         return len(_instances) - before
 
     assert made(300) == made(11) > made(10)
+    assert made(2) <= 60

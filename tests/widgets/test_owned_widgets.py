@@ -70,7 +70,7 @@ def test_close_leaves_no_widget_no_thread_and_no_follower(wire, parts, name):
     before, threads = set(_instances), threading.active_count()
     panel = MAKERS[name](parts)
     model = getattr(panel, "model", None)
-    assert len(set(_instances) - before) > 5
+    assert len(set(_instances) - before) >= 4
     panel.close()
     panel.close()
     assert set(_instances) == before

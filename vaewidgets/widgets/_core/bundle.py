@@ -53,7 +53,7 @@ def bundle(entry: str) -> str:
 
 
 def bundle_value(entry: str) -> str:
-    """Return an expression whose value has what a module exports, for scripts that are written by a program."""
+    """Return an expression whose value has what a module exports, for scripts of tests."""
     return _join([entry], "{0}")
 
 

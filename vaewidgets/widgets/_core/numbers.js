@@ -10,9 +10,12 @@ export function fixed(value, digits = 2) {
   return Number(text) === 0 ? text.replace("-", "") : text;
 }
 
-// A point as (0.50, -1.20).
+// A point as (0.50, -1.20); of more than ten numbers the first three. As format_point in panel.py.
 /** @type {(point: ArrayLike<number>, digits?: number) => string} */
-export const formatPoint = (point, digits = 2) => `(${Array.from(point, (v) => fixed(v, digits)).join(", ")})`;
+export const formatPoint = (point, digits = 2) => {
+  const many = point.length > 10, shown = Array.from(many ? Array.from(point).slice(0, 3) : point, (v) => fixed(v, digits));
+  return `(${[...shown, ...(many ? [`... ${point.length} numbers`] : [])].join(", ")})`;
+};
 
 // Four significant digits, without the zeros that say nothing.
 /** @type {(value: number) => string} */

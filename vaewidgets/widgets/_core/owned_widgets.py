@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import functools
 import uuid
+import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from typing import Any
 
 from ipywidgets import Widget
 
@@ -48,7 +50,7 @@ def record_widgets(init: Callable) -> Callable:
             init(self, *args, **keywords)
             if not building:
                 for widget in self._to_close:
-                    _tell_of(widget)
+                    _tell_of(widget, self)
         except BaseException:
             close_widgets(self)
             Widget.close(self)
@@ -120,16 +122,37 @@ def _do_nothing() -> None:
     pass
 
 
-def _tell_of(widget: Widget) -> None:
+def _tell_of(widget: Widget, panel: Widget) -> None:
     """Open a widget that waits, after those that its state speaks of: the page looks them up at once."""
     if not isinstance(widget.comm, _Waiting):
         return
     widget.comm = None
+    _put_off(widget, panel)
     for name in widget.keys:
         for other in _widgets_in(getattr(widget, name)):
-            _tell_of(other)
+            _tell_of(other, panel)
     del widget.open
     widget.open()
+
+
+def _put_off(widget: Widget, panel: Widget) -> None:
+    """Leave layout and style to be made when somebody asks for them: most never are, and each is a widget."""
+    names = [n for n in ("layout", "style") if n in widget.keys and not widget.trait_has_value(n)]
+    widget.keys = [name for name in widget.keys if name not in names]
+    for name in names:
+        # Where traitlets looks for a default of one object.
+        setattr(widget, f"_{name}_default", functools.partial(_make, weakref.ref(panel), name))
+
+
+def _make(panel: Callable[[], Any], name: str, widget: Widget) -> Widget:
+    """Make the layout or the style of a widget, and tell the page of it."""
+    delattr(widget, f"_{name}_default")
+    made = widget.traits()[name].make_dynamic_default()
+    if owner := panel():
+        owner._to_close.append(made)
+    widget.keys = [*widget.keys, name]
+    setattr(widget, name, made)
+    return made
 
 
 def _widgets_in(value) -> Iterator[Widget]:

@@ -123,9 +123,11 @@ def set_quietly(widget: widgets.Widget, **state) -> None:
             setattr(widget, name, value)
 
 
-def format_point(z) -> str:
-    """Format coordinates as (0.50, -1.20), never with a negative zero."""
-    return "(" + ", ".join(f"{round(v, 2) + 0.0:.2f}" for v in z) + ")"
+def format_point(z, digits: int = 2) -> str:
+    """Format coordinates as (0.50, -1.20), never with a negative zero; of more than ten the first three."""
+    numbers = [f"{round(v, digits) + 0.0:.{digits}f}" for v in z[: 10 if len(z) <= 10 else 3]]
+    rest = [f"... {len(z)} numbers"] if len(z) > 10 else []
+    return f"({', '.join(numbers + rest)})"
 
 
 def title(text: str) -> widgets.HTML:

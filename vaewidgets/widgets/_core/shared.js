@@ -15,8 +15,10 @@
  * }} Latent
  */
 
+// Of the page, so that it can be seen what stays behind in it.
+const page = /** @type {{ vaewidgetsLatents?: Map<string, Latent> }} */ (globalThis);
 /** @type {Map<string, Latent>} */
-const latents = new Map();
+const latents = (page.vaewidgetsLatents ??= new Map());
 
 /** @type {(key: string) => Latent} */
 export function latentOf(key) {

@@ -50,24 +50,27 @@ class CodeMap(widgets.VBox):
         self.cursor = MapCursor(key=latent.key, key_step=0.05 * frame[1] / REACH)
         names = [f"z{i + 1}" for i in range(latent_dim)]
         self.map_mode = widgets.ToggleButtons(
-            options=["two coordinates", "principal components"], style=dict(button_width="auto"),
-            disabled=len(codes) < 2,
-        )  # fmt: skip
+            options=["two coordinates", "principal components"], disabled=len(codes) < 2
+        ).add_class("vw-own-width")
         self.across, self.up = (
-            widgets.Dropdown(options=names, index=index, description=text, layout=dict(width="150px"))
+            widgets.Dropdown(options=names, index=index, description=text).add_class("vw-axis-choice")
             for text, index in (("across", 0), ("up", min(1, latent_dim - 1)))
         )
         self.hover = widgets.ToggleButton(
-            description="decode under the pointer", icon="eye", layout=dict(width="230px"),
+            description="decode under the pointer", icon="eye",
             disabled=bool(latent.reason), tooltip=latent.reason,
-        )  # fmt: skip
+        ).add_class("vw-wide")  # fmt: skip
         choices = [self.map_mode, self.across, self.up] if latent_dim > 2 else []
-        row = dict(align_items="flex-start", flex_flow="row wrap", grid_gap="18px")
         what = "mu" if prior else "the code z"
         count = f"{what} of {len(codes):,} encoded images" if len(codes) else "no encoded images to show"
         super().__init__(
-            [title(f"The map: {count}"), self.figure, widgets.HBox([self.hover, *choices], layout=row)]
+            [
+                title(f"The map: {count}"),
+                self.figure,
+                widgets.HBox([self.hover, *choices]).add_class("vw-row"),
+            ]
         )
+        self.add_class("vw-code-map")
 
     @property
     def points(self) -> np.ndarray:

@@ -52,12 +52,11 @@ class ManifoldGrid(widgets.VBox):
         self.picture.fit(self.tiles * tile_shape[1], self.tiles * tile_shape[0], 420, 560)
         self.spacing = widgets.ToggleButtons(
             options=["equal prior mass", "even steps"],
-            style=dict(button_width="auto"),
             tooltips=[
                 "tile centres at quantiles of N(0, 1): each tile stands for the same share of the prior",
                 f"tile centres at even steps over +-{REACH:g}",
             ],
-        )
+        ).add_class("vw-own-width")
         self.note = widgets.HTML()
         controls = [self.spacing] if prior else []
         super().__init__([title("The plane, decoded tile by tile"), self.picture, *controls, self.note])

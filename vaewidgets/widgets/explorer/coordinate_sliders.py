@@ -54,8 +54,8 @@ class Coordinates(widgets.VBox):
     sliders : list of FloatSlider
     boxes : list of FloatText
         Without ends: what is typed beyond a slider's range is kept, and the slider is widened.
-    other : Dropdown
-        Which coordinate the last slider moves; not shown where each has its own.
+    other : Dropdown or None
+        Which coordinate the last slider moves; None where each has its own.
     """
 
     def __init__(self, z: tuple[float, ...], ranges, weights: np.ndarray | None = None) -> None:
@@ -71,18 +71,18 @@ class Coordinates(widgets.VBox):
             low, high, step = _reaching(ranges[i], z[i])
             slider = widgets.FloatSlider(
                 z[i], min=low, max=high, step=step, description=f"z{i + 1}", readout=False,
-                layout=dict(width="180px"), style=dict(description_width="34px" if others else "28px"),
             )  # fmt: skip
-            box = widgets.FloatText(round(z[i], 4), step=10 * step, layout=dict(width="78px"))
-            box.add_class("vw-number")
-            self.sliders.append(slider)
-            self.boxes.append(box)
+            box = widgets.FloatText(round(z[i], 4), step=10 * step)
+            self.sliders.append(slider.add_class("vw-coordinate"))
+            self.boxes.append(box.add_class("vw-number"))
         rows = [widgets.HBox(row) for row in zip(self.sliders, self.boxes, strict=True)]
-        self.other = widgets.Dropdown(
-            options=[(f"z{i + 1}", i) for i in others], description="another", layout=dict(width="180px")
-        )
-        rows[len(own) :] = [self.other, *rows[len(own) :]] if others else []
-        super().__init__(rows, layout=dict(max_height="190px", overflow="auto"))
+        self.other = None
+        if others:
+            options = [(f"z{i + 1}", i) for i in others]
+            self.other = widgets.Dropdown(options=options, description="another")
+            rows.insert(-1, self.other)
+        super().__init__(rows)
+        self.add_class("vw-coordinates")
 
     def choose(self, i: int, z: tuple[float, ...]) -> None:
         """Let the last slider move coordinate `i`, one of those without a slider of their own."""

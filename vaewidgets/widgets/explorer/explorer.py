@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 #: How long a message to the kernel and its answer take, in a browser on the same machine.
 _ROUND_TRIP_MS = 50
-_ROW = dict(align_items="flex-start", flex_flow="row wrap", grid_gap="18px")
 
 
 class LatentExplorer(Panel):
@@ -106,8 +105,8 @@ class LatentExplorer(Panel):
         self._build_details()
         super().__init__(
             [
-                widgets.HBox([self._controls, self._map], layout=_ROW),
-                widgets.HBox([self.grid, self._details], layout=_ROW),
+                widgets.HBox([self._controls, self._map]).add_class("vw-row"),
+                widgets.HBox([self.grid, self._details]).add_class("vw-row"),
                 self.cursor,
                 self.latent,
             ],
@@ -163,7 +162,8 @@ class LatentExplorer(Panel):
         for k, (slider, box) in enumerate(zip(self.sliders, self.boxes, strict=True)):
             self.listen(slider, lambda value, k=k: self._slide_coordinate(k, value))
             self.listen(box, lambda value, k=k: self._type_coordinate(k, value))
-        self.listen(c.other, self._choose_coordinate)
+        if c.other:
+            self.listen(c.other, self._choose_coordinate)
         self.state, self.where = widgets.HTML(), widgets.HTML()
         self._line = line = Interpolation(self._decode, self._shape[:2])
         self.t, self.film, self.ends = line.t, line.film, line.ends
@@ -177,9 +177,8 @@ class LatentExplorer(Panel):
         self.listen(self.latent, self._choose_place, "page_ms")
         self.listen(self.latent, self._coordinates.hear, "heard")
         heading = title("The decoder's picture of z")
-        self._controls = widgets.VBox(
-            [heading, self.canvas, self.where, self.state, self._coordinates], layout=dict(width="276px")
-        )
+        self._controls = widgets.VBox([heading, self.canvas, self.where, self.state, self._coordinates])
+        self._controls.add_class("vw-controls")
 
     def _choose_place(self, page_ms: float) -> None:
         """Decode in the kernel from now on, if the page takes longer than that and the way there."""
@@ -218,7 +217,7 @@ class LatentExplorer(Panel):
             self._has_prior,
             self.latent,
         )
-        self.grid.layout.width = "440px"
+        self.grid.add_class("vw-plane")
         self.listen(self.grid.spacing, lambda _: self._draw_grid())
         self.redraw = widgets.Button(
             description="redraw through z", tooltip="Decode the plane that z lies on now"
@@ -237,9 +236,8 @@ class LatentExplorer(Panel):
         )
         self.listen(self.zoom, lambda _: self._aim())
         self._details = widgets.VBox(
-            [title("The chosen point"), self.details, self._pair, self.zoom, self._line],
-            layout=dict(width="350px"),
-        )
+            [title("The chosen point"), self.details, self._pair, self.zoom, self._line]
+        ).add_class("vw-details")
 
     # -- controls write z -----------------------------------------------------------------------
 
@@ -416,8 +414,8 @@ class LatentExplorer(Panel):
         text += f": {'mu' if self._has_prior else 'z'} = {format_point(self.mu[row])}"
         if self.logvar is not None:
             q = Posterior(torch.from_numpy(self.mu[row]), torch.from_numpy(self.logvar[row]))
-            sigma, nats = q.sigma.tolist(), q.kl().sum().item()
-            text += f", sigma = ({', '.join(f'{s:.3f}' for s in sigma)}), KL = {nats:.2f} nats"
+            sigma = format_point(q.sigma.tolist(), 3)
+            text += f", sigma = {sigma}, KL = {q.kl().sum().item():.2f} nats"
         if not at_hand:
             text += ". Its own picture is not on this machine: the reconstruction is shown."
         return text

@@ -42,12 +42,11 @@ class Interpolation(widgets.VBox):
         self.set_a = widgets.Button(description="A is here", tooltip="Interpolate from the present z")
         self.set_b = widgets.Button(description="B is here", tooltip="Interpolate to the present z")
         for button in (self.set_a, self.set_b):
-            button.layout.width = "90px"
+            button.add_class("vw-narrow")
         self.ends = widgets.HTML()
         self.t = widgets.FloatSlider(
-            0, min=0, max=1, step=0.01, description="t", disabled=True, readout_format=".2f",
-            layout=dict(width="330px"), style=dict(description_width="28px"),
-        )  # fmt: skip
+            0, min=0, max=1, step=0.01, description="t", disabled=True, readout_format=".2f"
+        ).add_class("vw-walk")
         self.film = ImageCanvas()
         self.film.fit(FILM * shape[1], shape[0], 350, 130)
         self._film_box = widgets.VBox([self.film], layout=dict(display="none"))
