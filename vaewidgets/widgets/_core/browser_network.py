@@ -46,7 +46,7 @@ class PageNetworks(PageModule):
                 for asset, part in zip(weights, description.parts, strict=True)
             ]
             networks[name] = {"spec": description.spec, "parts": parts}
-        # The page asks on another thread. What it has been told of is here, until it is told of other weights.
+        # The page asks on another thread. What it has been told of is here until it is told otherwise.
         self._weights[name] = [*self._weights.get(name, []), *weights]
         self.networks = networks
         self._weights[name] = weights
