@@ -110,6 +110,21 @@ def designs(webgl: bool = True) -> dict[str, Design]:
     move = "figure.data[1].x, figure.data[1].y = [z1.value], [z2.value]"
     return {
         "explorer": Design("explorer", (explorer, "explorer"), "[data-vw=picture]", naive=False),
+        "explorer-100000": Design(
+            "explorer, 100,000 points",
+            (
+                f"""\
+{_MODEL}from vaewidgets.io.checkpoints import EncodedDataset
+rows = torch.arange(100_000) % len(model.atlas.mu)
+noise = 0.1 * torch.randn(100_000, 2, generator=torch.Generator().manual_seed(0))
+mu, logvar, labels = (each[rows] for each in model.atlas)
+model.atlas = EncodedDataset(mu + noise, logvar, labels)
+explorer = vw.LatentExplorer(model)""",
+                "explorer",
+            ),
+            "[data-vw=picture]",
+            naive=False,
+        ),
         "explorer-no-map": Design(
             "explorer without map",
             (explorer, "widgets.VBox([explorer.canvas, *explorer.sliders])"),

@@ -5,6 +5,7 @@ import { htmlElement } from "../_core/elements.js";
 import { onArrows } from "../_core/keys.js";
 import { clamp, fixed } from "../_core/numbers.js";
 import { penOf } from "../_core/pixels.js";
+import { makeRaster } from "../_map/rasterize.js";
 
 /** @import { Class } from "./page_data.js" */
 /** @typedef {{ x: number, y: number, reach: number }} View */
@@ -93,17 +94,6 @@ export function makeMap({
     draw();
   }
 
-  /** @type {(colour: string, radius: number, scale: number) => HTMLCanvasElement} */
-  function sprite(colour, radius, scale) {
-    const r = radius * scale, extent = Math.ceil(2 * r) + 2;
-    const dot = htmlElement("canvas", null, "", { width: extent, height: extent }), c = penOf(dot);
-    c.fillStyle = colour;
-    c.beginPath();
-    c.arc(dot.width / 2, dot.height / 2, r, 0, 2 * Math.PI);
-    c.fill();
-    return dot;
-  }
-
   /** @type {(name: string) => string} */
   const css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
 
@@ -146,21 +136,22 @@ export function makeMap({
     c.restore();
   }
 
+  // As the panel's map has them.
+  const layer = htmlElement("canvas");
   /** @type {(c: CanvasRenderingContext2D, scale: number) => void} */
   function drawPoints(c, scale) {
-    const radius = count > 2000 ? 2 : 3.5;
-    c.globalAlpha = 0.8;
-    const dots = classes.map(({ colour }) => sprite(colour, radius, scale));
-    for (let k = 0; k < classes.length; k++) {
-      if (!shown[k]) continue;
-      const extent = dots[k].width / scale, half = extent / 2;
-      for (const row of rows[k]) {
-        const u = left(x(row)), v = top(y(row));
-        const near = u > -9 && v > -9 && u < size + 9 && v < size + 9;
-        if (near) c.drawImage(dots[k], u - half, v - half, extent, extent);
-      }
-    }
-    c.globalAlpha = 1;
+    const { width, height } = canvas, raster = makeRaster(width, height), radius = (count > 2000 ? 2 : 3.5) * scale;
+    const clip = [MARGIN.left, MARGIN.top, MARGIN.left + side, MARGIN.top + side].map((edge) => Math.round(edge * scale));
+    classes.forEach(({ colour }, k) => {
+      const rgb = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16) / 255);
+      const look = { symbol: "circle", radius, fill: [...rgb, 0.8], line: 0, stroke: [] };
+      if (shown[k]) for (const row of rows[k]) raster.point(left(x(row)) * scale, top(y(row)) * scale, look, clip);
+    });
+    Object.assign(layer, { width, height });
+    penOf(layer).putImageData(new ImageData(raster.pixels(), width, height), 0, 0);
+    c.setTransform(1, 0, 0, 1, 0, 0);
+    c.drawImage(layer, 0, 0);
+    c.setTransform(scale, 0, 0, scale, 0, 0);
   }
 
   /** @type {number[][]} */
