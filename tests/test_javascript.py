@@ -198,6 +198,10 @@ EXPECTED = {
     "decoder": ("decoder",),
     "kernel": (),
     "worker": ("worker",),
+    "rasterize": (),
+    "loader": (),
+    "weights": (),
+    "latent_state": (),
 }  # fmt: skip
 
 

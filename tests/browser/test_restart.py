@@ -24,6 +24,10 @@ def test_panels_of_a_kernel_that_is_gone_say_so(lab, open_notebook):
     panels, says = page.locator(".vw-panel"), page.get_by_text(SAYS)
     expect(panels).to_have_count(2)
     expect(says).to_have_count(0)
+    # Widgets are drawn one after the other, once the page has what draws them.
+    expect(panels.first.locator(".vw-points[data-vw-paints]")).to_be_attached()
+    expect(panels.nth(1).locator("svg").first).to_be_attached()
+    notebook.show(panels.nth(1))
     heights = [panels.nth(k).bounding_box()["height"] for k in range(2)]
 
     # A kernel that dies is started again by the server.

@@ -49,6 +49,22 @@ def click(panel, row) -> None:
 # -- one source of truth -----------------------------------------------------------------------------
 
 
+def test_a_page_slower_than_the_kernel_and_the_way_there_leaves_the_picture_to_the_kernel(wire):
+    model = vw.VAE(2, (1, 4, 4), hidden=(3,), seed=0)
+    panel = vw.LatentExplorer(model)
+    from_page(panel.latent, page_ms=40.0)
+    assert panel.canvas.key == panel.latent.key and "in this page, 40 ms a picture" in panel.where.value
+    from_page(panel.latent, page_ms=5000.0)
+    assert panel.canvas.key == "" and "by the kernel: " in panel.where.value
+    for z1 in (0.5, 1.0, -2.0):
+        from_page(panel.sliders[0], value=z1)
+        np.testing.assert_array_equal(shown(panel.canvas), decoded(model, (z1, 0)))
+    from_page(panel.latent, moved=[0.25, 0.75])
+    np.testing.assert_array_equal(shown(panel.canvas), decoded(model, (0.25, 0.75)))
+    panel.z = (1, 1)
+    np.testing.assert_array_equal(shown(panel.canvas), decoded(model, (1, 1)))
+
+
 def test_a_slider_move_from_the_page_is_one_decode_of_that_point(wire, model, images):
     panel = vw.LatentExplorer(model, images)
     model.decoded.clear()

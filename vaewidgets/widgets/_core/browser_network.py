@@ -38,15 +38,18 @@ class PageNetworks(PageModule):
     def give(self, name: str, description: Description | None) -> None:
         """Let the page run a network under this name, or no longer."""
         networks = {other: network for other, network in self.networks.items() if other != name}
-        self._weights.pop(name, None)
+        weights = []
         if description:
-            self._weights[name] = [Asset(part.tobytes()) for part in description.parts]
+            weights = [Asset(part.tobytes()) for part in description.parts]
             parts = [
                 {"hash": asset.hash, "dtype": part.dtype.name}
-                for asset, part in zip(self._weights[name], description.parts, strict=True)
+                for asset, part in zip(weights, description.parts, strict=True)
             ]
             networks[name] = {"spec": description.spec, "parts": parts}
+        # The page asks on another thread. What it has been told of is here until it is told otherwise.
+        self._weights[name] = [*self._weights.get(name, []), *weights]
         self.networks = networks
+        self._weights[name] = weights
 
 
 class PageNetwork(PageNetworks):

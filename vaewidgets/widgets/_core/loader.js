@@ -5,10 +5,11 @@
 /** @import { Model } from "./model.js" */
 /** @typedef {{ runtime: string, module: string, page_id: string }} Traits */
 /**
- * Something large: a promise of it, and the widgets that wait for it and may ask their kernels.
+ * Something large: a promise of it, and who waits for it and may ask a kernel, with whether it has, and is not
+ * answered yet.
  * @typedef {{
  *   promise: Promise<any>, resolve(value: any): void, reject(error: Error): void,
- *   waiting: Set<() => void>, asking: (() => void) | null, loaded: boolean,
+ *   waiting: Map<() => void, boolean>, asking: (() => void) | null, loaded: boolean,
  * }} Asset
  */
 /** @typedef {<T>(hash: string, read: (bytes: ArrayBuffer) => T | Promise<T>) => Promise<T>} Load */
@@ -35,6 +36,7 @@
  */
 
 // A kernel that has not begun to answer by then is busy or gone: another widget, perhaps of another kernel, asks.
+// Each asks once, since a kernel that was busy answers all that it was asked meanwhile.
 const SILENCE_MS = 20000;
 // A network that is slower is taken for none.
 const BYTES_PER_MS = 10;
@@ -71,64 +73,80 @@ export async function importModule(bytes) {
 function assetOf(hash) {
   const known = assets.get(hash);
   if (known) return known;
-  const asset = /** @type {Asset} */ ({ waiting: new Set(), asking: null, loaded: false });
+  const asset = /** @type {Asset} */ ({ waiting: new Map(), asking: null, loaded: false });
   asset.promise = new Promise((resolve, reject) => Object.assign(asset, { resolve, reject }));
   assets.set(hash, asset);
   return asset;
 }
 
-// A promise of the content with a hash, as the first to ask has `read` make it of the bytes.
+const ended = () => Object.assign(new Error("Its kernel has ended."), { over: true });
+
+// A promise of the content with a hash, as the first to ask has `read` make it of the bytes. Where the widget ends
+// first the error is `over`.
 /** @type {(model: Model<any>) => Load} */
-const loadBy = (model) => (hash, read) => {
+export const loadBy = (model) => (hash, read) => new Promise((resolve, reject) => {
   const asset = assetOf(hash);
-  if (asset.loaded) return asset.promise;
+  asset.promise.then(resolve, reject);
+  if (asset.loaded) return;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
+  /** @type {(ms: number) => void} */
+  const wait = (ms) => {
+    clearTimeout(timer);
+    timer = setTimeout(pass, ms);
+  };
   const ask = () => {
     asset.asking = ask;
-    asset.waiting.delete(ask);
-    asset.waiting.add(ask); // behind those that have not asked yet
-    timer = setTimeout(pass, SILENCE_MS);
+    asset.waiting.set(ask, true);
+    wait(SILENCE_MS);
     model.send({ type: "vw_asset", hash });
   };
   const pass = () => {
     clearTimeout(timer);
     if (asset.loaded || asset.asking !== ask) return;
     asset.asking = null;
-    for (const first of asset.waiting) return first();
+    for (const [next, asked] of asset.waiting) if (!asked) return next();
   };
   const leave = () => {
     asset.waiting.delete(ask);
     for (const [event, listener] of listeners) model.off(event, listener);
     pass();
   };
+  const end = () => {
+    leave();
+    reject(ended());
+  };
+  /** @type {(error: Error) => void} */
+  const fail = (error) => {
+    // The next may have more luck.
+    if (assets.get(hash) === asset) assets.delete(hash);
+    asset.reject(error);
+  };
   /** @type {(message: { type: string, hash?: string, size?: number }, buffers: DataView<ArrayBuffer>[]) => void} */
   const hear = ({ type, hash: of, size }, buffers) => {
-    if (type !== "vw_asset" || of !== hash) return;
-    clearTimeout(timer);
+    if (type !== "vw_asset" || of !== hash || asset.loaded) return;
     if (size) {
-      timer = setTimeout(pass, SILENCE_MS + size / BYTES_PER_MS);
+      // If it does not come, the others first.
+      asset.waiting.delete(ask);
+      asset.waiting.set(ask, false);
+      wait(SILENCE_MS + size / BYTES_PER_MS);
       return;
     }
     if (buffers.length) {
       asset.loaded = true;
-      inflate(buffers[0]).then(read).then(asset.resolve, asset.reject);
+      inflate(buffers[0]).then(read).then(asset.resolve, fail);
     }
     leave();
-    if (!asset.loaded && !asset.waiting.size) {
-      assets.delete(hash);
-      asset.reject(new Error("The kernel no longer has what was asked for."));
-    }
+    if (!asset.loaded && !asset.waiting.size) fail(new Error("The kernel no longer has what was asked for."));
   };
   // Another widget may have had the answer.
   asset.promise.then(leave, leave);
   /** @type {[string, any][]} */
-  const listeners = [["msg:custom", hear], ["destroy", leave], ["comm_live_update", leave]];
+  const listeners = [["msg:custom", hear], ["destroy", end], ["comm_live_update", end]];
   for (const [event, listener] of listeners) model.on(event, listener);
-  asset.waiting.add(ask);
+  asset.waiting.set(ask, false);
   if (!asset.asking) ask();
-  return asset.promise;
-};
+});
 
 // anywidget gives a model two seconds to begin, of which a busy page may use all before this module runs. Such a
 // model hears nothing of the kernel any more: its messages wait for a promise that has been broken. It is given
@@ -156,6 +174,7 @@ function loader() {
   /** @type {(own: Model<Traits>) => Promise<{ widget: Widget, model: Model<any> }>} */
   async function begin(own) {
     await listenAgain(own);
+    if (gone) throw ended();
     const load = loadBy(own);
     /** @type {Runtime} */
     const runtime = await load(own.get("runtime"), importModule);
@@ -186,7 +205,7 @@ function loader() {
       }).catch((error) => {
         el.setAttribute("role", "alert");
         el.textContent = `This could not be drawn (${error.message}). Run this cell again.`;
-        throw error;
+        if (!error.over) throw error;
       });
       return () => {
         closed = true;

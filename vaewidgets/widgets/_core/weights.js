@@ -75,7 +75,7 @@ export async function adapt(model, load) {
     }
     if (turn === latest) for (const listener of listeners) listener({ type: "" });
   };
-  model.on("change:networks", follow);
+  model.on("change:networks", () => follow().catch((error) => { if (!error.over) throw error; }));
   model.on("destroy", () => { for (const { hash } of held.splice(0)) count(hash, -1); });
   await follow();
   return {

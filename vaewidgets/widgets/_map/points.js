@@ -8,6 +8,11 @@ import { isSymbol, makeRaster } from "./rasterize.js";
 /** @import { PlotlyAxis, Plot } from "./overlay.js" */
 /** @import { Look } from "./rasterize.js" */
 /**
+ * @typedef {{
+ *   colorscale?: [number, string][], cmin?: number, cmax?: number, coloraxis?: string, reversescale?: boolean,
+ * }} Scale
+ */
+/**
  * What is used of a trace as Plotly has completed it.
  * @typedef {{
  *   type: string, uid: string, visible: boolean | string, mode: string, xaxis: string, yaxis: string, opacity: number,
@@ -15,9 +20,8 @@ import { isSymbol, makeRaster } from "./rasterize.js";
  *   marker: {
  *     maxdisplayed?: number, color: any, size: any, opacity: any, symbol: any,
  *     sizeref: number, sizemin: number, sizemode: string,
- *     colorscale?: [number, string][], cmin?: number, cmax?: number, coloraxis?: string, reversescale?: boolean,
- *     line: { width: any, color: any },
- *   },
+ *     line: { width: any, color: any } & Scale,
+ *   } & Scale,
  * }} Trace
  */
 /** @typedef {{ opacity?: number, color?: string, size?: number }} State */
@@ -95,7 +99,7 @@ function radiusOf({ size, sizeref = 1, sizemin = 0, sizemode }, i) {
   return radius > 0 ? Math.max(radius, sizemin) : 0;
 }
 
-/** @type {(value: number, scale: { colorscale?: [number, string][], cmin?: number, cmax?: number, reversescale?: boolean }) => number[]} */
+/** @type {(value: number, scale: Scale) => number[]} */
 function scaled(value, { colorscale = [], cmin = 0, cmax = 1, reversescale }) {
   const share = Math.min(Math.max((value - cmin) / (cmax - cmin || 1), 0), 1), t = reversescale ? 1 - share : share;
   const above = Math.max(colorscale.findIndex(([place]) => place >= t), 1);
@@ -104,23 +108,28 @@ function scaled(value, { colorscale = [], cmin = 0, cmax = 1, reversescale }) {
   return a.map((part, k) => part + weight * (b[k] - part));
 }
 
+/** @type {(colour: number | string, scale: Scale) => number[]} */
+const paintOf = (colour, scale) => (typeof colour === "number" ? scaled(colour, scale) : colourOf(colour));
+
 // How each point of a trace looks.
 /** @type {(trace: Trace, layout: Figure["_fullLayout"], ratio: number) => (point: Point) => Look} */
 function looksOf(trace, layout, ratio) {
   const { marker, selectedpoints } = trace;
-  const scale = marker.coloraxis ? layout[marker.coloraxis] : marker;
+  const [scale, strokes] = [marker, marker.line].map((part) => (part.coloraxis ? layout[part.coloraxis] : part));
   /** @type {(point: Point, selection: boolean) => Look} */
   const look = ({ i, selected }, selection) => {
     const state = selection ? (selected ? trace.selected : trace.unselected)?.marker ?? {} : {};
     const colour = state.color ?? at(marker.color, i), alpha = at(marker.opacity, i) ?? 1;
     const opacity = trace.opacity * (state.opacity ?? (selection && !selected ? 0.2 * alpha : alpha));
-    const [r, g, b, a] = typeof colour === "number" ? scaled(colour, scale) : colourOf(colour);
-    const line = at(marker.line.width, i) ?? 0, stroke = at(marker.line.color, i);
+    const [r, g, b, a] = paintOf(colour, scale);
+    // A template may have brought a symbol that is not among ours.
+    const asked = at(marker.symbol, i), symbol = isSymbol(asked) ? asked : "circle", stroke = at(marker.line.color, i);
+    const line = at(marker.line.width, i) || (symbol.endsWith("-open") ? 1 : 0); // as Plotly's open symbols
     return {
-      symbol: at(marker.symbol, i), line: line * ratio,
+      symbol, line: line * ratio,
       radius: Math.round(8 * ratio * (state.size === undefined ? radiusOf(marker, i) : state.size / 2)) / 8,
       fill: [r, g, b, a * opacity],
-      stroke: line ? colourOf(stroke).map((part, k) => (k === 3 ? part * opacity : part)) : [],
+      stroke: line ? paintOf(stroke, strokes).map((part, k) => (k === 3 ? part * opacity : part)) : [],
     };
   };
   const single = [marker.color, marker.size, marker.opacity, marker.symbol, marker.line.width, marker.line.color]

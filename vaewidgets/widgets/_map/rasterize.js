@@ -9,15 +9,16 @@
  */
 /** @typedef {{ side: number, reach: number, values: Float32Array }} Mask */
 
-const ROOT2 = Math.SQRT2, ROOT3 = Math.sqrt(3);
+const ROOT2 = Math.SQRT2;
 
 /** @type {(x: number, y: number, width: number, height: number) => number} */
 const box = (x, y, width, height) => Math.max(Math.abs(x) - width, Math.abs(y) - height);
 /** @type {(x: number, y: number, r: number) => number} */
 const cross = (x, y, r) => Math.min(box(x, y, 1.2 * r, 0.4 * r), box(x, y, 0.4 * r, 1.2 * r));
-// Apex up, where y grows downwards: base at r / 2, sides of equal length through (0, -r).
+// Apex up, where y grows downwards: from (0, -r) to (2 r / sqrt(3), r / 2), which is Plotly's, not equilateral.
+const SLOPE = 1.5 / (2 / Math.sqrt(3));
 /** @type {(x: number, y: number, r: number) => number} */
-const triangle = (x, y, r) => Math.max(y - r / 2, ((Math.abs(x) * ROOT3) - y - r) / 2);
+const triangle = (x, y, r) => Math.max(y - r / 2, (SLOPE * Math.abs(x) - y - r) / Math.hypot(SLOPE, 1));
 
 // Distance from the edge of each of Plotly's symbols, negative inside, for a marker of radius r.
 /** @type {{ [symbol: string]: (x: number, y: number, r: number) => number }} */
@@ -33,26 +34,43 @@ const SYMBOLS = {
   "triangle-right": (x, y, r) => triangle(y, -x, r),
 };
 export const isSymbol = (/** @type {unknown} */ symbol) =>
-  typeof symbol === "string" && symbol.replace(/-open$/, "") in SYMBOLS;
+  typeof symbol === "string" && Object.hasOwn(SYMBOLS, symbol.replace(/-open$/, ""));
 
-// Places within a pixel at which a mask is drawn, in each direction.
-const PHASES = 4;
+// Places within a pixel at which a mask is drawn, and parts of a pixel that are looked at, in each direction.
+const PHASES = 4, PARTS = 8;
 /** @type {Map<string, Mask[]>} */
 const masks = new Map();
+
+// Share of the pixel about (x, y) that is inside, where a distance from the edge is negative.
+/** @type {(distance: Distance, x: number, y: number) => number} */
+function cover(distance, x, y) {
+  const middle = distance(x, y);
+  if (Math.abs(middle) > ROOT2 / 2) return middle < 0 ? 1 : 0;
+  let inside = 0;
+  for (let i = 0; i < PARTS ** 2; i++) {
+    const dx = ((i % PARTS) + 0.5) / PARTS - 0.5, dy = (Math.floor(i / PARTS) + 0.5) / PARTS - 0.5;
+    inside += Math.min(Math.max(0.5 - PARTS * distance(x + dx, y + dy), 0), 1);
+  }
+  return inside / PARTS ** 2;
+}
 
 // Share of each pixel that a point covers; `line` null fills it, else its edge is drawn that wide.
 /** @type {(symbol: string, radius: number, line: number | null) => Mask[]} */
 function masksOf(symbol, radius, line) {
   const key = `${symbol} ${radius} ${line}`, known = masks.get(key);
   if (known) return known;
-  const distance = SYMBOLS[symbol], reach = Math.ceil(2 * radius + (line ?? 0) / 2) + 1, side = 2 * reach + 1;
+  const edge = SYMBOLS[symbol], reach = Math.ceil(1.3 * radius + 1.2 * (line ?? 0)) + 1, side = 2 * reach + 1;
+  /** @type {Distance} */
+  const distance = (x, y) => (
+    line === null ? edge(x, y, radius) : Math.abs(edge(x, y, radius)) - line / 2
+  );
   const made = Array.from({ length: PHASES ** 2 }, (_, phase) => {
     const [dx, dy] = [phase % PHASES, Math.floor(phase / PHASES)].map((at) => (at + 0.5) / PHASES);
-    const values = Float32Array.from({ length: side ** 2 }, (__, i) => {
-      const d = distance((i % side) - reach + 0.5 - dx, Math.floor(i / side) - reach + 0.5 - dy, radius);
-      return Math.min(Math.max(0.5 - (line === null ? d : Math.abs(d) - line / 2), 0), 1);
+    return trim({
+      side, reach,
+      values: Float32Array.from({ length: side ** 2 }, (__, i) =>
+        cover(distance, (i % side) - reach + 0.5 - dx, Math.floor(i / side) - reach + 0.5 - dy)),
     });
-    return trim({ side, reach, values });
   });
   if (masks.size > 500) masks.clear();
   masks.set(key, made);
@@ -62,12 +80,11 @@ function masksOf(symbol, radius, line) {
 // Leave out the empty border.
 /** @type {(mask: Mask) => Mask} */
 function trim({ side, reach, values }) {
-  let border = 0;
-  const empty = () => values.every((value, i) => {
+  let border = reach;
+  values.forEach((value, i) => {
     const x = i % side, y = Math.floor(i / side);
-    return Math.min(x, y, side - 1 - x, side - 1 - y) > border || value === 0;
+    if (value) border = Math.min(border, x, y, side - 1 - x, side - 1 - y);
   });
-  while (border < reach && empty()) border++;
   const inner = side - 2 * border;
   return {
     side: inner, reach: reach - border,
@@ -100,8 +117,8 @@ export function makeRaster(width, height) {
     // A point with its centre at (x, y), cut at the rectangle `clip`.
     /** @type {(x: number, y: number, look: Look, clip: number[]) => void} */
     point(x, y, { symbol, radius, fill, line, stroke }, clip) {
-      if (x < clip[0] - 3 * radius || x > clip[2] + 3 * radius) return;
-      if (y < clip[1] - 3 * radius || y > clip[3] + 3 * radius) return;
+      const far = 1.3 * radius + 1.2 * line + 2;
+      if (!(radius > 0) || x < clip[0] - far || x > clip[2] + far || y < clip[1] - far || y > clip[3] + far) return;
       const left = Math.floor(x), top = Math.floor(y);
       const phase = Math.floor((y - top) * PHASES) * PHASES + Math.floor((x - left) * PHASES);
       const open = symbol.endsWith("-open"), shape = open ? symbol.slice(0, -5) : symbol;
@@ -110,7 +127,7 @@ export function makeRaster(width, height) {
         stamp(mask, left - mask.reach, top - mask.reach, fill, clip);
       }
       if (open || line) {
-        const mask = masksOf(shape, radius, line || 1)[phase];
+        const mask = masksOf(shape, radius, line)[phase];
         stamp(mask, left - mask.reach, top - mask.reach, open ? fill : stroke, clip);
       }
     },

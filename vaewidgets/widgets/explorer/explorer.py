@@ -274,7 +274,7 @@ class LatentExplorer(Panel):
             try:
                 self.z = z
             finally:
-                self._page_knows, self._faster = False, ""
+                self._page_knows = False
 
     def _on_t(self, t: float) -> None:
         z = self._line.at(t)
