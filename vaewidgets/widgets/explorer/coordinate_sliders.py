@@ -88,7 +88,7 @@ class Coordinates(widgets.VBox):
         """Let the last slider move coordinate `i`, one of those without a slider of their own."""
         old, slider = self.dimensions[-1], self.sliders[-1]
         # What the slider answers until the page has heard of this is about the coordinate that it had.
-        self.give((*z[:i], z[old], *z[i + 1 :]))
+        self.give((*z[:i], z[old], *z[i + 1 :]), heard=True)
         self.dimensions = [*self.dimensions[:-1], i]
         low, high, step = _reaching(self._ranges[i], z[i])
         with slider.hold_sync():
