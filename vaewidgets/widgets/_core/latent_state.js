@@ -5,7 +5,7 @@ import { decodeMs, makeNetwork } from "./network.js";
 import { change, listen } from "./model.js";
 import { forgetLatent, latentOf } from "./shared.js";
 
-/** @import { Description, Network, Weights } from "./network.js" */
+/** @import { WorkerNetwork } from "./decode_worker.js" */
 /** @import { Loaded } from "./weights.js" */
 /** @import { Context, Model } from "./model.js" */
 /** @import { Latent, Plane } from "./shared.js" */
@@ -55,24 +55,21 @@ async function attach(model, latent) {
     latent.worker?.close();
     Object.assign(latent, { spec, weights, worker: null, network: null });
     if (spec && weights) {
-      latent.network = makeNetwork(spec, weights);
-      cost ??= measure(latent.network, spec, weights);
+      const network = latent.network = makeNetwork(spec, weights), first = slow === undefined;
+      slow ??= network.macs > HEAVY || (network.macs >= QUICK && decodeMs(network) > FRAME_MS);
       if (slow) latent.worker = makeWorkerNetwork(spec, weights);
+      if (latent.worker && first) tellCost(latent.worker, network.latentDim);
     }
     latent.move(latent.z);
   };
-  // How long a picture takes here, which the kernel weighs against its own. Found out once: the layers stay.
-  /** @type {Promise<void> | undefined} */
-  let cost;
-  let slow = false;
-  /** @type {(network: Network, spec: Description, weights: Weights) => Promise<void>} */
-  const measure = async (network, spec, weights) => {
-    if (network.macs < QUICK) return;
-    slow = network.macs > HEAVY || decodeMs(network) > FRAME_MS;
-    if (!slow) return;
-    const worker = latent.worker = makeWorkerNetwork(spec, weights);
+  // Whether a picture takes longer than a frame. Found out once: the layers stay.
+  /** @type {boolean | undefined} */
+  let slow;
+  // How long it takes, which the kernel weighs against its own.
+  /** @type {(worker: WorkerNetwork, latentDim: number) => Promise<void>} */
+  const tellCost = async (worker, latentDim) => {
     // The first one is slower than all that follow.
-    for (let k = 0; k < 3; k++) await worker.decode(new Float32Array(network.latentDim));
+    for (let k = 0; k < 3; k++) await worker.decode(new Float32Array(latentDim));
     if (Number.isFinite(worker.ms)) change(model, { page_ms: worker.ms });
     latent.move(latent.z);
   };
