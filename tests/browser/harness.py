@@ -127,6 +127,17 @@ class Notebook(browser.Notebook):
         devtools = self.page.context.new_cdp_session(self.page)
         devtools.send("Emulation.setCPUThrottlingRate", {"rate": rate})
 
+    # --- what several tests do
+
+    def drag_and_see_pictures(self, handle, canvas, *, there: int, back: int) -> None:
+        """Drag a handle to one side and to the other: each way brings a picture before the release."""
+        before = frames(canvas)
+        with self.dragging(handle, dx=there) as drag:
+            wait_for_more(canvas, before)
+            middle = frames(canvas)
+            drag.move(dx=-back)
+            wait_for_more(canvas, middle)
+
     # --- closing
 
     def close(self) -> None:

@@ -90,12 +90,7 @@ def test_the_notebook_runs_and_the_picture_is_what_python_says(notebook, panel):
 def test_the_picture_changes_before_the_mouse_is_released(notebook, panel):
     canvas = panel.locator("[data-vw=picture]").first
     handle = notebook.show(panel.locator(".noUi-handle").first)
-    before = frames(canvas)
-    with notebook.dragging(handle, dx=30) as drag:
-        wait_for_more(canvas, before)
-        middle = frames(canvas)
-        drag.move(dx=-50)
-        wait_for_more(canvas, middle)
+    notebook.drag_and_see_pictures(handle, canvas, there=30, back=50)
     notebook.until(f"explorer.z[0] < 0 and abs(explorer.z[0] - {notebook.slider_value(handle)}) < 0.006")
     z = z_in_python(notebook)
     assert z[1] == 0

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from .conftest import _failed
-from .harness import CHROMIUM_ARGS, TIMEOUT_MS, LabServer, Notebook, expect, frames, wait_for_more
+from .harness import CHROMIUM_ARGS, TIMEOUT_MS, LabServer, Notebook, expect
 
 #: Errors of the front ends themselves: without a network, and with an extension that was made for another.
 NOISE = (
@@ -43,12 +43,7 @@ def assert_drag_decodes(notebook) -> None:
     canvas, handle = panel.locator("[data-vw=picture]").first, panel.locator(".noUi-handle").first
     words = panel.locator(".vw-state").first
     expect(words).to_contain_text("z = (1.57, -0.16)", timeout=3 * TIMEOUT_MS)  # where the last cell takes it
-    before = frames(canvas)
-    with notebook.dragging(handle, dx=40) as drag:
-        wait_for_more(canvas, before)
-        middle = frames(canvas)
-        drag.move(dx=-70)
-        wait_for_more(canvas, middle)
+    notebook.drag_and_see_pictures(handle, canvas, there=40, back=70)
     expect(words).to_contain_text(f"z = ({notebook.slider_value(handle):.2f}, ")
     assert [error for error in notebook.console_errors if not re.search("|".join(NOISE), error)] == []
 

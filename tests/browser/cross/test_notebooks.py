@@ -83,12 +83,7 @@ def test_00_drag_click_and_zoom(run):
     picture = "print(explorer.image.ravel().tolist())"
 
     # A drag decodes while the button is down, and the kernel hears where it ended.
-    before = frames(canvas)
-    with notebook.dragging(handle, dx=40) as drag:
-        wait_for_more(canvas, before)
-        middle = frames(canvas)
-        drag.move(dx=-70)
-        wait_for_more(canvas, middle)
+    notebook.drag_and_see_pictures(handle, canvas, there=40, back=70)
     wait_for_words(notebook, panel.locator(".vw-state").first, "explorer.z")
     assert_shows(canvas, json.loads(notebook.evaluate(picture)))
     there = notebook.slider_value(handle)
