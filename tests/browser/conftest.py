@@ -53,12 +53,8 @@ def chromium_path() -> str:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
     """One JupyterLab server for the session, in a temporary directory, with nobody's settings."""
-    server = LabServer(tmp_path_factory.mktemp("jupyterlab"))
-    try:
-        server.start()
+    with LabServer(tmp_path_factory.mktemp("jupyterlab")) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="package")

@@ -18,12 +18,8 @@ NOISE = (
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """A server of their own: where JupyterLab was open before, Notebook 7 is refused some of its files."""
-    server = LabServer(tmp_path_factory.mktemp("front-ends"))
-    try:
-        server.start()
+    with LabServer(tmp_path_factory.mktemp("front-ends")) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture

@@ -46,11 +46,8 @@ def lab(chromium_path, tmp_path_factory):
     course = Course(tmp_path_factory.mktemp("course"))
     command = [sys.executable, "-m", "vaewidgets", "copy", str(course.root)]
     subprocess.run(command, env=course.environment(), check=True)
-    try:
-        course.start()
+    with course:
         yield course
-    finally:
-        course.stop()
 
 
 def save(notebook):

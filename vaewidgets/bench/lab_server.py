@@ -50,6 +50,17 @@ class LabServer:
         self.url = ""
         self._process: subprocess.Popen | None = None
 
+    def __enter__(self) -> LabServer:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def start(self) -> None:
         """Start the server and wait until it answers; raise RuntimeError if it does not start."""
         self.root.mkdir(exist_ok=True)

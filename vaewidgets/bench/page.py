@@ -55,13 +55,11 @@ def opened(*needed: str, webgl: bool = True, package: Path | None = None) -> Ite
         print(f"Chromium {where['chromium']}, WebGL: {where['webgl'] or 'none'}")
         busy = "" if where["load"] is None else f", {where['load']:.1f} processes waiting for them"
         print(f"{where['cpus']} CPUs{busy}; browser, server and kernel share them", flush=True)
-        server = LabServer(Path(home), package)
         expect.set_options(timeout=TIMEOUT_MS)
         try:
-            server.start()
-            yield where, server, chromium
+            with LabServer(Path(home), package) as server:
+                yield where, server, chromium
         finally:
-            server.stop()
             chromium.close()
 
 

@@ -102,10 +102,8 @@ def measure(students: int, seconds: float, rate: float, model: str, decode: str)
     from .lab_server import LabServer
     from .lesson import teach
 
-    with tempfile.TemporaryDirectory(prefix="vaewidgets-bench-", ignore_cleanup_errors=True) as home:
-        server = LabServer(Path(home))
-        try:
-            server.start()
-            return asyncio.run(teach(server, students, seconds, rate, model, decode))
-        finally:
-            server.stop()
+    with (
+        tempfile.TemporaryDirectory(prefix="vaewidgets-bench-", ignore_cleanup_errors=True) as home,
+        LabServer(Path(home)) as server,
+    ):
+        return asyncio.run(teach(server, students, seconds, rate, model, decode))
